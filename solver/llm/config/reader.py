@@ -1,0 +1,127 @@
+"""Checked access to a parsed config: every value is bounded, every complaint names file and key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from solver.errors import BadFile, BadInput, UnknownArchitecture
+
+MAX_LAYERS = 4096
+MAX_SIZE = 1 << 24
+"""Most that any width, head count, vocabulary or expert count may be; the largest in use is a vocabulary near 2^18."""
+MAX_CONTEXT = 1 << 40
+MAX_ENTRIES = 1 << 17
+"""Most entries of a list; quantisation files list one module per entry."""
+
+
+class Config:
+    """A JSON object from a config, with the place it came from.
+
+    Parameters
+    ----------
+    values: the object.
+    where: file name for messages.
+    path: keys that lead to this object inside the file.
+    from_file: whether complaints are about a file (BadFile) or about an argument (BadInput).
+    """
+
+    def __init__(self, values: Mapping[str, Any], where: str, path: str = "", from_file: bool = True) -> None:
+        self.values, self.where, self.path, self.from_file = values, where, path, from_file
+        self._lists: dict[str, list[Any]] = {}
+        self._sections: dict[str, Config] = {}
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there and not null."""
+        return self.values.get(key) is not None
+
+    def bad(self, key: str, message: str) -> BadInput:
+        """Return the error for a value that makes no sense."""
+        return (BadFile if self.from_file else BadInput)(f"{self.where}: {self.path}{key} {message}")
+
+    def missing(self, keys: list[str], family: str) -> UnknownArchitecture:
+        """Return the error for keys that a family needs and this config lacks."""
+        return UnknownArchitecture(
+            f"{self.where}: a {family} config needs {', '.join(self.path + key for key in keys)}"
+        )
+
+    def count(self, key: str, default: int | None = None, low: int = 1, high: int = MAX_SIZE) -> int:
+        """Return an integer between ``low`` and ``high``; ``default`` where the key is absent or null."""
+        value = self.values.get(key)
+        if value is None:
+            if default is None:
+                raise self.missing([key], "known")
+            return default
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.bad(key, f"must be an integer, not {show(value)}")
+        if not low <= value <= high:
+            raise self.bad(key, f"must be between {low} and {high}, not {show(value)}")
+        return value
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        """Return a boolean."""
+        value = self.values.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise self.bad(key, f"must be true or false, not {show(value)}")
+        return value
+
+    def text(self, key: str, default: str = "") -> str:
+        """Return a string."""
+        value = self.values.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, str):
+            raise self.bad(key, f"must be a string, not {show(value)}")
+        return value
+
+    def section(self, key: str) -> Config | None:
+        """Return the object under this key; None where it is absent."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, Mapping):
+            raise self.bad(key, f"must be an object, not {show(value)}")
+        return self._sections.setdefault(key, Config(value, self.where, f"{self.path}{key}.", self.from_file))
+
+    def integers(self, key: str, length: int | None = None, high: int = MAX_SIZE) -> list[int]:
+        """Return a list of integers from 0 to ``high``, of this length if one is given; empty where absent."""
+        found = self._checked(key, length, lambda v: type(v) is int and 0 <= v <= high, f"integers from 0 to {high}")
+        if len(found) > 2 * MAX_LAYERS:
+            raise self.bad(key, f"must have at most {2 * MAX_LAYERS} entries, not {len(found)}")
+        return found
+
+    def strings(self, key: str, length: int | None = None) -> list[str]:
+        """Return a list of strings, of this length if one is given; empty where absent."""
+        return self._checked(key, length, lambda v: isinstance(v, str), "known strings")
+
+    def _checked(self, key: str, length: int | None, fits: Any, expected: str) -> list[Any]:
+        if key in self._lists:
+            return self._lists[key]
+        value = self.values.get(key)
+        if value is None:
+            value = []
+        elif not isinstance(value, list | tuple):
+            raise self.bad(key, f"must be a list, not {show(value)}")
+        elif length is not None and len(value) != length:
+            raise self.bad(key, f"must have {length} entries, one per layer, not {len(value)}")
+        elif len(value) > MAX_ENTRIES:
+            raise self.bad(key, f"must have at most {MAX_ENTRIES} entries, not {len(value)}")
+        for index, item in enumerate(value):
+            if not fits(item):
+                raise self.bad(f"{key}[{index}]", f"must be one of the {expected}, not {show(item)}")
+        self._lists[key] = list(value)
+        return self._lists[key]
+
+
+def show(value: object) -> str:
+    """Return a value as a message can hold it: one short line, whatever it is."""
+    if isinstance(value, Mapping):
+        return "an object"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"an integer of {value.bit_length()} bits"
+    text = repr(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
+    return text if len(text) <= 60 else f"{text[:57]}..."

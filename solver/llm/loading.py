@@ -1,0 +1,46 @@
+"""What a user may give as an LLM: a catalog name, a path or a parsed config."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from solver.errors import BadInput
+from solver.llm import catalog
+from solver.llm.config import build
+from solver.llm.network import LLM
+
+
+def load(source: str | PathLike[str] | Mapping[str, Any]) -> LLM:
+    """Return the LLM that ``source`` means, in its checkpoint's precision.
+
+    A name in the catalog wins over a file of the same name; ``./name`` means the file.
+
+    Raises
+    ------
+    UnknownName: a string that is neither in the catalog nor a path that exists.
+    """
+    if isinstance(source, Mapping):
+        return build.from_mapping(source)
+    if isinstance(source, PathLike):
+        return build.from_path(Path(source))
+    if not isinstance(source, str) or not source.strip():
+        raise BadInput("an LLM is a catalog name, a path to a config.json or its folder, or a parsed config")
+    found = catalog.find(source)
+    if found is not None:
+        return found
+    if _looks_like_path(source):
+        return build.from_path(Path(source).expanduser())
+    raise catalog.unknown(source)
+
+
+def _looks_like_path(source: str) -> bool:
+    if source.lower().endswith(".json") or source.startswith((".", "~", os.sep)) or source.endswith(os.sep):
+        return True
+    try:
+        return Path(source).exists()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,234 @@
+"""An LLM as a planner sees it: layers in order, their parameters, weights and KV cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from os import PathLike
+from typing import Any
+
+from solver.errors import BadInput
+from solver.llm.attention import Attention
+from solver.llm.dtypes import Dtype
+from solver.llm.ffn import FFN
+from solver.llm.precision import Precision, Weights
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One transformer layer: attention, then feed-forward network."""
+
+    attention: Attention
+    ffn: FFN
+
+    @property
+    def parameters(self) -> int:
+        """All parameters of the layer."""
+        return self.attention.parameters + self.ffn.parameters
+
+    @property
+    def active_parameters(self) -> int:
+        """Parameters that one token meets."""
+        return self.attention.parameters + self.ffn.active_parameters
+
+    def weight_bytes(self, precision: Precision) -> float:
+        """All weights of the layer [bytes]."""
+        attention = self.attention.sharded_bytes(precision) + self.attention.replicated_bytes(precision)
+        routed = self.ffn.experts * self.ffn.expert_bytes(precision)
+        dense = self.ffn.dense_bytes(precision) + self.ffn.shared_bytes(precision)
+        return attention + dense + routed + self.ffn.replicated_bytes
+
+
+@dataclass(frozen=True)
+class LLM:
+    """The network being served: text part only, without vision or audio encoders.
+
+    Attributes
+    ----------
+    name: short name.
+    hidden: width of the residual stream.
+    vocab: rows of the embedding and of the head.
+    layers: every layer in order, so that pipeline stages can be cut.
+    title: name for people.
+    tied_embeddings: the head is the embedding's matrix, stored once.
+    mtp_layers: multi-token-prediction layers in the checkpoint; not in ``layers`` nor in any total unless said.
+    max_context: longest context the network was released for [tokens].
+    precision: number format of each part.
+    source: where the shape comes from.
+    as_of: when it was read (year-month).
+
+    >>> LLM.from_config("llama-3.1-8b").kv_bytes_per_token
+    131072.0
+    """
+
+    name: str
+    hidden: int
+    vocab: int
+    layers: tuple[Layer, ...]
+    title: str = ""
+    tied_embeddings: bool = False
+    mtp_layers: int = 0
+    max_context: int = 131072
+    precision: Precision = field(default_factory=Precision)
+    source: str = ""
+    as_of: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.layers or min(self.hidden, self.vocab, self.max_context) < 1 or self.mtp_layers < 0:
+            raise BadInput(f"LLM {self.name!r}: layers, hidden, vocab and max_context must be at least 1, mtp_layers 0")
+
+    @classmethod
+    def from_config(
+        cls,
+        source: str | PathLike[str] | Mapping[str, Any],
+        weights: Weights = "checkpoint",
+        kv_cache: str | Dtype = "auto",
+    ) -> LLM:
+        """Read an LLM from the catalog or from a Hugging Face ``config.json``.
+
+        Parameters
+        ----------
+        source: name or alias in the catalog (letters' case does not matter), path to a ``config.json`` or to the folder
+            that holds it (a ``hf_quant_config.json`` beside it is read too), or the parsed config.
+        weights: ``"checkpoint"`` (per part, as the quantisation config says), one dtype for all linear parts, or a
+            mapping from part to dtype (see :class:`Precision`).
+        kv_cache: ``"auto"`` (what the checkpoint declares, else bf16) or a dtype.
+
+        Raises
+        ------
+        UnknownName: no catalog entry (or dtype) of this name; carries the nearest.
+        UnknownArchitecture: the config's family is not known, or it lacks keys that the family needs.
+        BadFile, BadInput: the file cannot be read, or a value in it makes no sense; names file and key.
+        """
+        from solver.llm.loading import load
+
+        return load(source).with_precision(weights, kv_cache)
+
+    def with_precision(self, weights: Weights = "checkpoint", kv_cache: str | Dtype = "auto") -> LLM:
+        """Return this LLM with other number formats.
+
+        >>> print(LLM.from_config("llama-3.1-8b").with_precision("fp8", kv_cache="fp8").precision.experts)
+        fp8
+        """
+        return replace(self, precision=self.precision.with_weights(weights).with_kv_cache(kv_cache))
+
+    @property
+    def embedding_parameters(self) -> int:
+        """Parameters of the input embedding."""
+        return self.vocab * self.hidden
+
+    @property
+    def head_parameters(self) -> int:
+        """Parameters of the head; those of the embedding where the two are tied."""
+        return self.vocab * self.hidden
+
+    @cached_property
+    def parameters(self) -> int:
+        """All parameters: layers, norms, embedding, and the head unless it is tied. MTP layers are not counted.
+
+        >>> LLM.from_config("llama-3.1-8b").parameters
+        8030261248
+        """
+        head = 0 if self.tied_embeddings else self.head_parameters
+        return (
+            sum(k * layer.parameters for layer, k in self.layer_kinds) + self.hidden + self.embedding_parameters + head
+        )
+
+    def active_parameters(self, *, embedding: bool = False, head: bool = True) -> int:
+        """Parameters that one token meets, top_k of the routed experts.
+
+        Parameters
+        ----------
+        embedding: count the input embedding, of which a token reads one row.
+        head: count the head, a matrix product like the others. A tied matrix counts once.
+
+        Publishers differ: DeepSeek counts both, gpt-oss the head only, GLM neither.
+        """
+        matrices = embedding + head if not self.tied_embeddings else embedding or head
+        layers = sum(k * layer.active_parameters for layer, k in self.layer_kinds)
+        return layers + self.hidden + matrices * self.vocab * self.hidden
+
+    @property
+    def mtp_layer(self) -> Layer:
+        """Layer inside each multi-token-prediction module: like the last one."""
+        return self.layers[-1]
+
+    @property
+    def mtp_parameters(self) -> int:
+        """Parameters of all MTP modules: a layer, a projection 2 hidden -> hidden and three norms each.
+
+        Embedding and head are the main network's (DeepSeek's checkpoints hold copies).
+        """
+        return self.mtp_layers * (self.mtp_layer.parameters + 2 * self.hidden**2 + 3 * self.hidden)
+
+    @property
+    def embedding_bytes(self) -> float:
+        """Input embedding [bytes]."""
+        return self.embedding_parameters * self.precision.embedding.bytes_per_element
+
+    @property
+    def head_bytes(self) -> float:
+        """Head [bytes]; 0 where it is the embedding."""
+        return 0.0 if self.tied_embeddings else self.head_parameters * self.precision.head.bytes_per_element
+
+    @cached_property
+    def weight_bytes(self) -> float:
+        """All weights without MTP layers [bytes]."""
+        layers = sum(k * layer.weight_bytes(self.precision) for layer, k in self.layer_kinds)
+        return layers + 2 * self.hidden + self.embedding_bytes + self.head_bytes
+
+    @cached_property
+    def mtp_weight_bytes(self) -> float:
+        """Weights of the MTP modules, without copies of embedding and head [bytes]."""
+        precision = self.precision.with_weights(self.precision.mtp)
+        projection = 2 * self.hidden**2 * self.precision.mtp.bytes_per_element
+        return self.mtp_layers * (self.mtp_layer.weight_bytes(precision) + projection + 6 * self.hidden)
+
+    @cached_property
+    def kv_bytes_per_token(self) -> float:
+        """KV cache per token over all layers, as if no layer had a window [bytes].
+
+        Compressed layers count one entry per ``compression`` tokens; linear layers nothing. See :meth:`kv_bytes` for a
+        sequence of given length.
+        """
+        cache = self.precision.kv_cache
+        return sum(k * layer.attention.kv_bytes_per_token(cache) for layer, k in self.layer_kinds)
+
+    def kv_bytes(self, context_tokens: float) -> float:
+        """KV cache and state of one sequence, windows and compression respected [bytes].
+
+        >>> gpt_oss = LLM.from_config("gpt-oss-120b")
+        >>> gpt_oss.kv_bytes(1000), 1000 * gpt_oss.kv_bytes_per_token
+        (41582592.0, 73728000.0)
+        """
+        cache = self.precision.kv_cache
+        return sum(k * layer.attention.kv_bytes(context_tokens, cache) for layer, k in self.layer_kinds)
+
+    @cached_property
+    def layer_kinds(self) -> tuple[tuple[Layer, int], ...]:
+        """Distinct layers with how often each occurs, in order of first appearance."""
+        return count_kinds(self.layers)
+
+    @property
+    def moe_layers(self) -> int:
+        """Number of layers with routed experts."""
+        return sum(k for layer, k in self.layer_kinds if layer.ffn.experts)
+
+    @property
+    def experts(self) -> int:
+        """Routed experts of a layer (the most of any); 0 for a dense LLM."""
+        return max(layer.ffn.experts for layer, _ in self.layer_kinds)
+
+    @property
+    def top_k(self) -> int:
+        """Routed experts that a token visits in a layer (the most of any); 0 for a dense LLM."""
+        return max(layer.ffn.top_k for layer, _ in self.layer_kinds)
+
+
+def count_kinds(layers: Iterable[Layer]) -> tuple[tuple[Layer, int], ...]:
+    """Distinct layers with how often each occurs, in order of first appearance; for a stage of a pipeline too."""
+    counts: dict[Layer, int] = {}
+    for layer in layers:
+        counts[layer] = counts.get(layer, 0) + 1
+    return tuple(counts.items())
