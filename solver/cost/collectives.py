@@ -1,0 +1,93 @@
+"""Collectives in the alpha-beta form: a latency that grows with the ranks and bytes over the slowest link.
+
+All functions take and return numpy arrays (or floats) and broadcast. Bandwidths are one direction per rank [B/s].
+
+Source: Thakur, Rabenseifner and Gropp 2005; Patarasuk and Yuan 2009; DeepEP's published tables for dispatch and combine.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def all_reduce(ranks: Floats, size: Floats, bandwidth: Floats | float, latency: float, growth: float) -> Floats:
+    """Seconds of an all-reduce of ``size`` bytes among ``ranks``.
+
+    ``latency (1 + growth (n - 2)) + 2 (n - 1) / n x size / bandwidth``; 0 for one rank.
+    """
+    n = np.maximum(ranks, 1)
+    return np.where(n > 1, latency * (1 + growth * (n - 2)) + 2 * (n - 1) / n * size / bandwidth, 0.0)
+
+
+def hierarchical_all_reduce(
+    local: Floats, nodes: Floats, size: Floats, inside: Floats | float, outside: Floats | float, latency: float, growth: float
+) -> Floats:
+    """Seconds of reduce-scatter inside each node, all-reduce of the shards across nodes, all-gather inside.
+
+    Parameters
+    ----------
+    local: ranks of the group inside one node.
+    nodes: nodes that the group spans.
+    inside, outside: scale-up and scale-out bandwidth per rank [B/s].
+    """
+    across = all_reduce(nodes, size / np.maximum(local, 1), outside, 4 * latency, growth)
+    return all_reduce(local, size, inside, latency, growth) + across
+
+
+def gather_and_scatter(ranks: Floats, shard: Floats, bandwidth: Floats | float, latency: float) -> Floats:
+    """Seconds of an all-gather of every rank's ``shard`` bytes and the reduce-scatter that returns them; 0 for one rank."""
+    n = np.maximum(ranks, 1)
+    return np.where(n > 1, 2 * (1.5 * latency + (n - 1) * shard / bandwidth), 0.0)
+
+
+def remote_share(nodes: Floats) -> Floats:
+    """Share of evenly spread traffic that leaves the node: (nodes - 1) / nodes."""
+    n = np.maximum(nodes, 1)
+    return (n - 1) / n
+
+
+def nodes_reached(nodes: Floats, experts: Floats, top_k: Floats) -> Floats:
+    """Expected number of other nodes that hold at least one of a token's experts.
+
+    With experts spread evenly each of the other ``nodes - 1`` nodes is missed with probability (1 - 1/nodes)^k, the
+    binomial form of the hypergeometric of Krajewski's and DeepSeek's deduplicated dispatch (FORMULAS 8).
+    """
+    n = np.maximum(nodes, 1)
+    return (n - 1) * (1 - (1 - 1 / n) ** np.minimum(top_k, np.maximum(experts, 1)))
+
+
+def expert_exchange(
+    tokens: Floats,
+    token_bytes: Floats,
+    top_k: Floats,
+    experts: Floats,
+    nodes: Floats,
+    inside: Floats | float,
+    outside: Floats | float,
+    floor: float,
+    deduplicate: Floats | bool,
+) -> Floats:
+    """Seconds of one direction of the expert exchange (dispatch or combine) for one rank.
+
+    The larger of what a rank sends over scale-out and over scale-up, on top of a launch floor. Low-latency kernels send
+    each token once per expert; high-throughput kernels send it once per node and forward it inside (``deduplicate``).
+
+    Parameters
+    ----------
+    tokens: tokens of the rank.
+    token_bytes: bytes of one token on the wire.
+    nodes: scale-up domains that the expert group spans.
+    """
+    copies_out = np.where(deduplicate, nodes_reached(nodes, experts, top_k), top_k * remote_share(nodes))
+    copies_in = np.where(deduplicate, top_k, top_k * (1 - remote_share(nodes)))
+    out = tokens * copies_out * token_bytes / outside
+    within = tokens * copies_in * token_bytes / inside
+    return floor + np.maximum(out, within)
+
+
+def send(size: Floats, bandwidth: Floats | float, latency: float) -> Floats:
+    """Seconds of a point-to-point transfer."""
+    return latency + size / bandwidth

@@ -1,0 +1,253 @@
+"""From steps to promises: what a pool of replicas serves, and how fast, in each role.
+
+A pool is ``replicas`` copies (R,) of each row's shape behind one router. Each ``*_at`` function prices one operating point;
+each ``most_*`` function finds the largest one that keeps a promise. Latencies are per class (R, C).
+
+Decode and unified pools are trains: a step leaves when the last one has arrived, and carries everybody who is ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.cost.mix import Mix
+from solver.cost.queueing import (
+    AVERAGED,
+    FULL,
+    mean_for_occupancy,
+    normal_quantile,
+    occupancy_quantile,
+    residual_quantile,
+    wait_quantile,
+)
+from solver.cost.replicas import Replicas
+
+Floats = NDArray[np.float64]
+
+#: Below this utilisation a promise is treated as broken: nobody rents a replica to serve so little.
+LEAST_UTILISATION = 1e-3
+_BISECTIONS = 36
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Limits on the 95th percentile [s]; infinite where nothing was promised. Scalars."""
+
+    ttft: float = np.inf
+    tpot: float = np.inf
+    itl: float = np.inf
+    e2e: float = np.inf
+
+
+@dataclass(frozen=True)
+class Service:
+    """One operating point of every row.
+
+    Attributes
+    ----------
+    requests_per_s: what one replica serves (R,).
+    batch: mean running sequences (decode, unified) or prompts in service (prefill) on a rank (R,).
+    full_batch: sequences on a rank that are exceeded 1 % of the time (R,).
+    step_s: mean step (R,).
+    utilisation: share of the time that the bottleneck is busy (R,).
+    ttft_p50, ttft_p95, tpot_p50, tpot_p95, itl_p95: latencies per class (R, C) [s]; 0 where the role has no part in them.
+    """
+
+    requests_per_s: Floats
+    batch: Floats
+    full_batch: Floats
+    step_s: Floats
+    utilisation: Floats
+    ttft_p50: Floats
+    ttft_p95: Floats
+    tpot_p50: Floats
+    tpot_p95: Floats
+    itl_p95: Floats
+
+    def rows(self, index: Any) -> Service:
+        """Some of the rows."""
+        return Service(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    def keeps(self, promise: Promise, mix: Mix) -> NDArray[np.bool_]:
+        """Whether every class of a row is served within the promise (R,)."""
+        e2e = self.ttft_p95 + np.maximum(mix.output - 1, 0) * self.tpot_p95
+        kept = (self.ttft_p95 <= promise.ttft) & (self.tpot_p95 <= promise.tpot)
+        kept &= (self.itl_p95 <= promise.itl) & (e2e <= promise.e2e)
+        return np.asarray(kept.all(axis=1))
+
+
+def decode_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Service:
+    """Decode pool whose ranks run ``batch`` sequences on average.
+
+    TPOT is the step at the batch a request feels: the pool's total fluctuates as a Poisson number, averaged over its stay.
+    """
+    ranks = replicas * pool.work.dp
+    typical = pool.decode_s(_felt(pool, batch), mix.context)
+    slow = pool.decode_s(np.maximum(occupancy_quantile(batch, ranks, 0.95, AVERAGED), 1.0), mix.context)
+    zero = np.zeros((len(pool), len(mix.share)))
+    return Service(
+        requests_per_s=batch * pool.work.dp / (mix.mean_output * typical),
+        batch=batch,
+        full_batch=occupancy_quantile(batch, ranks, FULL),
+        step_s=typical,
+        utilisation=np.minimum(batch, 1.0),
+        ttft_p50=zero,
+        ttft_p95=zero,
+        tpot_p50=zero + typical[:, None],
+        tpot_p95=zero + slow[:, None],
+        itl_p95=zero + pool.decode_s(np.maximum(occupancy_quantile(batch, ranks, 0.95), 1.0), mix.context)[:, None],
+    )
+
+
+def prefill_at(pool: Replicas, replicas: Floats, mix: Mix, utilisation: Floats) -> Service:
+    """Prefill pool whose ranks are busy for a share ``utilisation`` of the time.
+
+    One queue in front of all ranks; each prefills one prompt at a time. Data-parallel ranks step together, so a prompt also
+    waits for the step that the others are in.
+    """
+    company = utilisation
+    latency, occupied, steps = _per_class(pool, mix, company=company)
+    service = mix.mean(occupied)
+    squared = mix.mean(occupied**2 * (1 + mix.prompt_cv2))
+    servers = replicas * pool.work.dp
+    arrivals = utilisation * servers / service
+    shared = np.where(pool.work.dp > 1, 1 - (1 - utilisation) ** pool.work.dp, 0.0)
+    headway = mix.mean(occupied / np.maximum(steps, 1))
+
+    def ttft(quantile: float) -> Floats:
+        waited = wait_quantile(servers, arrivals, service, squared, quantile, mix.burstiness)
+        waited = waited + residual_quantile(headway, shared, quantile)
+        return latency * _longer(mix, quantile) + waited[:, None]
+
+    zero = np.zeros_like(latency)
+    return Service(
+        requests_per_s=arrivals / replicas,
+        batch=utilisation,
+        full_batch=np.ones_like(utilisation),
+        step_s=headway,
+        utilisation=utilisation,
+        ttft_p50=ttft(0.5),
+        ttft_p95=ttft(0.95),
+        tpot_p50=zero,
+        tpot_p95=zero,
+        itl_p95=zero,
+    )
+
+
+def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Service:
+    """Unified pool whose ranks run ``batch`` sequences on average, prompts chunked in between.
+
+    Every prompt costs all running sequences w = chunks x (step with the chunk - step without). With arrivals lambda per rank
+    a request of ``out`` tokens takes ``out TPOT = out t + lambda out TPOT w``, and ``batch = lambda out TPOT`` by Little, so
+    TPOT = t + batch w / out.
+    """
+    cal, dp = pool.calibration, pool.work.dp
+    felt = _felt(pool, batch)
+    step = pool.decode_s(felt, mix.context)
+    queue_share = np.zeros_like(batch)
+    for _ in range(3):
+        latency, occupied, steps = _per_class(pool, mix, felt, company=queue_share)
+        stalls = cal.prefill_share * np.maximum(occupied - steps * (step / pool.work.pp)[:, None], 0.0) * dp[:, None] ** cal.lockstep
+        tpot = step + batch * mix.mean(stalls) / mix.mean_output
+        arrivals = batch / (mix.mean_output * tpot)
+        queue_share = np.minimum(arrivals * mix.mean(occupied), 1.0)
+    service, squared = mix.mean(occupied), mix.mean(occupied**2 * (1 + mix.prompt_cv2))
+    ranks = replicas * dp
+
+    def tpot_quantile(quantile: float) -> Floats:
+        crowd = pool.decode_s(np.maximum(occupancy_quantile(batch, ranks, quantile, AVERAGED), 1.0), mix.context) - step
+        admitted = (arrivals * dp**cal.lockstep)[:, None] * mix.output * tpot[:, None]
+        scatter = np.sqrt(admitted * mix.mean(stalls**2)[:, None]) / mix.output
+        return tpot[:, None] + np.hypot(crowd[:, None], normal_quantile(quantile) * scatter) * (quantile > 0.5)
+
+    def ttft(quantile: float) -> Floats:
+        waited = wait_quantile(ranks, arrivals * ranks, service, squared, quantile, mix.burstiness)
+        waited = waited + residual_quantile(step, np.minimum(batch * dp, 1.0), quantile)
+        return latency * _longer(mix, quantile) + waited[:, None]
+
+    chunked = (queue_share * dp > 0.05)[:, None]
+    return Service(
+        requests_per_s=arrivals * dp,
+        batch=batch,
+        full_batch=occupancy_quantile(batch, ranks, FULL),
+        step_s=step,
+        utilisation=queue_share,
+        ttft_p50=ttft(0.5),
+        ttft_p95=ttft(0.95),
+        tpot_p50=tpot_quantile(0.5),
+        tpot_p95=tpot_quantile(0.95),
+        itl_p95=np.where(chunked, occupied / np.maximum(steps, 1), step[:, None]),
+    )
+
+
+def most_decode(pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, limit: Floats) -> Service:
+    """Largest decode batch that keeps the promise while ``limit`` sequences fit on a rank; batch 0 where none does."""
+    top = mean_for_occupancy(limit, replicas * pool.work.dp, FULL)
+    batch = _largest(lambda b: decode_at(pool, replicas, mix, b).keeps(promise, mix), _least_batch(pool), top)
+    return decode_at(pool, replicas, mix, batch)
+
+
+def most_prefill(pool: Replicas, replicas: Floats, mix: Mix, promise: Promise) -> Service:
+    """Highest prefill utilisation that keeps the promise; 0 where none does."""
+    least = np.full(len(pool), LEAST_UTILISATION)
+    busy = _largest(lambda u: prefill_at(pool, replicas, mix, u).keeps(promise, mix), least, np.full(len(pool), 0.98))
+    return prefill_at(pool, replicas, mix, busy)
+
+
+def most_unified(pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, limit: Floats) -> Service:
+    """Largest unified batch that keeps the promise while ``limit`` sequences fit on a rank; 0 where none does."""
+    top = mean_for_occupancy(limit, replicas * pool.work.dp, FULL)
+
+    def kept(batch: Floats) -> NDArray[np.bool_]:
+        service = unified_at(pool, replicas, mix, batch)
+        return service.keeps(promise, mix) & (service.utilisation < 0.98)
+
+    return unified_at(pool, replicas, mix, _largest(kept, _least_batch(pool), top))
+
+
+def sequences_that_fit(pool: Replicas, mix: Mix) -> Floats:
+    """Most sequences of the mix that a rank's KV cache holds 99 % of the time (R,)."""
+    mean = pool.ledger.kv_bytes(np.full(len(pool), mix.context))
+    spread = pool.ledger.kv_bytes(np.full(len(pool), mix.context + mix.context_deviation)) - mean
+    return pool.ledger.sequences(mean, spread, normal_quantile(FULL))
+
+
+def _felt(pool: Replicas, batch: Floats) -> Floats:
+    """Sequences on the fullest rank of a replica, which sets its pace: whole sequences cannot be levelled exactly."""
+    return np.maximum(batch + 0.5 * (1 - 1 / pool.work.dp), 1.0)
+
+
+def _least_batch(pool: Replicas) -> Floats:
+    """The smallest batch worth asking about: one sequence on the whole replica, a thousandth of the time."""
+    return LEAST_UTILISATION / pool.work.dp
+
+
+def _longer(mix: Mix, quantile: float) -> Floats:
+    """Factor on a prompt's own prefill at that quantile of its length (C,)."""
+    return 1 + normal_quantile(quantile) * np.sqrt(mix.prompt_cv2) if quantile > 0.5 else np.ones_like(mix.share)
+
+
+def _per_class(
+    pool: Replicas, mix: Mix, batch: Floats | float = 0.0, company: Floats | float = 1.0
+) -> tuple[Floats, Floats, Floats]:
+    """Prefill latency, occupied time and number of steps of each class (R, C)."""
+    columns = [pool.prompt_s(p, c, batch, mix.context, company) for p, c in zip(mix.prompt, mix.cached, strict=True)]
+    latency, occupied, steps = (np.stack(part, axis=1) for part in zip(*columns, strict=True))
+    return latency, occupied, steps
+
+
+def _largest(holds: Callable[[Floats], NDArray[np.bool_]], low: Floats, high: Floats) -> Floats:
+    """Largest value in [low, high] at which a property that is lost only once still holds; 0 where it never does."""
+    high = np.maximum(high, low)
+    ever, always = holds(low), holds(high)
+    bottom, top = low.copy(), high.copy()
+    for _ in range(_BISECTIONS):
+        middle = np.sqrt(bottom * top)
+        good = holds(middle)
+        bottom, top = np.where(good, middle, bottom), np.where(good, top, middle)
+    return np.where(always, high, np.where(ever, bottom, 0.0))

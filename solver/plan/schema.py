@@ -1,0 +1,329 @@
+"""The plan: what to deploy, where every rank sits, what it will cost and how fast it will be.
+
+``rackplan schema`` publishes it as JSON Schema. Reading is strict: an unknown key, a wrong type or another major version is
+an error that names the path inside the file.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator
+
+from solver.replica import Engine, Parallelism, Role
+from solver.workload import Scenario
+from solver.workload.fields import Record
+
+SCHEMA_VERSION = "1.0"
+
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Whole = Annotated[int, Field(ge=0)]
+Degree = Annotated[int, Field(ge=1)]
+
+
+class Objective(Record):
+    """What the plan costs, and what no plan can undercut under the cost model.
+
+    Attributes
+    ----------
+    usd_per_million_output_tokens, usd_per_million_tokens, usd_per_hour: of the planned traffic.
+    bound: proven lower bound on ``usd_per_million_output_tokens``.
+    gap: (usd_per_million_output_tokens - bound) / usd_per_million_output_tokens.
+    """
+
+    usd_per_million_output_tokens: Amount
+    usd_per_million_tokens: Amount
+    usd_per_hour: Amount
+    bound: Amount
+    gap: Annotated[float, Field(ge=0, le=1)]
+
+
+class Degrees(Record):
+    """Degrees of parallelism; see :class:`solver.replica.Parallelism`."""
+
+    tp: Degree = 1
+    pp: Degree = 1
+    ep: Degree = 1
+    dp: Degree = 1
+    moe_tp: Degree = 1
+    cp: Degree = 1
+
+    @classmethod
+    def of(cls, shape: Parallelism) -> Degrees:
+        """The record of a shape."""
+        return cls(tp=shape.tp, pp=shape.pp, ep=shape.ep, dp=shape.dp, moe_tp=shape.moe_tp, cp=shape.cp)
+
+    def shape(self) -> Parallelism:
+        """The shape of this record."""
+        return Parallelism(**self.model_dump())
+
+
+class Limits(Record):
+    """What the engine must be told.
+
+    Attributes
+    ----------
+    max_sequences: running sequences of one attention rank.
+    max_batched_tokens: tokens of one step of one attention rank.
+    memory_fraction: share of the device's HBM that the engine may fill.
+    captured_batch_sizes: batch sizes to capture as graphs.
+    max_length: longest context accepted [tokens].
+    """
+
+    max_sequences: Degree
+    max_batched_tokens: Degree
+    memory_fraction: Annotated[float, Field(gt=0, le=1)]
+    captured_batch_sizes: tuple[Degree, ...]
+    max_length: Degree
+
+
+class Memory(Record):
+    """Memory ledger of the fullest rank [bytes]; the parts never exceed the capacity.
+
+    Attributes
+    ----------
+    kv_bytes: KV cache of the largest batch that the plan counts on (99 % of the time).
+    reserve_bytes: runtime, libraries and captured graphs.
+    capacity_bytes: HBM that the engine may fill.
+    """
+
+    weights_bytes: Amount
+    kv_bytes: Amount
+    activation_bytes: Amount
+    buffer_bytes: Amount
+    reserve_bytes: Amount
+    capacity_bytes: Amount
+
+
+class Stage(Record):
+    """One pipeline stage: its layers (first and last, both included, counted from 0), device and tensor parallelism."""
+
+    layers: tuple[Whole, Whole]
+    device: str
+    tp: Degree
+
+
+class Roofline(Record):
+    """What the parts of one step at the operating point would take alone [s]; they overlap.
+
+    Attributes
+    ----------
+    bound_by: the largest of the four.
+    """
+
+    compute_s: Amount
+    memory_s: Amount
+    network_s: Amount
+    overhead_s: Amount
+    bound_by: Literal["compute", "memory", "network", "overhead"]
+
+
+class Pool(Record):
+    """Replicas of one shape in one role for the classes that it serves.
+
+    Attributes
+    ----------
+    name: how placement, routing and experts refer to it.
+    serves: names of the request classes.
+    domains_per_replica: scale-up domains that one replica spreads over, in equal parts.
+    batch_per_rank: mean running sequences of an attention rank at the planned load (decode, unified), or prompts in service.
+    prompts_per_step: prompts that share one prefill step on a rank.
+    chunk_tokens: most prompt tokens in one step of a rank.
+    draft_tokens: tokens drafted and verified per step.
+    redundant_experts: spare expert copies of a replica.
+    imbalance: hottest expert rank over the mean that the prices assume.
+    overlap: two-batch overlap of compute and expert exchange.
+    utilisation: share of the time that the bottleneck is busy at the planned load.
+    step_s: mean step at the planned load.
+    requests_per_s_per_replica, tokens_per_s_per_replica: planned load; prompt tokens for prefill, output tokens otherwise.
+    capacity_requests_per_s_per_replica: the most it serves within the promises.
+    """
+
+    name: str
+    role: Role
+    engine: Engine
+    device: str
+    serves: tuple[str, ...]
+    parallelism: Degrees
+    replicas: Degree
+    domains_per_replica: Degree
+    batch_per_rank: Amount
+    prompts_per_step: Degree
+    chunk_tokens: Degree
+    draft_tokens: Whole
+    redundant_experts: Whole
+    imbalance: Annotated[float, Field(ge=1)]
+    overlap: bool
+    limits: Limits
+    utilisation: Annotated[float, Field(ge=0, le=1)]
+    step_s: Amount
+    requests_per_s_per_replica: Amount
+    tokens_per_s_per_replica: Amount
+    capacity_requests_per_s_per_replica: Amount
+    memory: Memory
+    stages: tuple[Stage, ...]
+    roofline: Roofline
+
+    @property
+    def devices(self) -> int:
+        """Devices of the whole pool."""
+        return self.replicas * self.parallelism.shape().devices
+
+
+class Placed(Record):
+    """One rank: ``rank`` counts the attention ranks of its stage, ``device`` is a vertex of the cluster graph."""
+
+    pool: str
+    replica: Whole
+    rank: Whole
+    stage: Whole
+    device: str
+
+
+class ExpertMap(Record):
+    """Which expert each physical slot of one layer holds; successive runs of slots belong to successive ranks."""
+
+    pool: str
+    layer: Whole
+    physical_to_logical: tuple[Whole, ...]
+
+
+class KVTier(Record):
+    """Ages at which an idle session's KV leaves each tier, for one class."""
+
+    request_class: str = Field(alias="class")
+    hbm_until_s: Amount
+    dram_until_s: Amount
+    flash_until_s: Amount
+    hit_rate: Annotated[float, Field(ge=0, le=1)]
+    bytes: dict[str, Amount]
+
+
+class LinkLoad(Record):
+    """One direction of a loaded link [B/s]."""
+
+    source: str
+    target: str
+    fabric: str
+    bytes_per_s: Amount
+    bandwidth_bytes_per_s: Amount
+    utilisation: Amount
+
+
+class Latency(Record):
+    """Predicted latency and rate, of a class or of all of them.
+
+    Attributes
+    ----------
+    interval_80: the range of each figure that holds for 80 % of the calibration's left-out runs.
+    """
+
+    ttft_p50_s: Amount
+    ttft_p95_s: Amount
+    tpot_p50_s: Amount
+    tpot_p95_s: Amount
+    output_tokens_per_s: Amount
+    output_tokens_per_s_per_device: Amount
+    requests_per_s: Amount
+    interval_80: dict[str, tuple[Amount, Amount]]
+
+
+class Prediction(Latency):
+    """Prediction over all traffic, and per class.
+
+    Attributes
+    ----------
+    extrapolated: why the cost model should be trusted less here; empty where it was measured nearby.
+    """
+
+    classes: dict[str, Latency]
+    extrapolated: tuple[str, ...]
+
+
+class Alternative(Record):
+    """A structurally different plan, and why the chosen one is better."""
+
+    summary: str
+    usd_per_million_output_tokens: Amount
+    usd_per_hour: Amount
+    pools: tuple[Pool, ...]
+
+
+class Binding(Record):
+    """A rule that limits the plan.
+
+    Attributes
+    ----------
+    rule: its name.
+    because: one sentence for a person.
+    slack: what is left before it is broken, as a share of its limit.
+    """
+
+    rule: str
+    because: str
+    slack: float
+
+
+class Provenance(Record):
+    """What the plan was made with; no time of day, so that a seeded plan is byte-identical.
+
+    Attributes
+    ----------
+    bound_over: the set of choices over which the bound holds.
+    """
+
+    versions: dict[str, str]
+    calibrations: dict[str, dict[str, Any]]
+    seed: int | None
+    inputs: dict[str, str]
+    profiles: dict[str, int]
+    bound_over: str
+
+
+class Plan(Record):
+    """A complete, checkable answer to a scenario."""
+
+    schema_version: str
+    scenario: Scenario
+    status: Literal["optimal", "feasible"]
+    objective: Objective
+    pools: tuple[Pool, ...]
+    placement: tuple[Placed, ...]
+    experts: tuple[ExpertMap, ...]
+    kv_tiers: tuple[KVTier, ...]
+    links: tuple[LinkLoad, ...]
+    prediction: Prediction
+    routing: dict[str, dict[Role, dict[str, Annotated[float, Field(ge=0, le=1)]]]]
+    alternatives: tuple[Alternative, ...]
+    binding: tuple[Binding, ...]
+    provenance: Provenance
+
+    @field_validator("schema_version")
+    @classmethod
+    def _same_major(cls, version: str) -> str:
+        if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+            raise ValueError(f"this is schema version {version[:20]}; this rackplan reads version {SCHEMA_VERSION}")
+        return version
+
+    def pool(self, name: str) -> Pool:
+        """The pool of that name."""
+        return next(pool for pool in self.pools if pool.name == name)
+
+    @property
+    def devices(self) -> int:
+        """Devices in use."""
+        return sum(pool.devices for pool in self.pools)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the plan as JSON, the same bytes for the same plan."""
+        from solver.plan.files import save
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """Read a plan; raises BadInput naming the path inside the file."""
+        from solver.plan.files import load
+
+        return load(path)  # type: ignore[return-value]

@@ -1,0 +1,59 @@
+"""What one replica is: its degrees of parallelism, its role and the engine that runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
+
+from solver.errors import BadInput
+
+Role = Literal["prefill", "decode", "unified"]
+Engine = Literal["vllm", "sglang", "trtllm", "ideal"]
+
+ROLES: tuple[Role, ...] = get_args(Role)
+ENGINES: tuple[Engine, ...] = get_args(Engine)
+SERVING_ENGINES: tuple[Engine, ...] = ("vllm", "sglang", "trtllm")
+
+
+@dataclass(frozen=True, order=True)
+class Parallelism:
+    """Degrees of parallelism of one replica, always together.
+
+    Within a pipeline stage ``tp * dp * cp == ep * moe_tp`` for an LLM with experts; a dense LLM has ``ep = moe_tp = 1``
+    and ``dp = 1`` (its data-parallel copies are separate replicas).
+
+    Attributes
+    ----------
+    tp: attention (and dense FFN) tensor-parallel ranks.
+    pp: pipeline stages.
+    ep: expert-parallel ranks; each holds ``experts / ep`` experts (redundant copies aside).
+    dp: attention data-parallel ranks that share the experts.
+    moe_tp: ranks that share each expert's matrices.
+    cp: decode context-parallel ranks, a split of the KV cache by position inside the tp group's replicas of it.
+    """
+
+    tp: int = 1
+    pp: int = 1
+    ep: int = 1
+    dp: int = 1
+    moe_tp: int = 1
+    cp: int = 1
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            degree = getattr(self, field.name)
+            if not isinstance(degree, int) or isinstance(degree, bool) or not 1 <= degree <= 1_000_000:
+                raise BadInput(f"parallelism: {field.name} must be a whole number of at least 1, not {degree!r}")
+
+    @property
+    def ranks_per_stage(self) -> int:
+        """Devices of one pipeline stage."""
+        return self.tp * self.dp
+
+    @property
+    def devices(self) -> int:
+        """Devices of one replica."""
+        return self.tp * self.dp * self.pp
+
+    def __str__(self) -> str:
+        return " ".join(f"{f.name}{getattr(self, f.name)}" for f in fields(self) if f.name == "tp" or getattr(self, f.name) > 1)

@@ -1,0 +1,94 @@
+"""Field types of the files people write: numbers with units, read strictly and bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from solver.errors import BadInput, nearest
+from topologies import units
+
+
+def _reading(parser: Callable[[Any], float]) -> Callable[[Any], float]:
+    """Turn the parser's BadInput into the ValueError that lets pydantic name the path inside the file."""
+
+    def read(value: Any) -> float:
+        if not isinstance(value, int | float | str):
+            raise ValueError(f"expected a number with a unit, not {type(value).__name__}")
+        try:
+            return parser(value)
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+
+    return read
+
+
+Seconds = Annotated[float, BeforeValidator(_reading(units.seconds)), Field(gt=0, le=1e9)]
+Tokens = Annotated[int, Field(ge=1, le=100_000_000)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+Rate = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Price = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+
+
+class Record(BaseModel):
+    """A frozen record that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def read_record(kind: type[AnyRecord], content: object, source: str) -> AnyRecord:
+    """Validate ``content`` as ``kind``; the first fault becomes one line naming the source and the path inside it.
+
+    Raises
+    ------
+    BadInput
+    """
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise BadInput(f"{source}: {_first_fault(kind, error)}") from None
+    except RecursionError:
+        raise BadInput(f"{source}: nested too deeply") from None
+
+
+def _first_fault(kind: type[BaseModel], error: ValidationError) -> str:
+    """One sentence for the first fault: where it is, what is wrong, what is known there."""
+    faults = error.errors(include_url=False)
+    fault = faults[0]
+    path = ".".join(str(part) for part in fault["loc"])[:200]
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        key = str(fault["loc"][-1])
+        known = _keys_at(kind, fault["loc"][:-1])
+        return f"{path[:200]}: unknown key" + (f"; nearest: {', '.join(nearest(key[:80], known))}" if known else "")
+    if fault["type"] == "missing":
+        return f"{path}: this key is missing"
+    given = fault.get("input")
+    shown = "" if isinstance(given, dict | list | tuple | BaseModel) else f" (given {str(given)[:60]!r})"
+    return f"{path}: {message[:300]}{shown}" if path else message[:300]
+
+
+def _keys_at(kind: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """The keys that the record at ``path`` accepts, spelt as in files."""
+    for part in path:
+        field = kind.model_fields.get(str(part)) or next((f for f in kind.model_fields.values() if f.alias == part), None)
+        inner = _record_in(field.annotation) if field else None
+        if isinstance(part, int):
+            continue
+        if inner is None:
+            return []
+        kind = inner
+    return [field.alias or name for name, field in kind.model_fields.items()]
+
+
+def _record_in(annotation: Any) -> type[BaseModel] | None:
+    """The first record type inside an annotation such as ``tuple[Record, ...] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := _record_in(inner))), None)

@@ -1,0 +1,157 @@
+"""The scenario: one record that holds everything a solve depends on, read from YAML, JSON or Python."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from solver.errors import BadInput
+from solver.replica import Engine, Parallelism, Role
+from solver.workload.fields import Count, Price, Record, Share, Tokens, read_record
+from solver.workload.traffic import SLO, Traffic
+
+Degree = Annotated[int, Field(ge=1, le=1_000_000)]
+Dimension = Literal["tp", "pp", "ep", "dp", "moe_tp", "cp"]
+
+
+class LLMSpec(Record):
+    """Which LLM, and in which precision.
+
+    Attributes
+    ----------
+    config: catalog name, path to a Hugging Face ``config.json``, or the configuration itself.
+    weights: ``checkpoint`` (per part, from the quantisation config), one dtype, or a dtype per part.
+    kv_cache: ``auto`` or a dtype.
+    """
+
+    config: str | dict[str, Any]
+    weights: str | dict[str, str] = "checkpoint"
+    kv_cache: str = "auto"
+
+
+class Speculation(Record):
+    """Draft tokens verified in one step.
+
+    Attributes
+    ----------
+    method: ``mtp`` uses the checkpoint's own prediction layers.
+    draft_tokens: how many to draft, or ``auto`` to let the program choose.
+    acceptance: probability that draft i is accepted given that those before it were.
+    """
+
+    method: Literal["mtp"] = "mtp"
+    draft_tokens: Annotated[int, Field(ge=0, le=16)] | Literal["auto"] = "auto"
+    acceptance: Annotated[tuple[Share, ...], Field(min_length=1, max_length=16)]
+
+
+class Options(Record):
+    """What the program may choose, and how hard it tries.
+
+    Attributes
+    ----------
+    disaggregate: separate prefill and decode pools: ``auto`` chooses, true and false demand.
+    redundant_experts: spare expert copies of a replica, or ``auto``.
+    survive_domain_failures, survive_host_failures: the demand is still met after losing any so many.
+    max_pools: pools of one role and promise at most.
+    gap: relative gap at which a plan counts as optimal.
+    slo_confidence: quantile of the calibration's residuals at which promises are judged (0.5 = the median).
+    """
+
+    disaggregate: bool | Literal["auto"] = "auto"
+    redundant_experts: Annotated[int, Field(ge=0, le=4096)] | Literal["auto"] = "auto"
+    survive_domain_failures: Count = 0
+    survive_host_failures: Count = 0
+    max_pools: Annotated[int, Field(ge=1, le=16)] = 2
+    gap: Annotated[float, Field(ge=0, le=1)] = 0.01
+    slo_confidence: Annotated[float, Field(ge=0.05, le=0.99)] = 0.5
+
+
+class PinnedPool(Record):
+    """A pool the user has settled; what is left open is optimised."""
+
+    role: Role
+    parallelism: dict[Dimension, Degree]
+    device: str | None = None
+    engine: Engine | None = None
+    replicas: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    batch_per_rank: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    chunk_tokens: Tokens | None = None
+
+    def fits(self, shape: Parallelism) -> bool:
+        """Whether a shape has every degree that was pinned."""
+        return all(getattr(shape, name) == degree for name, degree in self.parallelism.items())
+
+
+class Constraints(Record):
+    """Limits the user sets on the plan.
+
+    Attributes
+    ----------
+    roles: roles that may be used (default: all).
+    forbid: dimensions that must stay 1.
+    max_tp: largest tensor-parallel degree.
+    max_model_len: longest context an engine is told to accept [tokens].
+    min_replicas: replicas of each pool at least.
+    max_devices: devices in use at most.
+    pools: pinned pools.
+    """
+
+    roles: Annotated[tuple[Role, ...], Field(min_length=1)] | None = None
+    forbid: tuple[Dimension, ...] = ()
+    max_tp: Degree | None = None
+    max_model_len: Tokens | None = None
+    min_replicas: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    max_devices: Degree | None = None
+    pools: tuple[PinnedPool, ...] = ()
+
+
+class Scenario(Record):
+    """Everything a solve depends on.
+
+    Attributes
+    ----------
+    llm: what is served.
+    cluster: ``{builder: ..., ...}``, ``{file: ...}``, ``{join: [...]}`` or ``{graph: ...}`` (node-link JSON).
+    traffic, slo: to whom, and how fast.
+    objective: ``cost`` meets the demand for the fewest USD/h; ``throughput`` serves most of the mix with the whole cluster.
+    engine: whose rules and calibration hold; ``auto`` solves for each and compares.
+    billing: what is rented: single devices, whole hosts, or whole scale-up domains.
+    owned: the whole cluster is a fixed cost.
+    prices: USD per device-hour by device name, and ``dram_usd_per_GB_hour``, ``flash_usd_per_GB_hour``.
+    calibration: path or content of a calibration file that replaces the packaged one.
+    """
+
+    llm: LLMSpec
+    speculation: Speculation | None = None
+    cluster: dict[str, Any]
+    traffic: Traffic
+    slo: SLO = SLO()
+    objective: Literal["cost", "throughput"] = "cost"
+    engine: Engine | Literal["auto"] = "vllm"
+    options: Options = Options()
+    constraints: Constraints = Constraints()
+    billing: Literal["device", "host", "domain"] = "host"
+    owned: bool = False
+    expert_loads: tuple[str, ...] = ()
+    prices: dict[str, Price] = {}
+    calibration: str | dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        roles = self.constraints.roles
+        if roles is not None and "unified" not in roles and not {"prefill", "decode"} <= set(roles):
+            raise ValueError(f"constraints.roles {list(roles)} can serve nothing: name 'unified', or 'prefill' and 'decode'")
+        return self
+
+    @classmethod
+    def from_mapping(cls, content: object, name: str) -> Scenario:
+        """Read a parsed YAML or JSON document; ``name`` stands for it in errors.
+
+        Raises
+        ------
+        BadInput: naming the path inside the document and what is wrong there.
+        """
+        if not isinstance(content, dict):
+            raise BadInput(f"{name}: a scenario is a mapping with llm, cluster, traffic and slo, not {type(content).__name__}")
+        return read_record(cls, content, name)

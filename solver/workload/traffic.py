@@ -1,0 +1,145 @@
+"""Request classes, and the latency that each was promised."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from solver.workload.fields import Price, Rate, Record, Seconds, Share, Tokens
+
+
+class SLO(Record):
+    """Promises that hold for 95 % of requests; None means no promise.
+
+    Attributes
+    ----------
+    ttft_p95_s: time to first token [s].
+    tpot_p95_s: a request's mean time per output token after the first [s].
+    itl_p95_s: a single gap between two tokens [s]; several times TPOT where prefill shares the step.
+    e2e_p95_s: from arrival to the last token [s].
+    """
+
+    ttft_p95_s: Seconds | None = Field(None, alias="ttft_p95")
+    tpot_p95_s: Seconds | None = Field(None, alias="tpot_p95")
+    itl_p95_s: Seconds | None = Field(None, alias="itl_p95")
+    e2e_p95_s: Seconds | None = Field(None, alias="e2e_p95")
+
+    def over(self, default: SLO) -> SLO:
+        """These promises, and the default's where this one makes none."""
+        return SLO(**(default.model_dump() | self.model_dump(exclude_none=True)))
+
+
+class Reuse(Record):
+    """Prompt tokens that an earlier request may have left in a cache.
+
+    Attributes
+    ----------
+    shared: tokens common to all requests of the class (system prompt, tools); one copy per cache.
+    private: tokens of the same session's history; one copy per session.
+    """
+
+    shared: Annotated[int, Field(ge=0, le=100_000_000)] = 0
+    private: Annotated[int, Field(ge=0, le=100_000_000)] = 0
+
+
+class Idle(Record):
+    """Time between a session's turns, lognormal through two quantiles [s]."""
+
+    median: Seconds
+    p90: Seconds
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.p90 < self.median:
+            raise ValueError(f"p90 ({self.p90:g} s) must not be below the median ({self.median:g} s)")
+        return self
+
+
+class RequestClass(Record):
+    """One kind of request: how many, how long, and what it was promised.
+
+    Attributes
+    ----------
+    prompt_tokens, output_tokens: mean lengths [tokens]; the prompt includes what may be reused.
+    requests_per_s: arrival rate [1/s]; under the objective ``throughput`` only the proportions count.
+    prompt_cv, output_cv: coefficients of variation of the lengths (0 = every request alike).
+    burstiness: squared coefficient of variation of the time between arrivals (1 = Poisson).
+    reused_tokens, idle_s, return_fraction: what a later turn finds in the caches, when, and how often it comes.
+    slo: its own promises; where it makes none, the scenario's hold.
+    price_usd_per_million_output_tokens: what it is sold for, where known.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    prompt_tokens: Tokens
+    output_tokens: Tokens
+    requests_per_s: Rate
+    prompt_cv: Annotated[float, Field(ge=0, le=10)] = 0.0
+    output_cv: Annotated[float, Field(ge=0, le=10)] = 0.0
+    burstiness: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    reused_tokens: Reuse = Reuse()
+    idle_s: Idle | None = None
+    return_fraction: Share = 0.0
+    slo: SLO | None = None
+    price_usd_per_million_output_tokens: Price | None = None
+
+    def __init__(self, name: object = None, /, **fields: object) -> None:
+        super().__init__(**(fields if name is None else {"name": name, **fields}))
+
+    @model_validator(mode="after")
+    def _reuse_fits(self) -> Self:
+        reused = self.reused_tokens.shared + self.reused_tokens.private
+        if reused >= self.prompt_tokens:
+            raise ValueError(
+                f"class {self.name!r} reuses {reused} tokens of a prompt of {self.prompt_tokens}; "
+                f"at most {self.prompt_tokens - 1} can be reused"
+            )
+        if self.reused_tokens.private and self.return_fraction and self.idle_s is None:
+            raise ValueError(f"class {self.name!r} returns and reuses private tokens: give idle_s as {{median, p90}}")
+        return self
+
+    @property
+    def context_tokens(self) -> float:
+        """Mean context of a request over its decode: the prompt and half the output [tokens]."""
+        return self.prompt_tokens + self.output_tokens / 2
+
+
+class Traffic(Record):
+    """A mix of request classes and how the router treats their prefixes.
+
+    >>> Traffic([RequestClass("chat", prompt_tokens=4000, output_tokens=1000, requests_per_s=40)]).requests_per_s
+    40.0
+    """
+
+    classes: Annotated[tuple[RequestClass, ...], Field(min_length=1, max_length=1000)]
+    routing: Literal["prefix_aware", "random"] = "prefix_aware"
+
+    def __init__(self, classes: object = None, /, **fields: object) -> None:
+        super().__init__(**(fields if classes is None else {"classes": classes, **fields}))
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [c.name for c in self.classes]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two classes are named {twice[0]!r}")
+        return self
+
+    @property
+    def requests_per_s(self) -> float:
+        """Arrivals of all classes together [1/s]."""
+        return math.fsum(c.requests_per_s for c in self.classes)
+
+    @property
+    def output_tokens_per_s(self) -> float:
+        """Output tokens asked for by all classes together [tokens/s]."""
+        return math.fsum(c.requests_per_s * c.output_tokens for c in self.classes)
+
+    def groups(self, default: SLO) -> tuple[tuple[SLO, tuple[RequestClass, ...]], ...]:
+        """Classes by the promise that holds for them, in order of first appearance."""
+        found: dict[SLO, list[RequestClass]] = {}
+        for request_class in self.classes:
+            slo = request_class.slo.over(default) if request_class.slo else default
+            found.setdefault(slo, []).append(request_class)
+        return tuple((slo, tuple(members)) for slo, members in found.items())
