@@ -21,7 +21,7 @@ class RackplanError(Exception):
     """Root of every error raised on purpose; its text is one line meant for a person."""
 
 
-class BadInput(RackplanError):
+class BadInput(RackplanError):  # noqa: N818, the name says what happened
     """What was given cannot be used as it stands."""
 
 
@@ -46,5 +46,8 @@ class BadCluster(BadInput):
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Return the ``count`` known names most like ``name``, best first."""
     wanted = name.lower()
-    ranked = sorted(set(known), key=lambda other: (-difflib.SequenceMatcher(None, wanted, other.lower()).ratio(), other))
-    return ranked[:count]
+
+    def unlikeness(other: str) -> tuple[float, str]:
+        return -difflib.SequenceMatcher(None, wanted, other.lower()).ratio(), other
+
+    return sorted(set(known), key=unlikeness)[:count]

@@ -1,6 +1,7 @@
 """Quantities as people write them (``30ms``, ``141GB``, ``400Gbit/s``) and as Python holds them (SI floats).
 
-Inside Python every quantity is an SI float: bytes, seconds, FLOP, watts, USD. Files and the command line spell the unit.
+Inside Python every quantity is an SI float: bytes, seconds, FLOP, watts, USD. Files and the command line spell the
+unit.
 """
 
 from __future__ import annotations
@@ -36,19 +37,20 @@ def parse(text: float | int | str, units: dict[str, float], quantity: str, bare:
     """
     if isinstance(text, bool):
         raise BadInput(f"{text!r} is not a {quantity}")
+    spelled = ", ".join(unit for unit in units if unit)
     if isinstance(text, int | float):
         value, unit = _finite(text, quantity), ""
     else:
         found = _NUMBER.fullmatch(text[:100])
         if not found:
-            raise BadInput(f"{text[:100]!r} is not a {quantity}; write a number and one of {', '.join(u for u in units if u)}")
+            raise BadInput(f"{text[:100]!r} is not a {quantity}; write a number and one of {spelled}")
         value, unit = float(found[1]), found[2]
     if not unit and bare:
         factor = 1.0
     elif unit in units:
         factor = units[unit]
     else:
-        raise BadInput(f"{str(text)[:100]!r}: {unit!r} is not a unit of {quantity}; use one of {', '.join(u for u in units if u)}")
+        raise BadInput(f"{str(text)[:100]!r}: {unit!r} is not a unit of {quantity}; use one of {spelled}")
     result = value * factor
     if not math.isfinite(result):
         raise BadInput(f"{str(text)[:100]!r} is not a finite {quantity}")

@@ -1,0 +1,55 @@
+"""Every source sends the same to every sink but itself: counted, not listed pair by pair."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from topologies.ecmp import Floats
+from topologies.links import Link
+from topologies.places import Places
+from topologies.scale_out import Bundle
+
+
+def far_bundles(
+    here: Sequence[str], there: Sequence[str], places: Places, layout: Mapping[str, int], rate: float
+) -> list[Bundle]:
+    """The devices here, bundled by what each exchanges with those there that share neither its domain nor its host.
+
+    Parameters
+    ----------
+    layout: of every device here and there, numbered from zero.
+    rate: bytes/s of each pair.
+    """
+    width = max(layout.values()) + 1
+
+    def count(names: Sequence[str]) -> Floats:
+        numbers = np.array([layout[name] for name in names], dtype=np.int64)
+        return np.bincount(numbers, minlength=width).astype(np.float64)
+
+    everyone = count(there)
+    in_domain = {domain: count(names) for domain, names in places.by_domain(there).items()}
+    in_host = places.by_host(there)
+    alike: dict[tuple[int, str, int], list[str]] = defaultdict(list)
+    for name in here:
+        host = places.host[name]
+        mixed = any(not places.share_domain(name, other) for other in in_host.get(host, ()))
+        alike[places.domain[name], host if mixed else "", layout[name]].append(name)
+    bundles = []
+    for (domain, host, number), names in alike.items():
+        far = everyone - in_domain.get(domain, 0.0)
+        if host:
+            far = far - count([other for other in in_host[host] if places.domain[other] != domain])
+        bundles.append(Bundle(names, number, far * rate))
+    return bundles
+
+
+def host_pairs(sources: Sequence[str], sinks: Sequence[str], places: Places) -> Iterator[Link]:
+    """Pairs that share a host but no domain."""
+    in_host = places.by_host(sinks)
+    for source in sources:
+        for sink in in_host.get(places.host[source], ()):
+            if not places.share_domain(source, sink):
+                yield source, sink
