@@ -52,7 +52,7 @@ def load(path: str | Path) -> nx.Graph[str]:
         raise BadInput(f"cannot read the cluster file {str(path)!r}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise BadInput(f"the cluster file {str(path)!r} is not UTF-8 text") from error
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"the cluster file {str(path)!r} is not JSON: {error}") from error
     return validate(from_plain(data))
 

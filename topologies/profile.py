@@ -10,10 +10,10 @@ from typing import Any, Literal, NamedTuple
 import networkx as nx
 
 from topologies.components import Component
-from topologies.exits import Exits
+from topologies.routes.exits import Exits
+from topologies.routes.torus import torus_shape
 from topologies.schema import FABRICS
 from topologies.tiers import switch_ports
-from topologies.torus_routes import torus_shape
 from topologies.views import is_healthy_device, links
 from topologies.wiring import fingerprint
 

@@ -8,8 +8,8 @@ import networkx as nx
 
 from topologies.components import scale_up_components
 from topologies.errors import BadCluster
-from topologies.exits import Exits, scale_out_parts
 from topologies.naming import in_order
+from topologies.routes.exits import Exits, scale_out_parts
 
 
 def check_reach(graph: nx.Graph[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import networkx as nx
 
@@ -13,7 +13,7 @@ from topologies.naming import in_order
 from topologies.schema import MAX_DEVICES
 from topologies.views import kinds, links
 
-_NUMBERED = re.compile(r"(rack|leaf|pod)([0-9]+)(?=/|$)")
+_NUMBERED = re.compile(r"(rack|leaf|pod)([0-9]{1,15})(?=/|$)")
 _SPINE = re.compile(r"spine[0-9]+")
 
 
@@ -33,7 +33,7 @@ def join(*graphs: nx.Graph[str]) -> nx.Graph[str]:
     fleet: nx.Graph[str] = nx.Graph()
     taken: dict[str, int] = {}
     uplinks: dict[str, float] = {}
-    own: dict[str, object] = {}
+    meanings: dict[str, object] = {}
     spines = 1
     for index, graph in enumerate(graphs):
         renamed = _renumbered(graph, taken)
@@ -44,12 +44,13 @@ def join(*graphs: nx.Graph[str]) -> nx.Graph[str]:
         uplinks |= _uplinks(renamed, index)
         renamed.remove_nodes_from([vertex for vertex in renamed if _SPINE.fullmatch(vertex)])
         fleet.update(renamed)
-        _adopt(own, graph.graph.get("devices") or {}, index)
+        _agree(meanings, graph, index)
     _check_size(fleet)
     for number in range(spines):
         add_switch(fleet, f"spine{number}")
         for leaf, bytes_per_s in uplinks.items():
             connect(fleet, leaf, f"spine{number}", "scale_out", bytes_per_s / spines)
+    own = {name: given for name, given in meanings.items() if given is not None}
     fleet.graph = {"devices": own} if own else {}
     return fleet
 
@@ -122,11 +123,12 @@ def _uplinks(graph: nx.Graph[str], index: int) -> dict[str, float]:
     return above or below
 
 
-def _adopt(own: dict[str, object], more: Mapping[str, object], index: int) -> None:
-    for name, given in more.items():
-        if name in own and own[name] != given:
+def _agree(meanings: dict[str, object], graph: nx.Graph[str], index: int) -> None:
+    """Note what each device name means in the graph, None for the catalog's; the same in all clusters."""
+    own = graph.graph.get("devices") or {}
+    for name in sorted({data["device"] for _, data in graph.nodes(data=True) if data["kind"] == "device"}):
+        if meanings.setdefault(name, own.get(name)) != own.get(name):
             raise BadInput(f"cluster {index} of join defines device {name!r} otherwise than an earlier one; rename it")
-        own[name] = given
 
 
 def _check_size(graph: nx.Graph[str]) -> None:

@@ -47,11 +47,11 @@ def torus(
     sides = _sides(shape)
     count(pods, "pods")
     host = HostShape.of(device, devices_per_host, dram_bytes_per_host, flash_bytes_per_host)
-    if host.device.scale_up_fabric != "torus" or len(sides) > len(host.device.scale_up_shape):
-        made = f"{host.device.scale_up_fabric} of {len(host.device.scale_up_shape)} dimensions"
-        raise BadInput(
-            f"{host.device.name} is made for a {made}, not for a torus of {len(sides)}; tpu-v5e makes 2, tpu-v5p 3"
-        )
+    if host.device.scale_up_fabric != "torus":
+        raise BadInput(f"{host.device.name} is not made for a torus; tpu-v5e and tpu-v6e make 2 dimensions, tpu-v5p 3")
+    if len(sides) > len(host.device.scale_up_shape):
+        most = len(host.device.scale_up_shape)
+        raise BadInput(f"shape has {len(sides)} sides; {host.device.name} has links for {most} dimensions")
     within_limit(math.prod(sides) * pods)
     graph, leaves = cluster_of(host), dict[str, float]()
     first = 0

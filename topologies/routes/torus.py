@@ -15,7 +15,7 @@ import networkx as nx
 import numpy as np
 
 from topologies.components import Component
-from topologies.ecmp import Floats, Ints
+from topologies.routes.ecmp import Floats, Ints
 
 Place = tuple[int, ...]
 _AT_ONCE = 1 << 20

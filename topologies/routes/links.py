@@ -7,7 +7,7 @@ import itertools
 import networkx as nx
 import numpy as np
 
-from topologies.ecmp import Floats
+from topologies.routes.ecmp import Floats
 
 Link = tuple[str, str]
 

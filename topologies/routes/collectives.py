@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from topologies.errors import BadInput
 
 if TYPE_CHECKING:
-    from topologies.routes import Routes
+    from topologies.routes.table import Routes
 
 
 def all_reduce_time(routes: Routes, domains: Sequence[Sequence[str]], size_bytes: float) -> float:

@@ -14,18 +14,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import networkx as nx
 
-from topologies.collectives import all_reduce_time
 from topologies.components import scale_up_components
-from topologies.ecmp import Floats
 from topologies.errors import BadInput, nearest
-from topologies.exits import Exits
-from topologies.links import Link, Links
 from topologies.naming import in_order
-from topologies.places import Places
-from topologies.scale_out import ScaleOutRoutes
-from topologies.scale_up import ScaleUp, scale_up_routes
-from topologies.torus_routes import Rings
-from topologies.uniform import far_bundles, host_pairs
+from topologies.routes.collectives import all_reduce_time
+from topologies.routes.ecmp import Floats
+from topologies.routes.exits import Exits
+from topologies.routes.links import Link, Links
+from topologies.routes.places import Places
+from topologies.routes.scale_out import ScaleOutRoutes
+from topologies.routes.scale_up import ScaleUp, scale_up_routes
+from topologies.routes.torus import Rings
+from topologies.routes.uniform import far_bundles, host_pairs
 from topologies.views import is_healthy_device, kinds
 
 
@@ -112,7 +112,7 @@ class Routes:
         return 1.0 / max(self.utilisation(loads).values())
 
     def all_reduce_time(self, devices: Iterable[str], size_bytes: float) -> float:
-        """Time [s] of an all-reduce over a buffer that each device holds, as :mod:`topologies.collectives` has it."""
+        """Time [s] to sum a buffer that each device holds; the algorithm is that of ``collectives``."""
         return all_reduce_time(self, self.by_domain(devices), size_bytes)
 
     def by_domain(self, devices: Iterable[str]) -> list[list[str]]:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import networkx as nx
 import numpy as np
 
-from topologies.ecmp import EqualCost, Floats, Toward
 from topologies.errors import BadInput
-from topologies.exits import Exit, Exits
 from topologies.naming import in_order
+from topologies.routes.ecmp import EqualCost, Floats, Toward
+from topologies.routes.exits import Exit, Exits
 from topologies.views import kinds, links
 
 ArcOf = Callable[[str, str], int]

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from topologies.ecmp import Floats
-from topologies.links import Link
-from topologies.places import Places
-from topologies.scale_out import Bundle
+from topologies.routes.ecmp import Floats
+from topologies.routes.links import Link
+from topologies.routes.places import Places
+from topologies.routes.scale_out import Bundle
 
 
 def far_bundles(

@@ -9,8 +9,8 @@ import networkx as nx
 import numpy as np
 
 from topologies.components import Component
-from topologies.ecmp import EqualCost, Floats
-from topologies.torus_routes import Rings, TorusRoutes, torus_shape
+from topologies.routes.ecmp import EqualCost, Floats
+from topologies.routes.torus import Rings, TorusRoutes, torus_shape
 
 Demand = Mapping[tuple[str, str], float]
 ArcOf = Callable[[str, str], int]
