@@ -11,6 +11,7 @@ nvfp4         1/2 + 1/16         e2m1, one e4m3 scale per 16 elements (NVIDIA Mo
 mxfp4         1/2 + 1/32         e2m1, one e8m0 scale per 32 elements (OCP Microscaling v1.0)
 int8          1                  one scale per channel
 int4_gN       1/2 + 2/N          one bf16 scale per N elements of a row (compressed-tensors, AWQ, GPTQ)
+int4_channel  1/2                one scale per channel
 fp8_ds_mla    1                  KV cache only: MLA latent in fp8 with scales, rotary part in bf16 (FlashMLA)
 ============  =================  ==========================================================================
 """
@@ -80,6 +81,7 @@ MXFP8 = Dtype("mxfp8", 1.0, scale_bytes=1, group=32, compute="fp8", needs="fp4",
 NVFP4 = Dtype("nvfp4", 0.5, scale_bytes=1, group=16, compute="fp4", needs="fp4", block=16)
 MXFP4 = Dtype("mxfp4", 0.5, scale_bytes=1, group=32, compute="fp8", needs="fp4", block=32)
 INT8 = Dtype("int8", 1.0, compute="int8", needs="int8")
+INT4_CHANNEL = Dtype("int4_channel", 0.5)
 FP8_DS_MLA = Dtype("fp8_ds_mla", 1.0, compute="bf16")
 
 MAX_GROUP = 4096
@@ -90,7 +92,9 @@ def int4(group: int) -> Dtype:
     return Dtype(f"int4_g{group}", 0.5, scale_bytes=2, group=group, block=group)
 
 
-WEIGHT_DTYPES = {d.name: d for d in (BF16, FP8, FP8_BLOCK, MXFP8, NVFP4, MXFP4, INT8, int4(32), int4(64), int4(128))}
+WEIGHT_DTYPES = {
+    d.name: d for d in (BF16, FP8, FP8_BLOCK, MXFP8, NVFP4, MXFP4, INT8, int4(32), int4(64), int4(128), INT4_CHANNEL)
+}
 KV_DTYPES = {d.name: d for d in (BF16, FP8, INT8, NVFP4, FP8_DS_MLA)}
 ALIASES = {
     "bfloat16": "bf16",

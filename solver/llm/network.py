@@ -10,7 +10,7 @@ from typing import Any
 
 from solver.errors import BadInput
 from solver.llm.attention import Attention
-from solver.llm.dtypes import Dtype
+from solver.llm.dtypes import FP8_DS_MLA, Dtype
 from solver.llm.ffn import FFN
 from solver.llm.precision import Precision, Weights
 
@@ -65,7 +65,7 @@ class LLM:
     name: str
     hidden: int
     vocab: int
-    layers: tuple[Layer, ...]
+    layers: tuple[Layer, ...] = field(repr=False)
     title: str = ""
     tied_embeddings: bool = False
     mtp_layers: int = 0
@@ -111,7 +111,18 @@ class LLM:
         >>> print(LLM.from_config("llama-3.1-8b").with_precision("fp8", kv_cache="fp8").precision.experts)
         fp8
         """
-        return replace(self, precision=self.precision.with_weights(weights).with_kv_cache(kv_cache))
+        precision = self.precision.with_weights(weights).with_kv_cache(kv_cache)
+        latent = any(kind.attention.kv_mixed_bytes_per_token for kind, _ in self.layer_kinds)
+        if precision.kv_cache == FP8_DS_MLA and not latent:
+            raise BadInput(f"{self.name}: KV-cache dtype fp8_ds_mla is for multi-head latent attention; fp8 works here")
+        return replace(self, precision=precision)
+
+    def __str__(self) -> str:
+        active = f", {self.active_parameters() / 1e9:,.1f} B active" if self.experts else ""
+        return (
+            f"{self.title or self.name}: {self.parameters / 1e9:,.1f} B parameters{active}, {len(self.layers)} layers, "
+            f"{self.kv_bytes_per_token:,.0f} B of KV cache per token"
+        )
 
     @property
     def embedding_parameters(self) -> int:

@@ -75,7 +75,8 @@ class Latent:
     def needs(self) -> tuple[str, ...]:
         """Keys without which there is no telling."""
         index = ("index_n_heads", "index_head_dim", "index_topk") if self.indexer else ()
-        return ("num_attention_heads", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", *index)
+        dims = ("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+        return ("num_attention_heads", *dims, *index)
 
     def __call__(self, config: Config, layer: int) -> Attention:
         return latent(
@@ -106,7 +107,7 @@ class BlockSparse:
         if sparse is not None and not sparse.integers(
             "sparse_attention_freq", config.count("num_hidden_layers"), high=1
         ):
-            raise sparse.missing(["sparse_attention_freq"], "MiniMax-M3")
+            raise sparse.missing("sparse_attention_freq")
         if sparse is not None and not sparse.integers("sparse_attention_freq")[layer]:
             sparse = None
         return grouped_query(

@@ -14,6 +14,9 @@ from solver.llm.config.reader import MAX_CONTEXT, MAX_LAYERS, Config
 from solver.llm.dtypes import kv_dtype
 from solver.llm.network import LLM, Layer
 
+NULLABLE = {"q_lora_rank"}
+"""Keys for which null means something of its own, so that null is not the same as absent."""
+
 
 def from_path(path: Path) -> LLM:
     """Read ``config.json`` (or the folder that holds it) and the quantisation file beside it."""
@@ -79,9 +82,9 @@ def _family(config: Config, outer: Config) -> Family:
             f"{outer.where}: {config.path}model_type {kind[:60]!r} is not a known architecture; nearest known: {known}"
         )
     family = FAMILIES[kind]
-    missing = [key for key in family.needs if not config.has(key)]
+    missing = [key for key in family.needs if not config.has(key) and not (key in NULLABLE and key in config.values)]
     if missing:
-        raise config.missing(missing, kind)
+        raise config.missing(*missing)
     return family
 
 

@@ -23,7 +23,7 @@ def after_first_dense(config: Config, layer: int) -> bool:
     """
     if isinstance(config.values.get("moe_layer_freq"), list):
         return bool(config.integers("moe_layer_freq", config.count("num_hidden_layers"), high=1)[layer])
-    first = config.count("first_k_dense_replace", 0, low=0)
+    first = config.count("first_k_dense_replace", low=0)
     return layer >= first and layer % config.count("moe_layer_freq", 1) == 0
 
 
@@ -36,7 +36,7 @@ def interleaved(config: Config, layer: int) -> bool:
     """``moe_layers`` lists the layers with experts, else every ``interleave_moe_layer_step``-th (Llama-4)."""
     if config.has("moe_layers"):
         return layer in config.integers("moe_layers", high=MAX_LAYERS)
-    return (layer + 1) % config.count("interleave_moe_layer_step", 1) == 0
+    return (layer + 1) % config.count("interleave_moe_layer_step") == 0
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,8 @@ class Experts:
     @property
     def needs(self) -> tuple[str, ...]:
         """Keys without which there is no telling."""
-        return (self.count, self.top_k, self.width)
+        shared = [key for key in (self.shared_count, self.shared_width) if key]
+        return (self.count, self.top_k, self.width, *shared)
 
     def __call__(self, config: Config, layer: int) -> FFN:
         hidden, streams = config.count("hidden_size"), config.count("hc_mult", 1, high=64)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
-from solver.errors import BadInput
-
-MAX_PATTERN = 300
-MAX_STARS = 6
-"""Most ``*`` and ``+`` in one pattern: matching time grows with their number, and real files use two."""
+from solver.llm.config import globs
 
 ATTENTION = {
     "mla": (("q_a_proj", "q_proj"), ("q_b_proj", "q_proj"), ("kv_a_proj_with_mqa",), ("kv_b_proj",)),
@@ -60,47 +55,29 @@ def names(part: str, prefix: str, kind: str, linear_room: str) -> list[list[str]
 
 
 class Patterns:
-    """A list of module names, prefixes, globs and ``re:`` expressions.
+    """Whether a list of module names, globs and ``re:`` expressions means a module.
 
-    A name is meant by a pattern that equals it, is a dotted part of it (``lm_head``, ``self_attn``,
-    ``model.layers.0.self_attn``), or matches such a part with ``*``; ``re:`` expressions match from the start.
+    A name is meant by a pattern that equals it or a dotted part of it (``lm_head``, ``self_attn``,
+    ``model.layers.0.self_attn``), or by a glob or expression that matches it (see :mod:`solver.llm.config.globs`).
     """
 
     def __init__(self, patterns: Iterable[str], where: str) -> None:
-        self.plain: set[str] = set()
-        expressions: list[str] = []
-        for text in dict.fromkeys(patterns):
-            if text.startswith("re:"):
-                expressions.append(f"(?:{_expression(text[3:].replace('language_model.', ''), text, where)})")
-                continue
-            cleaned = text.replace("language_model.", "").replace("model.model.", "model.")
-            if "*" not in cleaned:
-                self.plain.add(cleaned)
-                continue
-            _bounded(cleaned, text, where)
-            parts = [re.escape(part) for part in re.split(r"\*+", cleaned)]
-            expressions.append(rf"(?:.*\.)?{'.*'.join(parts)}(?:\..*)?$")
-        self.any = re.compile("|".join(expressions)) if expressions else None
+        found = [text.replace("language_model.", "").replace("model.model.", "model.") for text in patterns]
+        self.plain = {text for text in found if "*" not in text and not text.startswith("re:")}
+        self.globs = globs.read([text for text in found if text not in self.plain], where)
+        self._near: dict[str, list[globs.Glob]] = {}
 
     def means(self, name: str) -> bool:
         """Whether one of the patterns means this module."""
+        if not self.plain and not self.globs:
+            return False
         words = name.split(".")
         parts = (".".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1))
-        return any(part in self.plain for part in parts) or bool(self.any and self.any.match(name))
+        return any(part in self.plain for part in parts) or any(globs.matches(glob, name) for glob in self._for(words))
 
-
-def _bounded(pattern: str, text: str, where: str) -> None:
-    if len(pattern) > MAX_PATTERN or sum(pattern.count(star) for star in "*+") > MAX_STARS:
-        raise BadInput(f"{where}: module pattern {text[:40]!r} is too long or has more than {MAX_STARS} wildcards")
-
-
-def _expression(pattern: str, text: str, where: str) -> str:
-    """Check that an expression compiles and that nothing in it repeats a group, which could match forever."""
-    _bounded(pattern, text, where)
-    if re.search(r"\)[*+?{]|\\\d|\(\?", pattern):
-        raise BadInput(f"{where}: module pattern {text[:40]!r} repeats a group; only simple expressions are read")
-    try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError):
-        raise BadInput(f"{where}: module pattern {text[:40]!r} is not a regular expression") from None
-    return pattern
+    def _for(self, words: list[str]) -> list[globs.Glob]:
+        """Return the globs that could match in this layer, found once per layer."""
+        prefix = ".".join(words[:3])
+        if prefix not in self._near:
+            self._near[prefix] = [g for g in self.globs if prefix.startswith(g[0]) or g[0].startswith(prefix)]
+        return self._near[prefix]

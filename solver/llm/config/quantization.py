@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from solver.llm.config.modules import Patterns, names
 from solver.llm.config.reader import Config
-from solver.llm.dtypes import BF16, FP8, FP8_BLOCK, INT8, MAX_GROUP, MXFP4, MXFP8, NVFP4, Dtype, int4
+from solver.llm.dtypes import BF16, FP8, FP8_BLOCK, INT4_CHANNEL, INT8, MAX_GROUP, MXFP4, MXFP8, NVFP4, Dtype, int4
 from solver.llm.network import Layer
 from solver.llm.precision import Precision
 
@@ -36,6 +36,10 @@ MODELOPT: dict[str, Dtype] = {
     "INT8_SQ": INT8,
 }
 BLOCKS: dict[tuple[int, ...], Dtype] = {(): FP8, (128, 128): FP8_BLOCK, (1, 32): MXFP8}
+MAX_FORMATS = 32
+"""Most groups of modules with a format of their own."""
+MAX_PROBED = 128
+"""Layers whose modules are looked up; of more layers, evenly spaced ones."""
 KV_ALGORITHMS = {"FP8": FP8, "NVFP4": NVFP4, "INT8": INT8}
 
 
@@ -115,6 +119,8 @@ def _modelopt_format(rules: Config, algorithm: str) -> Dtype:
 def _compressed_tensors(rules: Config) -> FormatOf:
     ignored = Patterns(rules.strings("ignore"), rules.where)
     groups = rules.section("config_groups")
+    if groups and len(groups.values) > MAX_FORMATS:
+        raise rules.bad("config_groups", f"must have at most {MAX_FORMATS} groups, not {len(groups.values)}")
     chosen: list[tuple[Patterns | None, Dtype]] = []
     for name in groups.values if groups else ():
         group = groups.section(name) if groups else None
@@ -145,7 +151,7 @@ def _group_format(group: Config) -> Dtype:
     if (kind, bits) == ("int", 8):
         return INT8
     if (kind, bits) == ("int", 4):
-        return int4(size if size > 0 else MAX_GROUP)
+        return int4(size) if size > 0 else INT4_CHANNEL
     raise weights.bad("num_bits", f"is {bits} with type {kind[:20]!r}; known: float 4 or 8, int 4 or 8")
 
 
@@ -154,7 +160,7 @@ def _grouped_integers(rules: Config) -> FormatOf:
     if bits not in (4, 8):
         raise rules.bad("bits", f"is {bits}; known: 4, 8")
     size = rules.count("group_size", 128, low=-1, high=MAX_GROUP)
-    format_ = INT8 if bits == 8 else int4(size if size > 0 else MAX_GROUP)
+    format_ = INT8 if bits == 8 else int4(size) if size > 0 else INT4_CHANNEL
     return _except(format_, rules, "modules_to_not_convert")
 
 
@@ -179,11 +185,9 @@ def _by_part(format_of: FormatOf, layers: Sequence[Layer], linear_room: str) -> 
     for part in ("attention", "attention_output", "dense", "shared", "experts"):
         tally: dict[Dtype, int] = {}
         held = [index for index, layer in enumerate(layers) if _holds(layer, part)]
-        for index in held or range(1):
-            layer = layers[index]
-            prefix = f"model.layers.{index}"
-            for aliases in names(part, prefix, layer.attention.kind, linear_room):
-                found = _special(format_of, aliases, prefix)
+        for index in held[:: 1 + len(held) // MAX_PROBED] or range(1):
+            matrices = names(part, f"model.layers.{index}", layers[index].attention.kind, linear_room)
+            for found in _of_matrices(format_of, f"model.layers.{index}", matrices):
                 tally[found] = tally.get(found, 0) + 1
         formats[part] = max(tally, key=lambda format_: tally[format_])
     return formats
@@ -191,18 +195,16 @@ def _by_part(format_of: FormatOf, layers: Sequence[Layer], linear_room: str) -> 
 
 def _of_mtp(format_of: FormatOf, layers: int) -> Dtype:
     """Return the format of the MTP modules' experts, which stand after the last layer or under ``mtp``."""
-    found = [
-        _special(format_of, aliases, prefix)
-        for prefix in (f"model.layers.{layers}", "mtp.layers.0")
-        for aliases in names("experts", prefix, "", "")
-    ]
+    found: list[Dtype] = []
+    for prefix in (f"model.layers.{layers}", "mtp.layers.0"):
+        found += _of_matrices(format_of, prefix, names("experts", prefix, "", ""))
     return BF16 if BF16 in found else found[0]
 
 
-def _special(format_of: FormatOf, aliases: Sequence[str], prefix: str) -> Dtype:
-    """Return a matrix's format: one of its aliases is its real name, the others fall under the layer's general rule."""
+def _of_matrices(format_of: FormatOf, prefix: str, matrices: Sequence[Sequence[str]]) -> list[Dtype]:
+    """Return each matrix's format: one alias is its real name, the others fall under the layer's general rule."""
     general = format_of(f"{prefix}.other")
-    return next((format_ for format_ in map(format_of, aliases) if format_ != general), general)
+    return [next((f for f in map(format_of, aliases) if f != general), general) for aliases in matrices]
 
 
 def _holds(layer: Layer, part: str) -> bool:

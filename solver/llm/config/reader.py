@@ -39,18 +39,17 @@ class Config:
         """Return the error for a value that makes no sense."""
         return (BadFile if self.from_file else BadInput)(f"{self.where}: {self.path}{key} {message}")
 
-    def missing(self, keys: list[str], family: str) -> UnknownArchitecture:
-        """Return the error for keys that a family needs and this config lacks."""
-        return UnknownArchitecture(
-            f"{self.where}: a {family} config needs {', '.join(self.path + key for key in keys)}"
-        )
+    def missing(self, *keys: str) -> UnknownArchitecture:
+        """Return the error for keys without which the architecture cannot be told."""
+        needed = ", ".join(self.path + key for key in keys)
+        return UnknownArchitecture(f"{self.where}: its architecture cannot be told without {needed}")
 
     def count(self, key: str, default: int | None = None, low: int = 1, high: int = MAX_SIZE) -> int:
         """Return an integer between ``low`` and ``high``; ``default`` where the key is absent or null."""
         value = self.values.get(key)
         if value is None:
             if default is None:
-                raise self.missing([key], "known")
+                raise self.missing(key)
             return default
         if isinstance(value, bool) or not isinstance(value, int):
             raise self.bad(key, f"must be an integer, not {show(value)}")

@@ -59,7 +59,7 @@ def layer_type(config: Config, layer: int, known: tuple[str, ...]) -> str:
     """Return this layer's entry of ``layer_types``, which must be one of ``known``."""
     kinds = config.strings("layer_types", config.count("num_hidden_layers"))
     if not kinds:
-        raise config.missing(["layer_types"], "hybrid-attention")
+        raise config.missing("layer_types")
     if kinds[layer] not in known:
         raise config.bad(f"layer_types[{layer}]", f"is {kinds[layer][:40]!r}; known: {', '.join(known)}")
     return kinds[layer]
