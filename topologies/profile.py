@@ -26,7 +26,7 @@ class Rates(NamedTuple):
     Attributes
     ----------
     scale_up: all its scale-up links together.
-    scale_out: its NICs, or its share of those of its host.
+    scale_out: its NICs; without any, its share of those of its host, or of the devices beside it.
     host_link: to the host.
     """
 
@@ -139,8 +139,11 @@ class Profiler:
             for here, there in ((a, b), (b, a)):
                 if fabric != "scale_up" or self._alive(there):
                     self._rates[here][fabric] += bytes_per_s
-        alive = ((device, data["host"]) for device, data in graph.nodes(data=True) if is_healthy_device(data))
+        alive = [(device, data["host"]) for device, data in graph.nodes(data=True) if is_healthy_device(data)]
         self._sharing = Counter(host for device, host in alive if not self._rates[device]["scale_out"])
+        self._beside = dict.fromkeys(self._neighbours, 0.0)
+        for device, host in alive:
+            self._beside[host] += self._rates[device]["scale_out"]
 
     def leaves(self, device: str) -> tuple[str, ...]:
         """Switches behind the NICs of a device or of its host."""
@@ -171,7 +174,9 @@ class Profiler:
 
     def _device_rates(self, device: str, host: str) -> Rates:
         mine = self._rates[device]
-        nics = mine["scale_out"] or self._rates[host]["scale_out"] / self._sharing[host]
+        nics = mine["scale_out"]
+        if not nics:
+            nics = self._rates[host]["scale_out"] / self._sharing[host] or self._beside[host] / self._neighbours[host]
         return Rates(_rounded(mine["scale_up"]), _rounded(nics), _rounded(mine["pcie"] + mine["c2c"]))
 
     def _oversubscription(self, leaf: str) -> float:

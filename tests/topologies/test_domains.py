@@ -128,6 +128,13 @@ def test_a_device_off_the_switch_is_a_domain_of_its_own():
     assert big.profile.dram_bytes == 7 * small.profile.dram_bytes, "the host's memory is shared"
 
 
+def test_a_device_without_a_nic_counts_on_those_beside_it():
+    graph = topologies.hgx(2)
+    graph.remove_edges_from([(f"rack0/host0/gpu{i}", f"leaf{i}") for i in range(4)])
+    whole, half = domain_classes(topologies.validate(graph))
+    assert {whole.profile.least.scale_out, half.profile.least.scale_out} == {50e9, 4 * 50e9 / 8}
+
+
 def test_two_kinds_on_one_switch_are_two_domains():
     graph = topologies.hgx(1)
     for number in (6, 7):
