@@ -6,16 +6,15 @@ decides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.calibration import Calibration
-from solver.cost.work import Stages, default_stages
-from solver.llm import LLM, Layer, count_kinds
-from solver.replica import Parallelism
+from solver.cost.work import Degrees
+from solver.llm import LLM, Dtype, Layer, Precision
 from topologies import Device
 
 Floats = NDArray[np.float64]
@@ -52,6 +51,17 @@ class Ledger:
         """Some of the rows."""
         return Ledger(**{f.name: getattr(self, f.name) if f.name == "windows" else getattr(self, f.name)[index] for f in fields(self)})
 
+    def evened(self, stages: Floats) -> Ledger:
+        """Every stage at the mean of its ``stages`` (R,): what no cut into whole layers can beat."""
+        present = np.arange(self.weights.shape[1]) < stages[:, None]
+
+        def even(table: Floats) -> Floats:
+            mean = table.sum(axis=1) / stages.reshape(-1, *[1] * (table.ndim - 2))
+            return np.where(present.reshape(*present.shape, *[1] * (table.ndim - 2)), mean[:, None], 0.0)
+
+        names = ("weights", "activations", "buffers", "kv_token", "kv_window", "state")
+        return replace(self, **{name: even(getattr(self, name)) for name in names})
+
     @property
     def kv_room(self) -> Floats:
         """HBM left for the KV cache on each stage (R, S); negative where the weights alone do not fit."""
@@ -84,69 +94,69 @@ def ledger(
     llm: LLM,
     device: Device,
     calibration: Calibration,
-    shapes: Sequence[Parallelism],
+    degree: Degrees,
+    layers: Floats,
     max_batched_tokens: Floats,
     exchanged_tokens: Floats,
-    redundant: Sequence[int] | None = None,
-    stages: Sequence[Stages] | None = None,
+    redundant: Floats,
     draft_layers: int = 0,
 ) -> Ledger:
     """Memory of every shape.
 
     Parameters
     ----------
+    layers: layers of each kind on each stage (R, S, K), as :attr:`Work.layers`.
     max_batched_tokens: most tokens an engine step may carry on a rank (R,): activations grow with it.
     exchanged_tokens: most tokens a rank dispatches to experts at once over the network (R,); 0 without such buffers.
-    redundant: spare expert copies of a replica, per shape.
-    stages: pipeline cut of every shape; the default cut without.
+    redundant: spare expert copies of a replica (R,).
     draft_layers: multi-token-prediction layers loaded on the last stage.
     """
-    spare = list(redundant) if redundant is not None else [0] * len(shapes)
-    cuts = list(stages) if stages is not None else [default_stages(llm, shape.pp) for shape in shapes]
-    most = max(len(cut) for cut in cuts)
-    windows = sorted({w for layer, _ in llm.layer_kinds if (w := _window(layer))})
-    weights, kv_token, state = (np.zeros((len(shapes), most)) for _ in range(3))
-    kv_window = np.zeros((len(shapes), most, len(windows)))
-    for row, (shape, cut) in enumerate(zip(shapes, cuts, strict=True)):
-        for stage, (first, last) in enumerate(cut):
-            kinds = count_kinds(llm.layers[first : last + 1])
-            weights[row, stage] = _stage_weights(llm, shape, spare[row], kinds)
-            for layer, count in kinds:
-                _add_cache(layer, count, llm, shape, windows, kv_token[row], kv_window[row], state[row], stage)
-        weights[row, 0] += llm.embedding_bytes / shape.tp
-        weights[row, len(cut) - 1] += llm.head_bytes / shape.tp + _draft_weights(llm, shape, spare[row], draft_layers)
-    here = np.array([[stage < len(cut) for stage in range(most)] for cut in cuts], float)
+    kinds = [layer for layer, _ in llm.layer_kinds]
+    windows = sorted({w for layer in kinds if (w := _window(layer))})
+    here = layers.sum(axis=2) > 0
+    stages = np.arange(layers.shape[1])
+    weights = np.einsum("rsk,rk->rs", layers, _by_kind(kinds, lambda k: _layer_weights(k, llm.precision, degree, redundant)))
+    weights = weights + (stages == 0) * (llm.embedding_bytes / degree.tp)[:, None]
+    draft = _draft_weights(llm, degree, redundant, draft_layers)
+    head = llm.head_bytes if not llm.tied_embeddings else llm.embedding_bytes
+    weights = weights + (stages == degree.pp[:, None] - 1) * (head / degree.tp * (degree.pp > 1) + draft)[:, None]
+    weights = weights + (stages == 0) * (llm.head_bytes / degree.tp * (degree.pp == 1))[:, None]
+    cache = llm.precision.kv_cache
+    windowed = [_by_kind(kinds, lambda k, w=w: _window_bytes(k, w, cache, degree)) for w in windows]
     return Ledger(
         weights=weights,
         activations=here * _activations(llm, calibration, max_batched_tokens)[:, None],
         buffers=here * _buffers(llm, exchanged_tokens)[:, None],
-        reserve=np.full(len(shapes), calibration.runtime_bytes + calibration.graph_bytes),
-        capacity=np.full(len(shapes), device.hbm_usable_bytes * calibration.memory_fraction),
-        kv_token=kv_token,
+        reserve=np.full(len(degree.tp), calibration.runtime_bytes + calibration.graph_bytes),
+        capacity=np.full(len(degree.tp), device.hbm_usable_bytes * calibration.memory_fraction),
+        kv_token=np.einsum("rsk,rk->rs", layers, _by_kind(kinds, lambda k: _token_bytes(k, cache, degree))),
         windows=np.array(windows, float),
-        kv_window=kv_window,
-        state=state,
+        kv_window=np.stack([np.einsum("rsk,rk->rs", layers, w) for w in windowed], axis=2) if windowed else np.zeros((*here.shape, 0)),
+        state=np.einsum("rsk,rk->rs", layers, _by_kind(kinds, lambda k: _state_bytes(k, degree))),
     )
 
 
-def _stage_weights(llm: LLM, shape: Parallelism, spare: int, kinds: Sequence[tuple[Layer, int]]) -> float:
-    """Weights of some layers on one rank [bytes]."""
-    total = 0.0
-    for layer, count in kinds:
-        attention, ffn, precision = layer.attention, layer.ffn, llm.precision
-        split = attention.sharded_bytes(precision) + ffn.dense_bytes(precision) + ffn.shared_bytes(precision)
-        copies = -(-(ffn.experts + spare) // shape.ep) if ffn.experts else 0
-        routed = copies * ffn.expert_bytes(precision) / shape.moe_tp
-        total += count * (split / shape.tp + attention.replicated_bytes(precision) + ffn.replicated_bytes + routed)
-    return total
+def _by_kind(kinds: Sequence[Layer], quantity: Callable[[Layer], Floats]) -> Floats:
+    """A quantity of one layer for every kind (R, K)."""
+    return np.stack([quantity(kind) for kind in kinds], axis=1)
 
 
-def _draft_weights(llm: LLM, shape: Parallelism, spare: int, layers: int) -> float:
-    """Weights of the multi-token-prediction layers on one rank, split like the layer they resemble [bytes]."""
+def _layer_weights(layer: Layer, precision: Precision, degree: Degrees, redundant: Floats) -> Floats:
+    """Weights of one layer on one rank [bytes] (R,)."""
+    attention, ffn = layer.attention, layer.ffn
+    split = attention.sharded_bytes(precision) + ffn.dense_bytes(precision) + ffn.shared_bytes(precision)
+    whole = attention.replicated_bytes(precision) + ffn.replicated_bytes
+    copies = np.ceil((ffn.experts + redundant) / degree.ep) if ffn.experts else 0.0
+    return split / degree.tp + whole + copies * ffn.expert_bytes(precision) / degree.moe_tp
+
+
+def _draft_weights(llm: LLM, degree: Degrees, redundant: Floats, layers: int) -> Floats:
+    """Weights of the multi-token-prediction layers on one rank, split like the layer they resemble [bytes] (R,)."""
     if not layers:
-        return 0.0
-    whole = sum(count * layer.weight_bytes(llm.precision) for layer, count in ((llm.mtp_layer, 1),))
-    return layers * llm.mtp_weight_bytes / llm.mtp_layers / whole * _stage_weights(llm, shape, spare, [(llm.mtp_layer, 1)])
+        return np.zeros_like(degree.tp)
+    whole = llm.mtp_layer.weight_bytes(llm.precision)
+    scale = llm.mtp_weight_bytes / llm.mtp_layers / whole
+    return layers * scale * _layer_weights(llm.mtp_layer, llm.precision, degree, redundant)
 
 
 def _window(layer: Layer) -> int:
@@ -154,31 +164,30 @@ def _window(layer: Layer) -> int:
     return attention.window or 0 if attention.kind in ("sliding", "chunked", "compressed") else 0
 
 
-def _add_cache(
-    layer: Layer,
-    count: int,
-    llm: LLM,
-    shape: Parallelism,
-    windows: list[int],
-    kv_token: Floats,
-    kv_window: Floats,
-    state: Floats,
-    stage: int,
-) -> None:
-    """Add the cache of ``count`` such layers to one row's stage.
+def _split(layer: Layer, degree: Degrees) -> Floats:
+    """Ways in which the cache is split: over KV heads as far as there are any (MLA keeps one latent, whole on every tp
+    rank), and by position over context-parallel ranks (R,)."""
+    return np.minimum(degree.tp, layer.attention.kv_heads) * degree.cp
 
-    The KV heads are split over the tp ranks as far as there are heads (MLA keeps one latent, whole on every rank), and by
-    position over context-parallel ranks.
-    """
-    attention, cache = layer.attention, llm.precision.kv_cache
-    split = min(shape.tp, attention.kv_heads) * shape.cp
-    entry, extra = attention.kv_entry_bytes(cache) / split, attention.kv_extra_bytes_per_token / shape.cp
-    window = _window(layer)
-    if window:
-        kv_window[stage, windows.index(window)] += count * entry
-    if attention.kind in ("full", "mla") or (attention.kind == "compressed" and attention.compression > 1):
-        kv_token[stage] += count * (entry + extra) / attention.compression
-    state[stage] += count * attention.state_bytes / min(shape.tp, max(attention.kv_heads, 1))
+
+def _token_bytes(layer: Layer, cache: Dtype, degree: Degrees) -> Floats:
+    """Cache that each further token adds on one rank, outside local windows [bytes] (R,)."""
+    attention = layer.attention
+    if attention.kind not in ("full", "mla") and not (attention.kind == "compressed" and attention.compression > 1):
+        return np.zeros_like(degree.tp)
+    entry = attention.kv_entry_bytes(cache) / _split(layer, degree) + attention.kv_extra_bytes_per_token / degree.cp
+    return entry / attention.compression
+
+
+def _window_bytes(layer: Layer, window: int, cache: Dtype, degree: Degrees) -> Floats:
+    """Cache of each token inside this window on one rank [bytes] (R,)."""
+    inside = float(_window(layer) == window)
+    return inside * layer.attention.kv_entry_bytes(cache) / _split(layer, degree)
+
+
+def _state_bytes(layer: Layer, degree: Degrees) -> Floats:
+    """Recurrent state of one sequence on one rank [bytes] (R,)."""
+    return layer.attention.state_bytes / np.minimum(degree.tp, max(layer.attention.kv_heads, 1))
 
 
 def _activations(llm: LLM, calibration: Calibration, tokens: Floats) -> Floats:

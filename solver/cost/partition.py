@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 
 def balanced(weights: Sequence[float], parts: int, first: float = 0.0, last: float = 0.0) -> list[tuple[int, int]]:
-    """Cut a sequence into contiguous runs whose heaviest has the least weight (exact dynamic program).
+    """Cut a sequence into contiguous runs whose heaviest has the least weight.
 
     Parameters
     ----------
@@ -31,17 +32,28 @@ def balanced(weights: Sequence[float], parts: int, first: float = 0.0, last: flo
 
 
 def _least_heaviest(prefix: list[float], parts: int, first: float, last: float) -> float:
-    """Weight of the heaviest run in the best cut: best[i] over the first i layers, one run at a time."""
-    count = len(prefix) - 1
-    best = [first + weight for weight in prefix]
-    best[0] = float("inf")
-    for part in range(2, parts + 1):
-        extra = last if part == parts else 0.0
-        following = [float("inf")] * (count + 1)
-        for end in range(part, count + 1):
-            following[end] = min(max(best[cut], prefix[end] - prefix[cut] + extra) for cut in range(part - 1, end))
-        best = following
-    return best[count] + (last if parts == 1 else 0.0)
+    """Weight of the heaviest run in the best cut: bisection on the limit, then the exact weight that attains it."""
+    low, high = max(prefix[-1] / parts, 0.0), prefix[-1] + first + last
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _fits(prefix, parts, first, last, middle):
+            high = middle
+        else:
+            low = middle
+    runs = _cut(prefix, parts, first, last, high)
+    extra = [first if part == 0 else 0.0 for part in range(parts)]
+    extra[-1] += last
+    return max(prefix[end + 1] - prefix[start] + more for (start, end), more in zip(runs, extra, strict=True))
+
+
+def _fits(prefix: list[float], parts: int, first: float, last: float, limit: float) -> bool:
+    """Whether runs filled greedily from the front stay within the limit."""
+    runs = _cut(prefix, parts, first, last, limit)
+    heaviest = max(
+        prefix[end + 1] - prefix[start] + (first if part == 0 else 0.0) + (last if part == parts - 1 else 0.0)
+        for part, (start, end) in enumerate(runs)
+    )
+    return heaviest <= limit
 
 
 def _cut(prefix: list[float], parts: int, first: float, last: float, heaviest: float) -> list[tuple[int, int]]:
@@ -53,8 +65,7 @@ def _cut(prefix: list[float], parts: int, first: float, last: float, heaviest: f
             break
         end, extra = start + 1, first if part == 1 else 0.0
         room = count - (parts - part)
-        while end < room and extra + prefix[end + 1] - prefix[start] <= heaviest:
-            end += 1
+        end = min(room, max(end, bisect_right(prefix, heaviest - extra + prefix[start], start + 1) - 1))
         runs.append((start, end - 1))
         start = end
     return runs

@@ -9,6 +9,7 @@ Source: Erlang C; Lee and Longton's M/G/c correction; Little's law; PROGRAM sect
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -62,31 +63,42 @@ def _normal_cdf(x: Floats) -> Floats:
     return 0.5 * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2)))
 
 
-def wait_quantile(
-    servers: Floats, arrivals: Floats, service: Floats, service_squared: Floats, quantile: float, burstiness: Floats | float = 1.0
-) -> Floats:
-    """Quantile of the wait in a queue with many servers, first come first served.
+@dataclass(frozen=True)
+class Wait:
+    """Wait in a queue with many servers: 0 with probability 1 - ``chance``, else exponential (R,).
 
-    ``max(0, ln(C / (1 - q)) (E[S^2] / E[S] + (v - 1) E[S]) / (2 c (1 - rho)))`` with C = Erlang C: exponential tail whose
-    mean is Lee and Longton's, extended to arrivals of squared coefficient of variation v (Allen and Cunneen).
+    Attributes
+    ----------
+    chance: probability of waiting at all.
+    mean: mean wait of those that wait [s]; infinite where the load is 1 or more.
+    """
+
+    chance: Floats
+    mean: Floats
+
+    def quantile(self, probability: float) -> Floats:
+        """``max(0, mean ln(chance / (1 - q)))`` [s]."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            tail = np.log(self.chance / (1 - probability)) * self.mean
+        return np.where(np.isinf(self.mean), np.inf, np.where(self.chance > 1 - probability, tail, 0.0))
+
+
+def wait(servers: Floats, arrivals: Floats, service: Floats, service_squared: Floats, burstiness: Floats | float = 1.0) -> Wait:
+    """Wait in a pool of servers behind one queue, first come first served.
+
+    Erlang C waits; the tail is exponential with Lee and Longton's mean, extended to arrivals of squared coefficient of
+    variation v (Allen and Cunneen): ``(E[S^2] / E[S] + (v - 1) E[S]) / (2 c (1 - rho))``.
 
     Parameters
     ----------
     servers: servers c.
     arrivals: arrival rate of the whole pool [1/s].
     service, service_squared: mean and mean square of the service time [s], [s^2].
-
-    Returns
-    -------
-    Seconds; infinite where the load is 1 or more.
     """
-    load = arrivals * service
-    rho = load / servers
+    rho = arrivals * service / servers
     with np.errstate(divide="ignore", invalid="ignore"):
-        waits = erlang_c(servers, load)
         mean = (service_squared / service + (np.asarray(burstiness) - 1) * service) / (2 * servers * (1 - rho))
-        tail = np.log(waits / (1 - quantile)) * mean
-    return np.where(rho >= 1, np.inf, np.maximum(np.where(service > 0, tail, 0.0), 0.0))
+    return Wait(erlang_c(servers, arrivals * service), np.where(rho >= 1, np.inf, np.maximum(mean, 0.0)))
 
 
 def residual_quantile(step: Floats, busy: Floats, quantile: float) -> Floats:

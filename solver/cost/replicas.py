@@ -13,7 +13,7 @@ from solver.cost.calibration import Calibration
 from solver.cost.machine import Machine
 from solver.cost.memory import Ledger, ledger
 from solver.cost.step import Group, Load, StepTime, step
-from solver.cost.work import Stages, Work
+from solver.cost.work import Degrees, StageFloor, Stages, Work
 from solver.llm import LLM
 from solver.replica import Parallelism
 from topologies import Device
@@ -71,13 +71,15 @@ class Replicas:
         def column(value: Any) -> Floats:
             return np.broadcast_to(np.asarray(value, float), (rows,)).copy()
 
-        chunks = column(chunk)
+        chunks, spare = column(chunk), column(0 if redundant is None else redundant)
+        degree = Degrees.of(shapes)
+        work = Work.of(llm, degree, spare, stages)
         return cls(
-            work=Work.of(llm, shapes, redundant, stages),
+            work=work,
             machine=Machine.of(device, llm.precision, scale_out),
             calibration=calibration,
             group=Group(column(domains), column(calibration.imbalance if imbalance is None else imbalance), column(overlap)),
-            ledger=ledger(llm, device, calibration, shapes, chunks, column(exchanged_tokens), redundant, stages),
+            ledger=ledger(llm, device, calibration, degree, work.layers, chunks, column(exchanged_tokens), spare),
             chunk=chunks,
         )
 
@@ -88,6 +90,14 @@ class Replicas:
         """Some of the rows, by index or mask."""
         group = Group(**{f.name: getattr(self.group, f.name)[index] for f in fields(Group)})
         return replace(self, work=self.work.rows(index), group=group, ledger=self.ledger.rows(index), chunk=self.chunk[index])
+
+    def evened(self) -> Replicas:
+        """The same replicas with every pipeline stage at the mean of its stages: no cut of the layers is lighter."""
+        return replace(self, work=self.work.evened(), ledger=self.ledger.evened(self.work.pp))
+
+    def above(self, floor: StageFloor) -> Replicas:
+        """The same replicas, whose heaviest stage is known to weigh at least this much."""
+        return replace(self, work=replace(self.work, floor=floor))
 
     def step(self, load: Load) -> StepTime:
         """One step in which every rank carries ``load`` (a micro-batch, where there are stages)."""
@@ -108,11 +118,13 @@ class Replicas:
         batch: Floats | float = 0.0,
         context: Floats | float = 0.0,
         company: Floats | float = 1.0,
+        together: Floats | float = 1.0,
     ) -> tuple[Floats, Floats, Floats]:
         """Prefill of one prompt in chunks, beside ``batch`` running sequences.
 
         Parameters
         ----------
+        together: prompts that share one step; more than one only where they all fit into a chunk.
         prompt, cached: tokens to compute, and tokens already in the cache before them.
         batch, context: running sequences of the rank and their mean context.
         company: share of the other data-parallel ranks that prefill in the same step.
@@ -126,13 +138,18 @@ class Replicas:
         whole = np.floor(prompt / self.chunk)
         rest = prompt - whole * self.chunk
         running = np.asarray(batch, float) / self.work.pp
-        full = self._chunk(self.chunk, cached + whole * self.chunk / 2, running, context, company)
-        last = self._chunk(rest, cached + prompt - rest / 2, running, context, company)
-        some_full, some_rest = whole > 0, rest > 0
-        occupied = whole * full.slowest_s + np.where(some_rest, last.slowest_s, 0.0)
-        final = np.where(some_rest, last.latency_s, full.latency_s)
-        before = np.where(some_rest, whole, whole - 1) * full.slowest_s
-        return np.where(some_full | some_rest, before + final, 0.0), occupied, whole + some_rest
+        before = occupied = np.zeros(len(self))
+        final = before
+        if np.any(whole > 0):
+            full = self._chunk(self.chunk, cached + whole * self.chunk / 2, running, context, company)
+            occupied = whole * full.slowest_s
+            before = np.where(rest > 0, whole, np.maximum(whole - 1, 0)) * full.slowest_s
+            final = np.where(whole > 0, full.latency_s, 0.0)
+        if np.any(rest > 0):
+            last = self._chunk(rest * together, cached + prompt - rest / 2, running, context, company)
+            occupied = occupied + np.where(rest > 0, last.slowest_s, 0.0)
+            final = np.where(rest > 0, last.latency_s, final)
+        return before + final, occupied, whole + (rest > 0)
 
     def _chunk(self, tokens: Floats, keys: Floats, running: Floats, context: Floats | float, company: Floats | float) -> StepTime:
         return self.step(

@@ -8,7 +8,6 @@ Decode and unified pools are trains: a step leaves when the last one has arrived
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -23,15 +22,17 @@ from solver.cost.queueing import (
     normal_quantile,
     occupancy_quantile,
     residual_quantile,
-    wait_quantile,
+    wait,
 )
 from solver.cost.replicas import Replicas
+from solver.cost.search import largest
 
 Floats = NDArray[np.float64]
 
 #: Below this utilisation a promise is treated as broken: nobody rents a replica to serve so little.
 LEAST_UTILISATION = 1e-3
-_BISECTIONS = 36
+#: A queue this full has no stable wait worth promising.
+MOST_UTILISATION = 0.98
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,15 @@ class Service:
         """Some of the rows."""
         return Service(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
-    def keeps(self, promise: Promise, mix: Mix) -> NDArray[np.bool_]:
-        """Whether every class of a row is served within the promise (R,)."""
+    def excess(self, promise: Promise, mix: Mix) -> Floats:
+        """How far the worst class overshoots the tightest promise: latency / limit - 1, at most 0 if all are kept (R,)."""
         e2e = self.ttft_p95 + np.maximum(mix.output - 1, 0) * self.tpot_p95
-        kept = (self.ttft_p95 <= promise.ttft) & (self.tpot_p95 <= promise.tpot)
-        kept &= (self.itl_p95 <= promise.itl) & (e2e <= promise.e2e)
-        return np.asarray(kept.all(axis=1))
+        pairs = (self.ttft_p95, promise.ttft), (self.tpot_p95, promise.tpot), (self.itl_p95, promise.itl), (e2e, promise.e2e)
+        worst = np.full(len(self.batch), -1.0)
+        for latency, limit in pairs:
+            if np.isfinite(limit):
+                worst = np.maximum(worst, latency.max(axis=1) / limit - 1)
+        return worst
 
 
 def decode_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Service:
@@ -104,30 +108,30 @@ def decode_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Serv
     )
 
 
-def prefill_at(pool: Replicas, replicas: Floats, mix: Mix, utilisation: Floats) -> Service:
+def prefill_at(pool: Replicas, replicas: Floats, mix: Mix, utilisation: Floats, together: Floats | float = 1.0) -> Service:
     """Prefill pool whose ranks are busy for a share ``utilisation`` of the time.
 
-    One queue in front of all ranks; each prefills one prompt at a time. Data-parallel ranks step together, so a prompt also
-    waits for the step that the others are in.
+    One queue in front of all ranks; each prefills ``together`` prompts at a time. Data-parallel ranks step together, so a
+    prompt also waits for the step that the others are in.
     """
-    company = utilisation
-    latency, occupied, steps = _per_class(pool, mix, company=company)
+    latency, occupied, steps = _per_class(pool, mix, company=utilisation, together=together)
     service = mix.mean(occupied)
     squared = mix.mean(occupied**2 * (1 + mix.prompt_cv2))
     servers = replicas * pool.work.dp
-    arrivals = utilisation * servers / service
+    batches = utilisation * servers / service
     shared = np.where(pool.work.dp > 1, 1 - (1 - utilisation) ** pool.work.dp, 0.0)
     headway = mix.mean(occupied / np.maximum(steps, 1))
 
+    queue = wait(servers, batches, service, squared, mix.burstiness)
+
     def ttft(quantile: float) -> Floats:
-        waited = wait_quantile(servers, arrivals, service, squared, quantile, mix.burstiness)
-        waited = waited + residual_quantile(headway, shared, quantile)
+        waited = queue.quantile(quantile) + residual_quantile(headway, shared, quantile)
         return latency * _longer(mix, quantile) + waited[:, None]
 
     zero = np.zeros_like(latency)
     return Service(
-        requests_per_s=arrivals / replicas,
-        batch=utilisation,
+        requests_per_s=batches * together / replicas,
+        batch=utilisation * together,
         full_batch=np.ones_like(utilisation),
         step_s=headway,
         utilisation=utilisation,
@@ -150,7 +154,7 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     felt = _felt(pool, batch)
     step = pool.decode_s(felt, mix.context)
     queue_share = np.zeros_like(batch)
-    for _ in range(3):
+    for _ in range(2):
         latency, occupied, steps = _per_class(pool, mix, felt, company=queue_share)
         stalls = cal.prefill_share * np.maximum(occupied - steps * (step / pool.work.pp)[:, None], 0.0) * dp[:, None] ** cal.lockstep
         tpot = step + batch * mix.mean(stalls) / mix.mean_output
@@ -165,9 +169,10 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
         scatter = np.sqrt(admitted * mix.mean(stalls**2)[:, None]) / mix.output
         return tpot[:, None] + np.hypot(crowd[:, None], normal_quantile(quantile) * scatter) * (quantile > 0.5)
 
+    queue = wait(ranks, arrivals * ranks, service, squared, mix.burstiness)
+
     def ttft(quantile: float) -> Floats:
-        waited = wait_quantile(ranks, arrivals * ranks, service, squared, quantile, mix.burstiness)
-        waited = waited + residual_quantile(step, np.minimum(batch * dp, 1.0), quantile)
+        waited = queue.quantile(quantile) + residual_quantile(step, np.minimum(batch * dp, 1.0), quantile)
         return latency * _longer(mix, quantile) + waited[:, None]
 
     chunked = (queue_share * dp > 0.05)[:, None]
@@ -188,26 +193,27 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
 def most_decode(pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, limit: Floats) -> Service:
     """Largest decode batch that keeps the promise while ``limit`` sequences fit on a rank; batch 0 where none does."""
     top = mean_for_occupancy(limit, replicas * pool.work.dp, FULL)
-    batch = _largest(lambda b: decode_at(pool, replicas, mix, b).keeps(promise, mix), _least_batch(pool), top)
+    batch = largest(lambda b: decode_at(pool, replicas, mix, b).excess(promise, mix), _least_batch(pool), top)
     return decode_at(pool, replicas, mix, batch)
 
 
-def most_prefill(pool: Replicas, replicas: Floats, mix: Mix, promise: Promise) -> Service:
+def most_prefill(pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, together: Floats | float = 1.0) -> Service:
     """Highest prefill utilisation that keeps the promise; 0 where none does."""
     least = np.full(len(pool), LEAST_UTILISATION)
-    busy = _largest(lambda u: prefill_at(pool, replicas, mix, u).keeps(promise, mix), least, np.full(len(pool), 0.98))
-    return prefill_at(pool, replicas, mix, busy)
+    top = np.full(len(pool), MOST_UTILISATION)
+    busy = largest(lambda u: prefill_at(pool, replicas, mix, u, together).excess(promise, mix), least, top)
+    return prefill_at(pool, replicas, mix, busy, together)
 
 
 def most_unified(pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, limit: Floats) -> Service:
     """Largest unified batch that keeps the promise while ``limit`` sequences fit on a rank; 0 where none does."""
     top = mean_for_occupancy(limit, replicas * pool.work.dp, FULL)
 
-    def kept(batch: Floats) -> NDArray[np.bool_]:
+    def excess(batch: Floats) -> Floats:
         service = unified_at(pool, replicas, mix, batch)
-        return service.keeps(promise, mix) & (service.utilisation < 0.98)
+        return np.maximum(service.excess(promise, mix), service.utilisation / MOST_UTILISATION - 1)
 
-    return unified_at(pool, replicas, mix, _largest(kept, _least_batch(pool), top))
+    return unified_at(pool, replicas, mix, largest(excess, _least_batch(pool), top))
 
 
 def sequences_that_fit(pool: Replicas, mix: Mix) -> Floats:
@@ -233,21 +239,9 @@ def _longer(mix: Mix, quantile: float) -> Floats:
 
 
 def _per_class(
-    pool: Replicas, mix: Mix, batch: Floats | float = 0.0, company: Floats | float = 1.0
+    pool: Replicas, mix: Mix, batch: Floats | float = 0.0, company: Floats | float = 1.0, together: Floats | float = 1.0
 ) -> tuple[Floats, Floats, Floats]:
     """Prefill latency, occupied time and number of steps of each class (R, C)."""
-    columns = [pool.prompt_s(p, c, batch, mix.context, company) for p, c in zip(mix.prompt, mix.cached, strict=True)]
+    columns = [pool.prompt_s(p, c, batch, mix.context, company, together) for p, c in zip(mix.prompt, mix.cached, strict=True)]
     latency, occupied, steps = (np.stack(part, axis=1) for part in zip(*columns, strict=True))
     return latency, occupied, steps
-
-
-def _largest(holds: Callable[[Floats], NDArray[np.bool_]], low: Floats, high: Floats) -> Floats:
-    """Largest value in [low, high] at which a property that is lost only once still holds; 0 where it never does."""
-    high = np.maximum(high, low)
-    ever, always = holds(low), holds(high)
-    bottom, top = low.copy(), high.copy()
-    for _ in range(_BISECTIONS):
-        middle = np.sqrt(bottom * top)
-        good = holds(middle)
-        bottom, top = np.where(good, middle, bottom), np.where(good, top, middle)
-    return np.where(always, high, np.where(ever, bottom, 0.0))

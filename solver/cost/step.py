@@ -65,6 +65,10 @@ class Load:
             np.asarray(queries, float),
         )
 
+    def divided(self, parts: Floats) -> Load:
+        """One of so many equal micro-batches."""
+        return replace(self, decode=self.decode / parts, prefill=self.prefill / parts, others=self.others / parts)
+
 
 @dataclass(frozen=True)
 class Group:
@@ -84,22 +88,26 @@ class Group:
 
 @dataclass(frozen=True)
 class StepTime:
-    """Seconds by stage (R, S); a stage that a row lacks is 0.
+    """Seconds of one step by stage (R, S); a stage that a row lacks is 0.
 
     Attributes
     ----------
-    stage_s: time of each stage.
-    compute_s, memory_s, network_s, overhead_s: what the stages' blocks would take alone (R, S); they overlap, so they do
-        not add up to ``stage_s``.
+    stage_s: time of each stage (R, S).
     hops_s: all sends between stages (R,).
+    layer_s: one layer of each kind (R, K); head_s: the output head (R,); fixed_s: scheduler and sampler, on every stage (R,).
+    layer_parts_s: what the compute, memory traffic, network and kernel gaps of one layer would take alone: four arrays
+        (R, K). They overlap, so they do not add up to ``layer_s``.
+    head_parts_s: compute and memory traffic of the head alone (R,).
     """
 
+    work: Work
     stage_s: Floats
-    compute_s: Floats
-    memory_s: Floats
-    network_s: Floats
-    overhead_s: Floats
     hops_s: Floats
+    layer_s: Floats
+    head_s: Floats
+    fixed_s: Floats
+    layer_parts_s: tuple[Floats, Floats, Floats, Floats]
+    head_parts_s: tuple[Floats, Floats]
 
     @property
     def latency_s(self) -> Floats:
@@ -109,7 +117,16 @@ class StepTime:
     @property
     def slowest_s(self) -> Floats:
         """The stage that limits throughput (R,)."""
-        return self.stage_s.max(axis=1)
+        slowest = self.stage_s.max(axis=1)
+        if self.work.floor is None:
+            return slowest
+        return np.maximum(slowest, self.fixed_s + self.work.floor.heaviest(self.layer_s, self.head_s))
+
+    def parts_s(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """Compute, memory, network and overhead of the whole way through the stages, each alone (R,)."""
+        compute, memory, network, kernels = (_over_stages(self.work, part).sum(axis=1) for part in self.layer_parts_s)
+        overhead = kernels + self.fixed_s * self.work.pp
+        return compute + self.head_parts_s[0], memory + self.head_parts_s[1], network + self.hops_s, overhead
 
 
 def step(work: Work, machine: Machine, calibration: Calibration, group: Group, load: Load) -> StepTime:
@@ -119,26 +136,33 @@ def step(work: Work, machine: Machine, calibration: Calibration, group: Group, l
     compute of the other: ``2 max(blocks, network)``, weights read and kernels launched twice.
     """
     halves = 1 + _column(group.overlap)
-    part = replace(load, **{name: getattr(load, name) / (1 + group.overlap) for name in ("decode", "prefill", "others")})
+    part = load.divided(1 + group.overlap)
     blocks, compute, memory = _blocks(work, machine, calibration, group, part)
     network = _network(work, machine, calibration, group, part)
     kernels = work.kernels * _column(calibration.kernel_s + calibration.prefill_kernel_s * (load.prefill > 0))
-    together = np.where(halves > 1, np.maximum(blocks, network), blocks + network) + kernels
-    per_layer = np.stack(np.broadcast_arrays(*(halves * part for part in (together, compute, memory, network, kernels))), axis=2)
-    total = np.einsum("rsk,rkc->rsc", work.layers, per_layer)
+    layer = halves * (np.where(halves > 1, np.maximum(blocks, network), blocks + network) + kernels)
     head, head_compute, head_memory = _head(work, machine, calibration, load)
-    present = work.layers.sum(axis=2) > 0
-    fixed = present * _column(calibration.step_s + calibration.sequence_s * load.decode)
-    last = work.last_stage
+    fixed = calibration.step_s + calibration.sequence_s * load.decode
+    present = np.arange(work.layers.shape[1]) < _column(work.pp)
     sent = (load.decode * load.queries + load.prefill) * work.hidden * 2 / work.tp
     return StepTime(
-        stage_s=total[:, :, 0] + fixed + last * _column(head),
-        compute_s=total[:, :, 1] + last * _column(head_compute),
-        memory_s=total[:, :, 2] + last * _column(head_memory),
-        network_s=total[:, :, 3],
-        overhead_s=total[:, :, 4] + fixed,
+        work,
+        stage_s=_over_stages(work, layer) + present * _column(fixed) + work.last_stage * _column(head),
         hops_s=(work.pp - 1) * collectives.send(sent, machine.scale_out * calibration.scale_out, calibration.hop_s),
+        layer_s=layer,
+        head_s=head,
+        fixed_s=fixed,
+        layer_parts_s=(halves * compute, halves * memory, halves * network, halves * kernels),
+        head_parts_s=(head_compute, head_memory),
     )
+
+
+def _over_stages(work: Work, per_layer: Floats) -> Floats:
+    """Sum a quantity of one layer (R, K) over the layers of each stage (R, S)."""
+    total = np.zeros(work.layers.shape[:2])
+    for kind in range(work.layers.shape[2]):
+        total += work.layers[:, :, kind] * per_layer[:, kind, None]
+    return total
 
 
 def _column(values: Floats | float) -> Floats:

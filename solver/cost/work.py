@@ -8,7 +8,7 @@ stages.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,54 @@ KERNELS = {"attention": 7, "mla": 5, "selected": 12, "linear": 6, "dense": 3, "m
 QUANTISATION_KERNELS = {"fp8": 2, "fp8_block": 2, "mxfp8": 2, "nvfp4": 3}
 #: Bytes per element that dispatch (fp8 with a float32 scale per 128) and combine (bf16) put on the wire.
 DISPATCH_WIDTH, COMBINE_WIDTH = 1 + 4 / 128, 2.0
+
+
+@dataclass(frozen=True)
+class Degrees:
+    """Degrees of parallelism of many shapes, as columns (R,)."""
+
+    tp: Floats
+    pp: Floats
+    ep: Floats
+    dp: Floats
+    moe_tp: Floats
+    cp: Floats
+
+    @classmethod
+    def of(cls, shapes: Sequence[Parallelism]) -> Degrees:
+        """The degrees of each shape."""
+        return cls(**{f.name: np.array([getattr(shape, f.name) for shape in shapes], float) for f in fields(cls)})
+
+
+@dataclass(frozen=True)
+class StageFloor:
+    """What the heaviest pipeline stage weighs in the best cut, at weights near those of the step that is priced.
+
+    If every layer and the head weigh at least s times the reference weights, the heaviest stage of any cut weighs at least
+    s times the reference optimum.
+
+    Attributes
+    ----------
+    layer: reference seconds of one layer of each kind (R, K); 0 where a kind does not count.
+    head: reference seconds of the output head (R,); 0 where it does not count.
+    optimum: heaviest stage of the best cut at the reference weights (R,).
+    """
+
+    layer: Floats
+    head: Floats
+    optimum: Floats
+
+    def rows(self, index: Any) -> StageFloor:
+        """Some of the rows."""
+        return StageFloor(self.layer[index], self.head[index], self.optimum[index])
+
+    def heaviest(self, layer_s: Floats, head_s: Floats) -> Floats:
+        """Lower bound on the heaviest stage at these weights [s] (R,)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            layers = np.where(self.layer > 0, layer_s / self.layer, np.inf).min(axis=1)
+            head = np.where(self.head > 0, head_s / self.head, np.inf)
+        scale = np.minimum(layers, head)
+        return np.where(np.isfinite(scale), scale, 0.0) * self.optimum
 
 
 @dataclass(frozen=True)
@@ -57,6 +105,7 @@ class Work:
     kernels: kernels of one layer (R, K).
     head, head_bytes: output-head parameters on a rank, and their weights [bytes] (R,).
     hidden: width of the residual stream (R,).
+    floor: a bound on the heaviest stage of any cut, where stages are idealised.
     """
 
     tp: Floats
@@ -94,50 +143,54 @@ class Work:
     head: Floats
     head_bytes: Floats
     hidden: Floats
+    floor: StageFloor | None = None
 
     def __len__(self) -> int:
         return len(self.tp)
 
     def rows(self, index: Any) -> Work:
         """Some of the rows, by index or mask."""
-        return Work(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+        picked = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "floor"}
+        return Work(**picked, floor=None if self.floor is None else self.floor.rows(index))
+
+    def evened(self) -> Work:
+        """Every stage at the mean of its stages: what no cut into whole layers can beat."""
+        depth = self.pp[:, None]
+        present = np.arange(self.layers.shape[1]) < depth
+        layers = present[:, :, None] * (self.layers.sum(axis=1) / depth)[:, None, :]
+        return replace(self, layers=layers, last_stage=present / depth)
 
     @classmethod
-    def of(
-        cls,
-        llm: LLM,
-        shapes: Sequence[Parallelism],
-        redundant: Sequence[int] | None = None,
-        stages: Sequence[Stages] | None = None,
-    ) -> Work:
+    def of(cls, llm: LLM, degree: Degrees, redundant: Floats, stages: Sequence[Stages] | None = None) -> Work:
         """Coefficients of an LLM cut as each shape says.
 
         Parameters
         ----------
-        redundant: spare expert copies of a replica, per shape.
+        redundant: spare expert copies of a replica (R,).
         stages: first and last layer of each pipeline stage, per shape; :func:`default_stages` without.
         """
-        column = {
-            name: np.array([getattr(shape, name) for shape in shapes], float)
-            for name in ("tp", "pp", "dp", "ep", "moe_tp", "cp")
-        }
-        spare = np.array(redundant if redundant is not None else [0] * len(shapes), float)
-        cuts = list(stages) if stages is not None else [default_stages(llm, shape.pp) for shape in shapes]
         kinds = [layer for layer, _ in llm.layer_kinds]
-        per_kind = [_layer(layer, llm.precision, column, spare) for layer in kinds]
+        per_kind = [_layer(layer, llm.precision, degree, redundant) for layer in kinds]
         tables = {name: np.stack([table[name] for table in per_kind], axis=1) for name in per_kind[0]}
-        counts, last = _stage_counts(llm, kinds, cuts)
-        ones = np.ones(len(shapes))
-        del column["cp"]
+        counts, last = _stage_counts(llm, kinds, stages or _default_cuts(llm, degree.pp))
         return cls(
-            **column,
+            tp=degree.tp,
+            pp=degree.pp,
+            dp=degree.dp,
+            ep=degree.ep,
+            moe_tp=degree.moe_tp,
             **tables,
             layers=counts,
             last_stage=last,
-            head=llm.head_parameters / column["tp"],
-            head_bytes=llm.head_parameters * llm.precision.head.bytes_per_element / column["tp"],
-            hidden=llm.hidden * ones,
+            head=llm.head_parameters / degree.tp,
+            head_bytes=llm.head_parameters * llm.precision.head.bytes_per_element / degree.tp,
+            hidden=np.full(len(degree.tp), float(llm.hidden)),
         )
+
+
+def _default_cuts(llm: LLM, depth: Floats) -> list[Stages]:
+    cuts = {pp: default_stages(llm, pp) for pp in sorted({int(pp) for pp in depth})}
+    return [cuts[int(pp)] for pp in depth]
 
 
 def default_stages(llm: LLM, pp: int) -> Stages:
@@ -168,7 +221,7 @@ def stack(works: Sequence[Work]) -> Work:
             return np.concatenate([np.pad(w.last_stage, ((0, 0), (0, stages - w.last_stage.shape[1]))) for w in works])
         return np.concatenate([padded(getattr(work, name)) for work in works])
 
-    return Work(**{f.name: column(f.name) for f in fields(Work)})
+    return Work(**{f.name: column(f.name) for f in fields(Work) if f.name != "floor"})
 
 
 def _stage_counts(llm: LLM, kinds: list[Layer], cuts: list[Stages]) -> tuple[Floats, Floats]:
@@ -187,18 +240,18 @@ def _stage_counts(llm: LLM, kinds: list[Layer], cuts: list[Stages]) -> tuple[Flo
     return counts, last
 
 
-def _layer(layer: Layer, precision: Precision, degree: dict[str, Floats], spare: Floats) -> dict[str, Floats]:
+def _layer(layer: Layer, precision: Precision, degree: Degrees, spare: Floats) -> dict[str, Floats]:
     kernels = _attention_kernels(layer.attention) + _ffn_kernels(layer.ffn, precision)
     return {
         **_attention(layer.attention, precision, degree),
         **_ffn(layer.ffn, precision, degree, spare),
-        "kernels": kernels * np.ones_like(degree["tp"]),
+        "kernels": kernels * np.ones_like(degree.tp),
     }
 
 
-def _attention(attention: Attention, precision: Precision, degree: dict[str, Floats]) -> dict[str, Floats]:
-    tp, one = degree["tp"], np.ones_like(degree["tp"])
-    split = np.minimum(tp, attention.kv_heads) * degree["cp"]
+def _attention(attention: Attention, precision: Precision, degree: Degrees) -> dict[str, Floats]:
+    tp, one = degree.tp, np.ones_like(degree.tp)
+    split = np.minimum(tp, attention.kv_heads) * degree.cp
     local = attention.kind in ("sliding", "chunked", "compressed")
     far = attention.kind in ("full", "mla") or (attention.kind == "compressed" and attention.compression > 1)
     replicated = attention.replicated_parameters - attention.bf16_parameters
@@ -213,14 +266,14 @@ def _attention(attention: Attention, precision: Precision, degree: dict[str, Flo
         "stride": (float(attention.compression) if far else np.inf) * one,
         "budget": (float(attention.budget) if attention.budget else np.inf) * one,
         "index_flop": attention.indexer_flop_per_key * one,
-        "index_bytes": attention.kv_extra_bytes_per_token / degree["cp"],
+        "index_bytes": attention.kv_extra_bytes_per_token / degree.cp,
         "state_bytes": 2 * attention.state_bytes / np.minimum(tp, max(attention.kv_heads, 1)),
         "token_flop": attention.flop_per_token / tp,
     }
 
 
-def _ffn(ffn: FFN, precision: Precision, degree: dict[str, Floats], spare: Floats) -> dict[str, Floats]:
-    tp, one = degree["tp"], np.ones_like(degree["tp"])
+def _ffn(ffn: FFN, precision: Precision, degree: Degrees, spare: Floats) -> dict[str, Floats]:
+    tp, one = degree.tp, np.ones_like(degree.tp)
     return {
         "dense": ffn.dense_parameters / tp,
         "dense_bytes": ffn.dense_bytes(precision) / tp,
@@ -229,9 +282,9 @@ def _ffn(ffn: FFN, precision: Precision, degree: dict[str, Floats], spare: Float
         "router": (ffn.router_parameters + ffn.latent_parameters) * one,
         "experts": ffn.experts * one,
         "top_k": ffn.top_k * one,
-        "slots": (ffn.experts + spare) / degree["ep"] if ffn.experts else 0.0 * one,
-        "expert": ffn.expert_parameters / degree["moe_tp"] if ffn.experts else 0.0 * one,
-        "expert_bytes": ffn.expert_bytes(precision) / degree["moe_tp"] if ffn.experts else 0.0 * one,
+        "slots": (ffn.experts + spare) / degree.ep if ffn.experts else 0.0 * one,
+        "expert": ffn.expert_parameters / degree.moe_tp if ffn.experts else 0.0 * one,
+        "expert_bytes": ffn.expert_bytes(precision) / degree.moe_tp if ffn.experts else 0.0 * one,
         "token_width": (ffn.expert_hidden if ffn.experts else 0.0) * one,
     }
 

@@ -1,0 +1,56 @@
+"""Where to cut the layers into pipeline stages: for each candidate the best cut at the load it would run at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from solver.cost.partition import balanced
+from solver.cost.step import Load
+from solver.cost.work import StageFloor, Stages
+from solver.llm import LLM, Layer
+from solver.space.candidates import Candidates, price
+
+#: Weights are rounded down to so many steps of the heaviest layer, so that candidates alike share one cut.
+STEPS = 200
+
+
+def recut(found: Candidates, load: Load) -> Candidates:
+    """Candidates with every pipeline cut so that its heaviest stage is lightest at ``load``.
+
+    The optimistic prices learn that no cut has a lighter heaviest stage.
+    """
+    deep = np.array([row.shape.parallelism.pp > 1 for row in found.rows])
+    if not deep.any():
+        return found
+    llm, taken = found.llm, found.replicas.step(load)
+    cuts: list[Stages] = []
+    whole = len(llm.layers) - 1
+    layer, head, optimum = np.zeros_like(taken.layer_s), np.zeros(len(found)), np.zeros(len(found))
+    known: dict[tuple[int, tuple[int, ...], int], tuple[Stages, float]] = {}
+    kinds = [kind for kind, _ in llm.layer_kinds]
+    for row, candidate in enumerate(found.rows):
+        pp = candidate.shape.parallelism.pp
+        if pp == 1:
+            cuts.append(((0, whole),))
+            continue
+        unit = float(taken.layer_s[row].max()) / STEPS
+        steps = tuple(int(weight / unit) for weight in taken.layer_s[row])
+        head_steps = int(float(taken.head_s[row]) / unit)
+        key = pp, steps, head_steps
+        if key not in known:
+            known[key] = _best_cut(llm, pp, dict(zip(kinds, steps, strict=True)), head_steps)
+        cut, heaviest = known[key]
+        cuts.append(cut)
+        layer[row], head[row], optimum[row] = np.array(steps) * unit, head_steps * unit, heaviest * unit
+    realised = price(llm, found.fleet, found.replicas.calibration, found.rows, stages=cuts)
+    return replace(found, replicas=realised, optimistic=found.optimistic.above(StageFloor(layer, head, optimum)), cuts=tuple(cuts))
+
+
+def _best_cut(llm: LLM, pp: int, weight: dict[Layer, int], head: int) -> tuple[Stages, float]:
+    """The cut whose heaviest stage is lightest, and what that stage weighs."""
+    weights = [weight[layer] for layer in llm.layers]
+    cut = balanced(weights, pp, last=head)
+    heaviest = max(sum(weights[first : last + 1]) + (head if last == len(weights) - 1 else 0) for first, last in cut)
+    return tuple(cut), float(heaviest)

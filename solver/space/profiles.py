@@ -1,0 +1,180 @@
+"""Profiles: candidates at the largest load that keeps the promises, one column per footprint and number of replicas.
+
+How much a replica can serve depends on how many share its queue, so a column covers a band of replica counts: it is priced
+at the fewest (safe) and, for the bound, at the most (optimistic). Within a cell (engine, role, promise, footprint, band)
+only the best candidate can be in a best plan: it is no worse in any row of the program.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.cost.mix import Mix
+from solver.cost.serving import Promise, Service, most_decode, most_prefill, most_unified
+from solver.cost.step import Load
+from solver.replica import Role
+from solver.space.candidates import Candidate, Candidates, with_limits
+from solver.space.cuts import recut
+from solver.space.shapes import Footprint
+
+Floats = NDArray[np.float64]
+
+#: Bands hold one count each up to here, and this ratio of counts beyond.
+SINGLE_COUNTS = 24
+BAND_RATIO = 1.08
+
+
+@dataclass(frozen=True)
+class Column:
+    """One choice of the program: low to high replicas of a candidate.
+
+    Attributes
+    ----------
+    group: index of the promise that it serves.
+    rate: requests/s of one replica when ``low`` share the queue: what a plan may count on.
+    best_rate: requests/s of one replica under the most favourable reading: what no plan can exceed.
+    wait: its TTFT, or TPOT, relative to nothing; breaks ties [s].
+    """
+
+    group: int
+    role: Role
+    candidate: Candidate
+    low: int
+    high: int
+    rate: float
+    best_rate: float
+    wait: float
+
+    @property
+    def footprint(self) -> Footprint:
+        """What one replica takes from the cluster."""
+        return self.candidate.shape.footprint
+
+
+def bands(most: int) -> Iterator[tuple[int, int]]:
+    """Bands of replica counts up to ``most``.
+
+    >>> [band for band in bands(30)][-3:]
+    [(24, 24), (25, 27), (28, 30)]
+    """
+    low = 1
+    while low <= most:
+        high = low if low <= SINGLE_COUNTS else min(most, int(low * BAND_RATIO))
+        yield low, high
+        low = high + 1
+
+
+def columns(found: Candidates, mix: Mix, promise: Promise, group: int, least_replicas: int = 1) -> list[Column]:
+    """The best candidate of every footprint and band of replica counts.
+
+    Parameters
+    ----------
+    group: index of the promise, passed through.
+    least_replicas: fewest replicas that a pool may have.
+    """
+    alive = _promising(found, mix, promise)
+    if alive is None:
+        return []
+    by_footprint: dict[Footprint, list[int]] = defaultdict(list)
+    for row, candidate in enumerate(alive.rows):
+        by_footprint[candidate.shape.footprint].append(row)
+    rows, lows, highs, cells = [], [], [], []
+    for cell, (footprint, members) in enumerate(sorted(by_footprint.items())):
+        for low, high in bands(alive.fleet.most_replicas(footprint)):
+            if high >= least_replicas:
+                rows += members
+                lows += [max(low, least_replicas)] * len(members)
+                highs += [high] * len(members)
+                cells += [(cell, low)] * len(members)
+    if not rows:
+        return []
+    index = np.array(rows)
+    safe = _most(alive, index, np.array(lows, float), mix, promise)
+    bold = _most(alive, index, np.array(highs, float), mix, promise, optimistic=True)
+    return _best_of_cells(alive, group, index, lows, highs, cells, safe, bold)
+
+
+def _promising(found: Candidates, mix: Mix, promise: Promise) -> Candidates | None:
+    """Rows that could be best in some band: at their most favourable no worse than every rival at its least.
+
+    A row serves more per replica the more replicas share its queue, so the rate at one replica bounds from below and the
+    optimistic rate at the most replicas from above.
+    """
+    most = np.array([found.fleet.most_replicas(row.shape.footprint) for row in found.rows], float)
+    bold = _most(found, np.arange(len(found)), most, mix, promise, optimistic=True)
+    able = bold.requests_per_s > 0
+    if not able.any():
+        return None
+    alive, best, batch = found.keep(able), bold.requests_per_s[able], bold.batch[able]
+    alive = with_limits(recut(alive, _typical(alive, mix, batch)), mix)
+    worst = _most(alive, np.arange(len(alive)), np.ones(len(alive)), mix, promise).requests_per_s
+    floor: dict[Footprint, float] = defaultdict(float)
+    for row, rate in zip(alive.rows, worst, strict=True):
+        floor[row.shape.footprint] = max(floor[row.shape.footprint], rate)
+    return alive.keep(np.array([rate >= floor[row.shape.footprint] for row, rate in zip(alive.rows, best, strict=True)]))
+
+
+def _typical(found: Candidates, mix: Mix, batch: Floats) -> Load:
+    """The step for which stages should be even."""
+    if found.role == "prefill":
+        together = np.array([row.together for row in found.rows], float)
+        tokens = np.minimum(found.replicas.chunk, mix.mean(mix.prompt)) * together
+        return Load.of(prefill=tokens, prefill_keys=mix.mean(mix.cached) + mix.mean(mix.prompt) / 2)
+    return Load.of(decode=np.maximum(batch, 1.0) / found.replicas.work.pp, context=mix.context)
+
+
+def _most(
+    found: Candidates, index: NDArray[np.intp], count: Floats, mix: Mix, promise: Promise, optimistic: bool = False
+) -> Service:
+    """The largest load of some rows with so many replicas in the pool of each."""
+    replicas = (found.optimistic if optimistic else found.replicas).rows(index)
+    limit = (found.optimistic_limit if optimistic else found.limit)[index]
+    if found.role == "decode":
+        return most_decode(replicas, count, mix, promise, limit)
+    if found.role == "unified":
+        return most_unified(replicas, count, mix, promise, limit)
+    return most_prefill(replicas, count, mix, promise, np.array([found.rows[i].together for i in index], float))
+
+
+def _best_of_cells(
+    found: Candidates,
+    group: int,
+    index: NDArray[np.intp],
+    lows: list[int],
+    highs: list[int],
+    cells: list[tuple[int, int]],
+    safe: Service,
+    bold: Service,
+) -> list[Column]:
+    """One column per cell: the safest candidate's rate, and the boldest reading of any."""
+    wait = (safe.ttft_p95 if found.role != "decode" else safe.tpot_p95).max(axis=1)
+    chosen: dict[tuple[int, int], int] = {}
+    reach: dict[tuple[int, int], float] = defaultdict(float)
+    for row, cell in enumerate(cells):
+        reach[cell] = max(reach[cell], float(bold.requests_per_s[row]))
+        if cell not in chosen or _order(found, index, safe, row) > _order(found, index, safe, chosen[cell]):
+            chosen[cell] = row
+    return [
+        Column(
+            group=group,
+            role=found.role,
+            candidate=found.rows[index[row]],
+            low=lows[row],
+            high=highs[row],
+            rate=float(safe.requests_per_s[row]),
+            best_rate=max(reach[cell], float(safe.requests_per_s[row])),
+            wait=float(wait[row]),
+        )
+        for cell, row in sorted(chosen.items())
+        if reach[cell] > 0
+    ]
+
+
+def _order(found: Candidates, index: NDArray[np.intp], safe: Service, row: int) -> tuple[float, int]:
+    """Better is more requests per second; of equals the row that was enumerated first (fewer degrees, smaller chunk)."""
+    return round(float(safe.requests_per_s[row]), 9), -int(index[row])
