@@ -21,10 +21,10 @@ NULLABLE = {"q_lora_rank"}
 def from_path(path: Path) -> LLM:
     """Read ``config.json`` (or the folder that holds it) and the quantisation file beside it."""
     config_path, quantization_path = files.find(path)
-    config = Config(files.parse(config_path), str(config_path))
+    config = Config(files.parse(config_path), files.label(config_path))
     quantization = None
     if quantization_path.exists():
-        quantization = Config(files.parse(quantization_path), str(quantization_path))
+        quantization = Config(files.parse(quantization_path), files.label(quantization_path))
     name = files.short_name(config_path)
     return build(config, quantization, name=name, source=str(path))
 

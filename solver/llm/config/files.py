@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from solver.errors import BadFile
+from solver.llm.config.reader import printable
 
 MAX_FILE_BYTES = 16 << 20
 QUANTIZATION_FILE = "hf_quant_config.json"
@@ -21,7 +22,7 @@ def find(path: Path) -> tuple[Path, Path]:
         if path.is_dir():
             path = path / "config.json"
     except (OSError, ValueError) as problem:
-        raise BadFile(f"{str(path)[:200]!r}: {reason(problem)}") from None
+        raise BadFile(f"{label(path)}: {reason(problem)}") from None
     prefix = path.name.removesuffix("config.json")
     return path, path.with_name((prefix if prefix != path.name else "") + QUANTIZATION_FILE)
 
@@ -37,14 +38,14 @@ def parse(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
         if len(raw) > MAX_FILE_BYTES:
-            raise BadFile(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB, which no config is")
+            raise BadFile(f"{label(path)}: larger than {MAX_FILE_BYTES >> 20} MiB, which no config is")
         value = json.loads(raw.decode("utf-8-sig"))
     except RecursionError:
-        raise BadFile(f"{path}: nested too deeply") from None
+        raise BadFile(f"{label(path)}: nested too deeply") from None
     except (OSError, ValueError) as problem:
-        raise BadFile(f"{str(path)[:200]}: {reason(problem)}") from None
+        raise BadFile(f"{label(path)}: {reason(problem)}") from None
     if not isinstance(value, dict):
-        raise BadFile(f"{path}: must hold a JSON object, not {type(value).__name__}")
+        raise BadFile(f"{label(path)}: must hold a JSON object, not {type(value).__name__}")
     return value
 
 
@@ -57,6 +58,11 @@ def short_name(path: Path) -> str:
     prefix = path.name.removesuffix(".json").removesuffix("config").rstrip("_.-")
     name = prefix or path.resolve().parent.name or "llm"
     return name.rpartition("--")[2].lower()
+
+
+def label(path: Path) -> str:
+    """Return a path as a message can hold it."""
+    return printable(str(path), most=200)
 
 
 def reason(problem: Exception) -> str:

@@ -88,6 +88,8 @@ def _fp8(rules: Config) -> FormatOf:
 
 def _modelopt(rules: Config) -> FormatOf:
     algorithm = rules.text("quant_algo")
+    if not algorithm:
+        return lambda module: BF16
     if algorithm == "MIXED_PRECISION":
         return _mixed(rules)
     return _except(
@@ -98,7 +100,7 @@ def _modelopt(rules: Config) -> FormatOf:
 def _mixed(rules: Config) -> FormatOf:
     listed = rules.section("quantized_layers")
     by_format: dict[Dtype, list[str]] = {}
-    for name in listed.values if listed else ():
+    for name in map(str, listed.values) if listed else ():
         entry = listed.section(name) if listed else None
         if entry is not None:
             by_format.setdefault(_modelopt_format(entry, entry.text("quant_algo")), []).append(name)

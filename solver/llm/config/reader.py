@@ -82,7 +82,9 @@ class Config:
             return None
         if not isinstance(value, Mapping):
             raise self.bad(key, f"must be an object, not {show(value)}")
-        return self._sections.setdefault(key, Config(value, self.where, f"{self.path}{key}.", self.from_file))
+        return self._sections.setdefault(
+            key, Config(value, self.where, f"{self.path}{printable(key)}.", self.from_file)
+        )
 
     def integers(self, key: str, length: int | None = None, high: int = MAX_SIZE) -> list[int]:
         """Return a list of integers from 0 to ``high``, of this length if one is given; empty where absent."""
@@ -112,6 +114,12 @@ class Config:
                 raise self.bad(f"{key}[{index}]", f"must be one of the {expected}, not {show(item)}")
         self._lists[key] = list(value)
         return self._lists[key]
+
+
+def printable(text: str, most: int = 60) -> str:
+    """Return a key or path as a message can hold it: one line, not too long."""
+    short = text if len(text) <= most else f"{text[: most - 3]}..."
+    return short if short.isprintable() else ascii(short)
 
 
 def show(value: object) -> str:
