@@ -35,13 +35,15 @@ class Column:
 
     Attributes
     ----------
-    group: index of the promise that it serves.
+    group: index of the promise that it serves; split: which division of its end-to-end limit.
     rate: requests/s of one replica when ``low`` share the queue: what a plan may count on.
     best_rate: requests/s of one replica under the most favourable reading: what no plan can exceed.
-    wait: its TTFT, or TPOT, relative to nothing; breaks ties [s].
+    wait: its TTFT (decode: TPOT) at the 95th percentile [s]; breaks ties.
+    pin: number of the pinned pool that it stands for.
     """
 
     group: int
+    split: int
     role: Role
     candidate: Candidate
     low: int
@@ -49,6 +51,7 @@ class Column:
     rate: float
     best_rate: float
     wait: float
+    pin: int | None = None
 
     @property
     def footprint(self) -> Footprint:
@@ -69,12 +72,12 @@ def bands(most: int) -> Iterator[tuple[int, int]]:
         low = high + 1
 
 
-def columns(found: Candidates, mix: Mix, promise: Promise, group: int, least_replicas: int = 1) -> list[Column]:
+def columns(found: Candidates, mix: Mix, promise: Promise, group: int, split: int = 0, least_replicas: int = 1) -> list[Column]:
     """The best candidate of every footprint and band of replica counts.
 
     Parameters
     ----------
-    group: index of the promise, passed through.
+    group, split: passed through.
     least_replicas: fewest replicas that a pool may have.
     """
     alive = _promising(found, mix, promise)
@@ -96,7 +99,7 @@ def columns(found: Candidates, mix: Mix, promise: Promise, group: int, least_rep
     index = np.array(rows)
     safe = _most(alive, index, np.array(lows, float), mix, promise)
     bold = _most(alive, index, np.array(highs, float), mix, promise, optimistic=True)
-    return _best_of_cells(alive, group, index, lows, highs, cells, safe, bold)
+    return _best_of_cells(alive, group, split, index, lows, highs, cells, safe, bold)
 
 
 def _promising(found: Candidates, mix: Mix, promise: Promise) -> Candidates | None:
@@ -144,6 +147,7 @@ def _most(
 def _best_of_cells(
     found: Candidates,
     group: int,
+    split: int,
     index: NDArray[np.intp],
     lows: list[int],
     highs: list[int],
@@ -162,6 +166,7 @@ def _best_of_cells(
     return [
         Column(
             group=group,
+            split=split,
             role=found.role,
             candidate=found.rows[index[row]],
             low=lows[row],

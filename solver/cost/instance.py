@@ -1,0 +1,125 @@
+"""A scenario with its names looked up: the LLM, the cluster, the promises and the calibrations that a solve or check needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import networkx as nx
+
+import topologies
+from solver.cost.calibration import Calibration, packaged
+from solver.cost.mix import Mix
+from solver.cost.serving import Promise
+from solver.errors import BadInput
+from solver.llm import LLM
+from solver.workload import SLO, RequestClass, Scenario
+from topologies import Device
+
+#: An engine's limit on the context is rounded up to this many tokens.
+LENGTH_STEP = 1024
+
+
+@dataclass(frozen=True)
+class Group:
+    """Request classes that share a promise.
+
+    Attributes
+    ----------
+    index: position among the groups.
+    requests_per_s: arrivals (objective ``cost``), or share of the mix (``throughput``).
+    """
+
+    index: int
+    slo: SLO
+    classes: tuple[RequestClass, ...]
+    mix: Mix
+    requests_per_s: float
+
+    @property
+    def promise(self) -> Promise:
+        """Limits on the 95th percentile."""
+        slo = self.slo
+        return Promise(*(math.inf if v is None else v for v in (slo.ttft_p95_s, slo.tpot_p95_s, slo.itl_p95_s, slo.e2e_p95_s)))
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A scenario and all that its names stand for."""
+
+    scenario: Scenario
+    llm: LLM
+    cluster: nx.Graph[str]
+
+    @classmethod
+    def of(cls, scenario: Scenario) -> Instance:
+        """Look up the names of a scenario.
+
+        Raises
+        ------
+        BadInput: an unknown name, a cluster that breaks the schema, a request longer than the LLM's context.
+        """
+        spec = scenario.llm
+        llm = LLM.from_config(spec.config, weights=spec.weights, kv_cache=spec.kv_cache)
+        found = cls(scenario, llm, _cluster(scenario))
+        found.longest  # noqa: B018 - raises where a class does not fit the LLM
+        return found
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Classes by promise."""
+        pairs = self.scenario.traffic.groups(self.scenario.slo)
+        return tuple(
+            Group(index, slo, classes, Mix.of(classes), math.fsum(c.requests_per_s for c in classes))
+            for index, (slo, classes) in enumerate(pairs)
+        )
+
+    @cached_property
+    def devices(self) -> Mapping[str, Device]:
+        """Hardware by the names used in the cluster."""
+        return topologies.devices_of(self.cluster)
+
+    @cached_property
+    def longest(self) -> int:
+        """Longest context that engines are told to accept [tokens]."""
+        classes = self.scenario.traffic.classes
+        needed = [math.ceil(c.prompt_tokens * (1 + 2 * c.prompt_cv) + c.output_tokens * (1 + 2 * c.output_cv)) for c in classes]
+        longest, name = max(zip(needed, (c.name for c in classes), strict=True))
+        limit = self.scenario.constraints.max_model_len or self.llm.max_context
+        if longest > limit:
+            origin = "constraints.max_model_len" if self.scenario.constraints.max_model_len else f"{self.llm.name}'s context"
+            raise BadInput(f"class {name!r} needs a context of {longest:,} tokens; {origin} ends at {limit:,}")
+        if self.scenario.constraints.max_model_len:
+            return self.scenario.constraints.max_model_len
+        return min(self.llm.max_context, -(-longest // LENGTH_STEP) * LENGTH_STEP)
+
+    def calibration(self, engine: str, device: str) -> tuple[Calibration, str | None]:
+        """Calibration of an engine on a device of the cluster, and why it extrapolates (None if it does not)."""
+        own = self.scenario.calibration
+        if own is None:
+            return packaged(engine, self.devices[device].generation)
+        if isinstance(own, str):
+            raise BadInput(f"calibration {own!r} was not read: load the scenario from its file, or give the content")
+        return Calibration.from_json(own, "calibration"), None
+
+    def usd_per_hour(self, device: str) -> float:
+        """Price of one device for an hour.
+
+        Raises
+        ------
+        BadInput: neither the scenario nor the catalog has one.
+        """
+        price = self.scenario.prices.get(device, self.devices[device].usd_per_hour)
+        if price is None:
+            raise BadInput(f"no price is known for device {device!r}; give one, for example prices: {{{device}: 2.50}}")
+        return price
+
+
+def _cluster(scenario: Scenario) -> nx.Graph[str]:
+    spec = scenario.cluster
+    if set(spec) == {"graph"}:
+        return topologies.validate(topologies.from_plain(spec["graph"]))
+    return topologies.build(spec, Path("."))

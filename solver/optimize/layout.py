@@ -1,0 +1,239 @@
+"""Solves the layout program: relaxation, pruning, CP-SAT, the tie-break, and the twin that bounds every plan."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from solver.optimize.integers import IntegerProgram, IntegerRow, integerise
+from solver.optimize.linear import total
+from solver.optimize.program import LEVELS, LayoutProgram, Market, write
+from solver.optimize.relaxation import MARGIN, relax
+from solver.optimize.run import Answer, Effort, run
+from solver.space.profiles import Column
+
+#: Columns per promise and role with which a first solution is sought.
+FIRST_COLUMNS = 24
+#: Weights of a pool, a device and a step of latency when equally good layouts are compared.
+POOL_WEIGHT, DEVICE_WEIGHT, WAIT_STEPS = 2_000_000, 100, 99
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One pool of a layout: a column, how many replicas, and how many fragments on each supply."""
+
+    column: Column
+    replicas: int
+    fragments: dict[int, int]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Counts of everything; names come later.
+
+    Attributes
+    ----------
+    pools: chosen columns.
+    disaggregated: by promise, whether prefill and decode are apart.
+    value: USD per hour, or the multiple of the mix that is served, as the whole numbers count it.
+    bound: fewest USD per hour, or largest multiple, of any layout.
+    proven: whether the search for the bound finished.
+    """
+
+    pools: tuple[Chosen, ...]
+    disaggregated: tuple[bool, ...]
+    value: float
+    bound: float
+    proven: bool
+
+
+@dataclass(frozen=True)
+class NoLayout:
+    """No layout exists, or none was found in time (``proven`` tells which)."""
+
+    proven: bool
+
+
+def best_layout(market: Market, columns: Sequence[Column], effort: Effort) -> Layout | NoLayout:
+    """The cheapest layout (or the one that serves most), with a bound over all of them."""
+    best = _search(market, columns, effort)
+    if isinstance(best, NoLayout):
+        return best
+    bound, proven = _bound(market, columns, best, effort)
+    chosen = _tie_break(best, effort)
+    return Layout(_pools(best.program, chosen), _modes(best.program, chosen), best.value, bound, proven)
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """An integer program over some columns and what CP-SAT says of it."""
+
+    program: LayoutProgram
+    integers: IntegerProgram
+    answer: Answer
+
+    @property
+    def value(self) -> float:
+        """Objective of the solution in USD per hour, or as a multiple of the mix."""
+        return self._worth(self.answer.objective or 0)
+
+    @property
+    def limit(self) -> float:
+        """Proven bound in the same unit; nothing proven bounds nothing."""
+        if self.answer.bound is None:
+            return math.inf if self.integers.maximise else 0.0
+        return self._worth(self.answer.bound)
+
+    def _worth(self, steps: float) -> float:
+        scale = self.program.most / LEVELS if self.integers.maximise else 1.0
+        return steps * self.integers.unit * scale
+
+
+def _solve(
+    market: Market, columns: Sequence[Column], effort: Effort, ceiling: float | None, optimistic: bool = False
+) -> _Solved:
+    program = write(market, columns, optimistic, ceiling)
+    integers = integerise(program.linear, optimistic)
+    return _Solved(program, integers, run(integers, effort))
+
+
+def _search(market: Market, columns: Sequence[Column], effort: Effort) -> _Solved | NoLayout:
+    """A solution over the likeliest columns, then over all that could beat it."""
+    relaxed = _relaxed(market, columns)
+    if relaxed is None:
+        return NoLayout(proven=True)
+    likely = _likeliest(columns, relaxed)
+    first = _solve(market, [columns[i] for i in likely], effort, relaxed.ceiling)
+    if len(likely) == len(columns):
+        return first if first.answer.values else NoLayout(first.answer.status == "infeasible")
+    kept = list(range(len(columns)))
+    if first.answer.values:
+        kept = _could_beat(columns, relaxed, first.value)
+        if set(kept) <= set(likely):
+            return first
+    second = _solve(market, [columns[i] for i in kept], effort, relaxed.ceiling)
+    if second.answer.values and (not first.answer.values or _better(second, first)):
+        return second
+    return first if first.answer.values else NoLayout(second.answer.status == "infeasible")
+
+
+def _better(one: _Solved, other: _Solved) -> bool:
+    return one.value > other.value if one.integers.maximise else one.value < other.value
+
+
+@dataclass(frozen=True)
+class _Relaxed:
+    """The relaxation in USD per hour, or as a multiple of the mix.
+
+    Attributes
+    ----------
+    value: its optimum.
+    share: replicas of each column in it.
+    loss: by how much the objective worsens at least when a column is used.
+    """
+
+    value: float
+    share: tuple[float, ...]
+    loss: tuple[float, ...]
+    maximise: bool
+
+    @property
+    def ceiling(self) -> float | None:
+        """A multiple of the mix that cannot be exceeded."""
+        return self.value * (1 + MARGIN) if self.maximise else None
+
+
+def _relaxed(market: Market, columns: Sequence[Column], optimistic: bool = False) -> _Relaxed | None:
+    """Relax the program; None if even that has no solution."""
+    program = write(market, columns, optimistic)
+    found = relax(program.linear)
+    if found is None:
+        return None
+    scale = program.most / LEVELS if program.level is not None else 1.0
+    costs = [
+        max(found.reduced_costs[choice.used.index], 0.0) + max(found.reduced_costs[choice.replicas.index], 0.0) * choice.column.low
+        for choice in program.choices
+    ]
+    return _Relaxed(
+        value=found.objective * scale,
+        share=tuple(float(found.values[choice.replicas.index]) for choice in program.choices),
+        loss=tuple(cost * scale for cost in costs),
+        maximise=program.level is not None,
+    )
+
+
+def _likeliest(columns: Sequence[Column], relaxed: _Relaxed) -> list[int]:
+    """Columns that the relaxation uses, pinned ones, and the next best of every promise and role."""
+    by_role: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for number, column in enumerate(columns):
+        by_role[column.group, column.role, column.footprint.device].append(number)
+    chosen = {n for n, column in enumerate(columns) if column.pin is not None or relaxed.share[n] > 1e-9}
+    for members in by_role.values():
+        chosen.update(sorted(members, key=lambda n: (relaxed.loss[n], n))[:FIRST_COLUMNS])
+    return sorted(chosen)
+
+
+def _could_beat(columns: Sequence[Column], relaxed: _Relaxed, value: float) -> list[int]:
+    """Columns whose use does not by itself make every layout worse than one that is known (exact, up to a margin)."""
+    room = abs(value - relaxed.value) + MARGIN * abs(relaxed.value)
+    return [n for n, loss in enumerate(relaxed.loss) if loss <= room or columns[n].pin is not None]
+
+
+def _bound(market: Market, columns: Sequence[Column], best: _Solved, effort: Effort) -> tuple[float, bool]:
+    """What the optimistic twin cannot beat, and whether its search finished.
+
+    Only columns with which the twin could beat the known layout matter: a layout without them is no better.
+    """
+    relaxed = _relaxed(market, columns, optimistic=True)
+    if relaxed is None:
+        return best.value, True
+    kept = _could_beat(columns, relaxed, best.value)
+    solved = _solve(market, [columns[n] for n in kept], effort, relaxed.ceiling, optimistic=True)
+    if solved.answer.status == "infeasible":
+        return best.value, True
+    finished = solved.answer.status == "optimal"
+    if relaxed.maximise:
+        return max(min(solved.limit, relaxed.value), best.value), finished
+    return min(max(solved.limit, relaxed.value), best.value), finished
+
+
+def _tie_break(best: _Solved, effort: Effort) -> tuple[int, ...]:
+    """Of the layouts as good as the best: fewest pools, then fewest devices, then least latency."""
+    program, integers = best.program, best.integers
+    assert best.answer.objective is not None
+    keep = IntegerRow(
+        "as good",
+        integers.objective,
+        best.answer.objective if integers.maximise else None,
+        None if integers.maximise else best.answer.objective,
+    )
+    slowest = max((choice.column.wait for choice in program.choices), default=0.0) or 1.0
+    goal = total(
+        choice.used * (POOL_WEIGHT + math.ceil(choice.column.wait / slowest * WAIT_STEPS))
+        + choice.replicas * (DEVICE_WEIGHT * choice.column.footprint.devices)
+        for choice in program.choices
+    )
+    terms = tuple((variable.index, int(factor)) for variable, factor in goal.sorted())
+    again = IntegerProgram(integers.names, integers.bounds, (*integers.rows, keep), terms, 1.0, False)
+    quiet = Effort(effort.time_limit_s / 4, effort.workers, effort.seed)
+    answer = run(again, quiet, hint=best.answer.values)
+    return answer.values or best.answer.values
+
+
+def _pools(program: LayoutProgram, values: Sequence[int]) -> tuple[Chosen, ...]:
+    return tuple(
+        Chosen(
+            choice.column,
+            values[choice.replicas.index],
+            {supply: values[x.index] for supply, x in sorted(choice.fragments.items()) if values[x.index]},
+        )
+        for choice in program.choices
+        if values[choice.replicas.index] > 0
+    )
+
+
+def _modes(program: LayoutProgram, values: Sequence[int]) -> tuple[bool, ...]:
+    return tuple(bool(values[variable.index]) for variable in program.disaggregated)
+

@@ -1,0 +1,140 @@
+"""From a scenario to what the program is about: what can be rented, what is asked for, and every column that could serve it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from solver.cost.instance import Group, Instance
+from solver.cost.serving import Promise
+from solver.optimize.program import Market, Need, Supply
+from solver.replica import Engine, Role
+from solver.space.candidates import Candidate, Candidates, candidates
+from solver.space.engines import engine_rules
+from solver.space.fleet import fleets
+from solver.space.profiles import Column, columns
+from solver.workload import Constraints, PinnedPool, Scenario
+
+#: Divisions of an end-to-end promise between the first token and the rest that are tried.
+SPLITS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """All columns of one engine.
+
+    Attributes
+    ----------
+    dropped: candidates that cannot be used, by role and reason.
+    extrapolated: why the calibration should be trusted less.
+    """
+
+    engine: Engine
+    columns: tuple[Column, ...]
+    dropped: dict[Role, Counter[str]]
+    priced: int
+    extrapolated: tuple[str, ...]
+
+
+def market(instance: Instance) -> Market:
+    """What can be rented and what is asked for."""
+    scenario = instance.scenario
+    supplies = [
+        Supply(index, domain_class, instance.usd_per_hour(domain_class.device))
+        for index, domain_class in enumerate(c for fleet in fleets(instance.cluster) for c in fleet.classes)
+    ]
+    return Market(
+        supplies=tuple(supplies),
+        needs=tuple(_need(group, scenario) for group in instance.groups),
+        objective=scenario.objective,
+        billing=scenario.billing,
+        owned=scenario.owned,
+        max_pools=scenario.options.max_pools,
+        max_devices=scenario.constraints.max_devices,
+        survive_domains=scenario.options.survive_domain_failures,
+        survive_hosts=scenario.options.survive_host_failures,
+        pins=tuple(pool.replicas for pool in scenario.constraints.pools),
+    )
+
+
+def _need(group: Group, scenario: Scenario) -> Need:
+    roles = set(scenario.constraints.roles or ("prefill", "decode", "unified"))
+    wanted = scenario.options.disaggregate
+    return Need(
+        group.requests_per_s,
+        unified="unified" in roles and wanted is not True,
+        disaggregated={"prefill", "decode"} <= roles and wanted is not False,
+    )
+
+
+def offer(instance: Instance, engine: Engine, needs: Sequence[Need]) -> Offer:
+    """Every column with which an engine could serve, for each promise, role and kind of device."""
+    found: list[Column] = []
+    dropped: dict[Role, Counter[str]] = {}
+    extrapolated, priced = [], 0
+    for fleet in fleets(instance.cluster):
+        calibration, doubt = instance.calibration(engine, fleet.device.name)
+        if doubt:
+            extrapolated.append(doubt)
+        for group, need in zip(instance.groups, needs, strict=True):
+            for role in _roles(need):
+                legal, reasons = candidates(
+                    instance.llm, fleet, engine_rules(engine), calibration, role, group.mix,
+                    instance.scenario.constraints, instance.longest,
+                )  # fmt: skip
+                dropped.setdefault(role, Counter()).update(reasons)
+                if legal is None:
+                    continue
+                priced += len(legal)
+                for split, promise in promises(group, role):
+                    found += _priced(legal, group, promise, split, instance.scenario.constraints)
+    return Offer(engine, tuple(found), dropped, priced, tuple(extrapolated))
+
+
+def _roles(need: Need) -> Iterator[Role]:
+    if need.disaggregated:
+        yield "prefill"
+        yield "decode"
+    if need.unified:
+        yield "unified"
+
+
+def promises(group: Group, role: Role) -> Iterator[tuple[int, Promise]]:
+    """What a role must keep of a group's promise, for every division of the end-to-end limit."""
+    whole = group.promise
+    if role == "unified":
+        yield 0, whole
+        return
+    divisions = SPLITS if math.isfinite(whole.e2e) else (0.0,)
+    longest = max(c.output_tokens for c in group.classes)
+    for index, share in enumerate(divisions):
+        first, rest = whole.ttft, whole.tpot
+        if math.isfinite(whole.e2e):
+            first = min(first, share * whole.e2e)
+            rest = min(rest, (1 - share) * whole.e2e / max(longest - 1, 1))
+        yield index, Promise(ttft=first) if role == "prefill" else Promise(tpot=rest, itl=whole.itl)
+
+
+def _priced(legal: Candidates, group: Group, promise: Promise, split: int, constraints: Constraints) -> Iterator[Column]:
+    """The best columns of all candidates, and those of each pinned pool by itself."""
+    yield from columns(legal, group.mix, promise, group.index, split, constraints.min_replicas)
+    for number, pool in enumerate(constraints.pools):
+        if pool.role != legal.role or pool.device not in (None, legal.fleet.device.name):
+            continue
+        settled = legal.keep(np.array([_settled(pool, row) for row in legal.rows], bool))
+        if not len(settled):
+            continue
+        if pool.batch_per_rank is not None:
+            limits = (np.minimum(limit, pool.batch_per_rank) for limit in (settled.limit, settled.optimistic_limit))
+            settled = replace(settled, **dict(zip(("limit", "optimistic_limit"), limits, strict=True)))
+        for column in columns(settled, group.mix, promise, group.index, split):
+            if pool.replicas is None or column.low <= pool.replicas <= column.high:
+                yield replace(column, pin=number)
+
+
+def _settled(pool: PinnedPool, row: Candidate) -> bool:
+    return pool.fits(row.shape.parallelism) and pool.chunk_tokens in (None, row.chunk)

@@ -1,0 +1,25 @@
+"""Everything that the layout program demands, one function a rule."""
+
+from solver.optimize.program import Rule
+from solver.optimize.rules.packing import DEVICE_LIMIT, DISTINCT, FRAGMENTS, HOSTS, PACKING, PATTERNS
+from solver.optimize.rules.pools import BANDS, ONE_COLUMN, PINS, POOLS
+from solver.optimize.rules.service import DEMAND, MODES, SPLITS
+from solver.optimize.rules.survival import SURVIVE_DOMAINS, SURVIVE_HOSTS
+
+RULES: tuple[Rule, ...] = (
+    BANDS,
+    ONE_COLUMN,
+    POOLS,
+    PINS,
+    FRAGMENTS,
+    DISTINCT,
+    PACKING,
+    PATTERNS,
+    HOSTS,
+    DEVICE_LIMIT,
+    MODES,
+    SPLITS,
+    DEMAND,
+    SURVIVE_DOMAINS,
+    SURVIVE_HOSTS,
+)
