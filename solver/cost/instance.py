@@ -12,6 +12,7 @@ import networkx as nx
 
 import topologies
 from solver.cost.calibration import Calibration, packaged
+from solver.cost.fleet import Fleet, fleets
 from solver.cost.mix import Mix
 from solver.cost.serving import Promise
 from solver.errors import BadInput
@@ -83,6 +84,15 @@ class Instance:
         return topologies.devices_of(self.cluster)
 
     @cached_property
+    def fleets(self) -> tuple[Fleet, ...]:
+        """What the cluster offers, by kind of device."""
+        return fleets(self.cluster)
+
+    def fleet(self, device: str) -> Fleet:
+        """The fleet of one kind of device."""
+        return next(fleet for fleet in self.fleets if fleet.device.name == device)
+
+    @cached_property
     def longest(self) -> int:
         """Longest context that engines are told to accept [tokens]."""
         classes = self.scenario.traffic.classes
@@ -95,6 +105,14 @@ class Instance:
         if self.scenario.constraints.max_model_len:
             return self.scenario.constraints.max_model_len
         return min(self.llm.max_context, -(-longest // LENGTH_STEP) * LENGTH_STEP)
+
+    @cached_property
+    def _domains(self) -> Mapping[str, str]:
+        return {device: domain.name for domain in topologies.scale_up_domains(self.cluster) for device in domain.devices}
+
+    def domain_of(self, device: str) -> str:
+        """Name of the scale-up domain of a device; an unhealthy device counts with its label."""
+        return self._domains.get(device) or str(self.cluster.nodes[device].get("domain") or device)
 
     def calibration(self, engine: str, device: str) -> tuple[Calibration, str | None]:
         """Calibration of an engine on a device of the cluster, and why it extrapolates (None if it does not)."""

@@ -28,14 +28,17 @@ class Replicas:
     Attributes
     ----------
     chunk: most prompt tokens that a step carries on a rank (R,).
+    transfer_bytes_per_s: over which one device sends the KV cache of a prompt to a decode pool [B/s].
     """
 
+    llm: LLM
     work: Work
     machine: Machine
     calibration: Calibration
     group: Group
     ledger: Ledger
     chunk: Floats
+    transfer_bytes_per_s: float
 
     @classmethod
     def of(
@@ -51,6 +54,7 @@ class Replicas:
         imbalance: Sequence[float] | float | None = None,
         overlap: Sequence[bool] | bool = False,
         scale_out: float | None = None,
+        transfer: float | None = None,
         exchanged_tokens: Sequence[float] | float = 0.0,
         stages: Sequence[Stages] | None = None,
     ) -> Replicas:
@@ -64,6 +68,7 @@ class Replicas:
         imbalance: hottest expert rank over the mean; the calibration's where no loads are recorded.
         overlap: two-batch overlap of compute and exchange.
         scale_out: bandwidth of one device's share of the scale-out fabric [B/s]; the device's own without.
+        transfer: bandwidth of one device towards decode pools [B/s]; its scale-out share without.
         exchanged_tokens: tokens a rank dispatches at once through low-latency buffers.
         """
         rows = len(shapes)
@@ -74,13 +79,16 @@ class Replicas:
         chunks, spare = column(chunk), column(0 if redundant is None else redundant)
         degree = Degrees.of(shapes)
         work = Work.of(llm, degree, spare, stages)
+        machine = Machine.of(device, llm.precision, scale_out)
         return cls(
+            llm=llm,
             work=work,
-            machine=Machine.of(device, llm.precision, scale_out),
+            machine=machine,
             calibration=calibration,
             group=Group(column(domains), column(calibration.imbalance if imbalance is None else imbalance), column(overlap)),
             ledger=ledger(llm, device, calibration, degree, work.layers, chunks, column(exchanged_tokens), spare),
             chunk=chunks,
+            transfer_bytes_per_s=float(machine.scale_out[0]) * calibration.scale_out if transfer is None else transfer,
         )
 
     def __len__(self) -> int:
@@ -150,6 +158,14 @@ class Replicas:
             occupied = occupied + np.where(rest > 0, last.slowest_s, 0.0)
             final = np.where(rest > 0, last.latency_s, final)
         return before + final, occupied, whole + (rest > 0)
+
+    def transfer_s(self, tokens: float) -> Floats:
+        """Seconds until the KV cache of a prompt has reached a decode replica (R,).
+
+        All tensor-parallel ranks of all stages send at once, also where each holds the whole latent of MLA.
+        """
+        senders = self.work.tp * self.work.pp
+        return self.calibration.hop_s + self.llm.kv_bytes(tokens) / (senders * self.transfer_bytes_per_s)
 
     def _chunk(self, tokens: Floats, keys: Floats, running: Floats, context: Floats | float, company: Floats | float) -> StepTime:
         return self.step(

@@ -112,9 +112,11 @@ def prefill_at(pool: Replicas, replicas: Floats, mix: Mix, utilisation: Floats, 
     """Prefill pool whose ranks are busy for a share ``utilisation`` of the time.
 
     One queue in front of all ranks; each prefills ``together`` prompts at a time. Data-parallel ranks step together, so a
-    prompt also waits for the step that the others are in.
+    prompt also waits for the step that the others are in. The first token is out when the KV cache has reached a decode
+    replica.
     """
     latency, occupied, steps = _per_class(pool, mix, company=utilisation, together=together)
+    transfer = np.stack([pool.transfer_s(float(tokens)) for tokens in mix.prompt + mix.cached], axis=1)
     service = mix.mean(occupied)
     squared = mix.mean(occupied**2 * (1 + mix.prompt_cv2))
     servers = replicas * pool.work.dp
@@ -126,7 +128,7 @@ def prefill_at(pool: Replicas, replicas: Floats, mix: Mix, utilisation: Floats, 
 
     def ttft(quantile: float) -> Floats:
         waited = queue.quantile(quantile) + residual_quantile(headway, shared, quantile)
-        return latency * _longer(mix, quantile) + waited[:, None]
+        return latency * _longer(mix, quantile) + waited[:, None] + transfer
 
     zero = np.zeros_like(latency)
     return Service(

@@ -15,7 +15,6 @@ from solver.optimize.program import Market, Need, Supply
 from solver.replica import Engine, Role
 from solver.space.candidates import Candidate, Candidates, candidates
 from solver.space.engines import engine_rules
-from solver.space.fleet import fleets
 from solver.space.profiles import Column, columns
 from solver.workload import Constraints, PinnedPool, Scenario
 
@@ -45,7 +44,7 @@ def market(instance: Instance) -> Market:
     scenario = instance.scenario
     supplies = [
         Supply(index, domain_class, instance.usd_per_hour(domain_class.device))
-        for index, domain_class in enumerate(c for fleet in fleets(instance.cluster) for c in fleet.classes)
+        for index, domain_class in enumerate(c for fleet in instance.fleets for c in fleet.classes)
     ]
     return Market(
         supplies=tuple(supplies),
@@ -76,7 +75,7 @@ def offer(instance: Instance, engine: Engine, needs: Sequence[Need]) -> Offer:
     found: list[Column] = []
     dropped: dict[Role, Counter[str]] = {}
     extrapolated, priced = [], 0
-    for fleet in fleets(instance.cluster):
+    for fleet in instance.fleets:
         calibration, doubt = instance.calibration(engine, fleet.device.name)
         if doubt:
             extrapolated.append(doubt)

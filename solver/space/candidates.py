@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.calibration import Calibration
+from solver.cost.fleet import Fleet
 from solver.cost.mix import Mix
 from solver.cost.replicas import Replicas
 from solver.cost.serving import sequences_that_fit
@@ -18,9 +19,8 @@ from solver.cost.work import Stages, default_stages
 from solver.llm import LLM
 from solver.replica import Role
 from solver.space.engines import EngineRules
-from solver.space.fleet import Fleet
 from solver.space.legality import Setting, broken_rules
-from solver.space.shapes import Shape, shapes
+from solver.space.shapes import Shape, most_replicas, shapes
 from solver.workload import Constraints
 
 Floats = NDArray[np.float64]
@@ -137,6 +137,7 @@ def price(
         redundant=[row.shape.redundant for row in rows],
         overlap=[row.overlap for row in rows],
         scale_out=fleet.best_scale_out if best_links else None,
+        transfer=fleet.best_transfer if best_links else fleet.sure_transfer(calibration),
         exchanged_tokens=[min(row.chunk, 1024) if k > 1 else 0 for row, k in zip(rows, spread, strict=True)],
         **settings,
     )
@@ -146,8 +147,8 @@ def _legal(
     llm: LLM, fleet: Fleet, engine: EngineRules, role: Role, constraints: Constraints, draft_tokens: int, dropped: Counter[str]
 ) -> list[Shape]:
     """Shapes that the engine would start and the user allows."""
-    found = list(shapes(llm, engine, fleet.device.name, fleet.domain_sizes, fleet.domains, fleet.host_size))
-    fitting = [shape for shape in found if fleet.most_replicas(shape.footprint) >= 1]
+    found = list(shapes(llm, engine, fleet))
+    fitting = [shape for shape in found if most_replicas(fleet, shape.footprint) >= 1]
     dropped["larger than the cluster"] += len(found) - len(fitting)
     if not fitting:
         return []

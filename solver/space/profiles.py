@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from solver.cost.mix import Mix
 from solver.cost.serving import Promise, Service, most_decode, most_prefill, most_unified
 from solver.cost.step import Load
+from solver.cost.work import Stages
 from solver.replica import Role
 from solver.space.candidates import Candidate, Candidates, with_limits
 from solver.space.cuts import recut
-from solver.space.shapes import Footprint
+from solver.space.shapes import Footprint, most_replicas
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +32,7 @@ BAND_RATIO = 1.08
 
 @dataclass(frozen=True)
 class Column:
-    """One choice of the program: low to high replicas of a candidate.
+    """One choice of the program: low to high replicas of a candidate, its layers cut into ``stages``.
 
     Attributes
     ----------
@@ -39,6 +40,7 @@ class Column:
     rate: requests/s of one replica when ``low`` share the queue: what a plan may count on.
     best_rate: requests/s of one replica under the most favourable reading: what no plan can exceed.
     wait: its TTFT (decode: TPOT) at the 95th percentile [s]; breaks ties.
+    limit: most sequences that a rank may run.
     pin: number of the pinned pool that it stands for.
     """
 
@@ -46,11 +48,13 @@ class Column:
     split: int
     role: Role
     candidate: Candidate
+    stages: Stages
     low: int
     high: int
     rate: float
     best_rate: float
     wait: float
+    limit: float
     pin: int | None = None
 
     @property
@@ -88,7 +92,7 @@ def columns(found: Candidates, mix: Mix, promise: Promise, group: int, split: in
         by_footprint[candidate.shape.footprint].append(row)
     rows, lows, highs, cells = [], [], [], []
     for cell, (footprint, members) in enumerate(sorted(by_footprint.items())):
-        for low, high in bands(alive.fleet.most_replicas(footprint)):
+        for low, high in bands(most_replicas(alive.fleet, footprint)):
             if high >= least_replicas:
                 rows += members
                 lows += [max(low, least_replicas)] * len(members)
@@ -108,7 +112,7 @@ def _promising(found: Candidates, mix: Mix, promise: Promise) -> Candidates | No
     A row serves more per replica the more replicas share its queue, so the rate at one replica bounds from below and the
     optimistic rate at the most replicas from above.
     """
-    most = np.array([found.fleet.most_replicas(row.shape.footprint) for row in found.rows], float)
+    most = np.array([most_replicas(found.fleet, row.shape.footprint) for row in found.rows], float)
     bold = _most(found, np.arange(len(found)), most, mix, promise, optimistic=True)
     able = bold.requests_per_s > 0
     if not able.any():
@@ -169,11 +173,13 @@ def _best_of_cells(
             split=split,
             role=found.role,
             candidate=found.rows[index[row]],
+            stages=found.cuts[index[row]],
             low=lows[row],
             high=highs[row],
             rate=float(safe.requests_per_s[row]),
             best_rate=max(reach[cell], float(safe.requests_per_s[row])),
             wait=float(wait[row]),
+            limit=float(found.limit[index[row]]),
         )
         for cell, row in sorted(chosen.items())
         if reach[cell] > 0

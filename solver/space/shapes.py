@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from solver.cost.fleet import Fleet
 from solver.llm import LLM
 from solver.replica import Parallelism
 from solver.space.engines import EngineRules
@@ -33,6 +34,13 @@ class Footprint:
         return self.size * self.fragments
 
 
+def most_replicas(fleet: Fleet, footprint: Footprint) -> int:
+    """Replicas of this footprint that fit when nothing else runs: each domain holds at most one fragment of each."""
+    fragments = sum(c.count * (c.size // footprint.size) for c in fleet.classes)
+    able = sum(c.count for c in fleet.classes if c.size >= footprint.size)
+    return fragments // footprint.fragments if able >= footprint.fragments else 0
+
+
 @dataclass(frozen=True, order=True)
 class Shape:
     """Degrees, where they lie, and the spare expert copies that let them divide."""
@@ -47,22 +55,14 @@ class Shape:
         return self.footprint.fragments if self.parallelism.pp == 1 else 1
 
 
-def shapes(
-    llm: LLM, engine: EngineRules, device: str, domain_sizes: tuple[int, ...], domains: int, devices_per_host: int
-) -> Iterator[Shape]:
-    """All shapes that could lie on domains of these sizes, legal or not; each once, in a fixed order.
-
-    Parameters
-    ----------
-    domain_sizes: sizes of the device's scale-up domains that occur, in any order.
-    domains: how many domains there are.
-    """
-    largest = max(domain_sizes)
+def shapes(llm: LLM, engine: EngineRules, fleet: Fleet) -> Iterator[Shape]:
+    """All shapes that could lie on a fleet's domains, legal or not; each once, in a fixed order."""
+    largest = max(fleet.domain_sizes)
     for tp in _tensor_parallel(llm, largest):
-        for stage, fragments in _stages(llm, tp, domain_sizes, domains, devices_per_host):
-            for pp in _depths(llm, stage, fragments, largest, domains):
-                footprint = _footprint(device, stage, fragments, pp, largest)
-                if footprint.fragments > min(domains, MOST_FRAGMENTS):
+        for stage, fragments in _stages(llm, tp, fleet.domain_sizes, fleet.domains, fleet.host_size):
+            for pp in _depths(llm, stage, fragments, largest, fleet.domains):
+                footprint = _footprint(fleet.device.name, stage, fragments, pp, largest)
+                if footprint.fragments > min(fleet.domains, MOST_FRAGMENTS):
                     continue
                 for shape in _with_experts(llm, engine, tp, stage, pp, fragments):
                     yield Shape(shape, footprint, _spare_copies(llm, engine, shape, fragments))

@@ -87,6 +87,16 @@ class Routes:
         members = self._group(devices, least=2)
         return self.links.named(self._uniform(members, members, bytes_per_s_each / (len(members) - 1)))
 
+    def uniform_loads(
+        self, senders: Iterable[str], receivers: Iterable[str], bytes_per_s_each: float
+    ) -> dict[Link, float]:
+        """Directed link loads [bytes/s] when each sender sends that much in all, evenly to the receivers but itself."""
+        sources, sinks = self._group(senders, least=1), self._group(receivers, least=1)
+        others = len(sinks) - (1 if set(sources) <= set(sinks) else 0)
+        if others == 0:
+            return {}
+        return self.links.named(self._uniform(sources, sinks, bytes_per_s_each / others))
+
     def all_to_all_bandwidth(self, devices: Iterable[str]) -> float:
         """Bytes/s that each device can send in all when every one sends evenly to all others.
 

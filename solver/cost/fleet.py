@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import networkx as nx
 
-from solver.space.shapes import Footprint
+from solver.cost.calibration import Calibration
 from topologies import Device, DomainClass, devices_of, domain_classes
 
 
@@ -42,15 +42,20 @@ class Fleet:
         return sum(c.count * c.size for c in self.classes)
 
     @property
+    def best_transfer(self) -> float:
+        """The most bandwidth over which a device could hand a KV cache to another pool [B/s]."""
+        return max(self.best_scale_out, self.device.scale_up_bytes_per_s)
+
+    def sure_transfer(self, calibration: Calibration) -> float:
+        """Bandwidth over which a device hands a KV cache to a decode pool wherever that lies [B/s]."""
+        if self.domains == 1:
+            return self.device.scale_up_bytes_per_s * calibration.scale_up
+        return self.device.scale_out_bytes_per_s * calibration.scale_out
+
+    @property
     def host_size(self) -> int:
         """Devices of the largest host."""
         return max(host.neighbours for c in self.classes for host in c.profile.hosts)
-
-    def most_replicas(self, footprint: Footprint) -> int:
-        """Replicas of this footprint that fit when nothing else runs: each domain holds at most one fragment of each."""
-        fragments = sum(c.count * (c.size // footprint.size) for c in self.classes)
-        able = sum(c.count for c in self.classes if c.size >= footprint.size)
-        return fragments // footprint.fragments if able >= footprint.fragments else 0
 
 
 def fleets(cluster: nx.Graph[str], classes: Sequence[DomainClass] | None = None) -> tuple[Fleet, ...]:

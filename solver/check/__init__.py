@@ -1,0 +1,56 @@
+"""The witness: re-derives every claim of a plan from its scenario, knowing the physics but not the optimiser.
+
+>>> from solver.check import violations  # an empty list means that the plan holds
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from solver.check import experts, failures, legality, links, memory, money, placement, pools, promises, routing
+from solver.check.evidence import Evidence
+from solver.cost.instance import Instance
+from solver.errors import BadInput, CheckFailed
+from solver.plan import Plan
+
+__all__ = ["check", "violations"]
+
+#: Later groups rely on what earlier ones establish, so a group runs only while nothing is broken.
+GROUPS: tuple[tuple[Callable[[Evidence], Iterator[str]], ...], ...] = (
+    (pools.names_and_kinds, pools.within_constraints),
+    (legality.engine_would_start, placement.every_layer_once, placement.every_rank_once, placement.domains_hold),
+    (routing.shares_add_up, experts.every_expert_present),
+    (memory.ledger_holds, memory.limits_hold),
+    (promises.loads_are_served, promises.prediction_holds, promises.promises_are_kept, failures.losses_are_survived),
+    (money.rent_is_right, money.arithmetic_is_right, money.provenance_is_right, links.loads_are_right),
+)
+
+
+def violations(plan: Plan, instance: Instance | None = None) -> list[str]:
+    """One sentence for every claim that does not hold; empty if the plan holds.
+
+    Parameters
+    ----------
+    instance: the plan's scenario with its names looked up, where that was done already.
+    """
+    try:
+        evidence = Evidence(plan, instance or Instance.of(plan.scenario))
+        for group in GROUPS:
+            found = [sentence for rule in group for sentence in rule(evidence)]
+            if found:
+                return found
+    except BadInput as error:
+        return [f"the plan's scenario cannot be used: {error}"]
+    return []
+
+
+def check(plan: Plan) -> None:
+    """Accept a plan, or raise.
+
+    Raises
+    ------
+    CheckFailed: with one sentence for every claim that does not hold.
+    """
+    found = violations(plan)
+    if found:
+        raise CheckFailed(found)

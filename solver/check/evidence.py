@@ -1,0 +1,86 @@
+"""What the witness works from: the plan, its scenario's physics, and each pool priced afresh."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cached_property
+
+from solver.cost.calibration import Calibration
+from solver.cost.instance import Group, Instance
+from solver.cost.pools import PoolSpec, PricedPool
+from solver.cost.serving import Service
+from solver.plan import Placed, Plan, Pool
+
+#: Figures that are derived twice agree to this relative difference.
+TOLERANCE = 1e-6
+
+
+def differs(one: float, other: float, tolerance: float = TOLERANCE) -> bool:
+    """Whether two figures disagree by more than rounding."""
+    return not math.isclose(one, other, rel_tol=tolerance, abs_tol=1e-12)
+
+
+class Evidence:
+    """A plan beside what its scenario says."""
+
+    def __init__(self, plan: Plan, instance: Instance) -> None:
+        self.plan = plan
+        self.instance = instance
+
+    @cached_property
+    def by_pool(self) -> dict[str, list[Placed]]:
+        """Ranks of every pool, in the plan's order."""
+        found: dict[str, list[Placed]] = defaultdict(list)
+        for placed in self.plan.placement:
+            found[placed.pool].append(placed)
+        return dict(found)
+
+    def group(self, pool: Pool) -> Group:
+        """The promise that a pool serves."""
+        return next(g for g in self.instance.groups if pool.serves == tuple(c.name for c in g.classes))
+
+    def calibration(self, pool: Pool) -> Calibration:
+        """The calibration of a pool's engine on its device."""
+        return self.instance.calibration(pool.engine, pool.device)[0]
+
+    def replicas(self, pool: Pool) -> list[list[str]]:
+        """Devices of each replica, stage by stage in rank order."""
+        ranked = sorted(self.by_pool.get(pool.name, ()), key=lambda p: (p.replica, p.stage, p.rank))
+        found: dict[int, list[str]] = defaultdict(list)
+        for placed in ranked:
+            found[placed.replica].append(placed.device)
+        return [found[replica] for replica in sorted(found)]
+
+    def domains(self, devices: Iterable[str]) -> list[str]:
+        """Distinct scale-up domains of some devices, sorted."""
+        return sorted({self.instance.domain_of(device) for device in devices})
+
+    @cached_property
+    def priced(self) -> dict[str, PricedPool]:
+        """Every pool priced afresh."""
+        return {pool.name: self._price(pool) for pool in self.plan.pools}
+
+    def _price(self, pool: Pool) -> PricedPool:
+        shape = pool.parallelism.shape()
+        spec = PoolSpec(
+            role=pool.role,
+            parallelism=shape,
+            replicas=pool.replicas,
+            chunk=pool.chunk_tokens,
+            domains=pool.domains_per_replica if shape.pp == 1 else 1,
+            together=pool.prompts_per_step,
+            overlap=pool.overlap,
+            draft_tokens=pool.draft_tokens,
+            redundant=pool.redundant_experts,
+            imbalance=pool.imbalance,
+            stages=tuple(stage.layers for stage in pool.stages),
+        )
+        fleet = self.instance.fleet(pool.device)
+        return PricedPool.of(spec, self.instance.llm, fleet, self.calibration(pool), self.group(pool).mix)
+
+    @cached_property
+    def services(self) -> dict[str, Service]:
+        """Every pool at its planned load."""
+        return {pool.name: self.priced[pool.name].at(pool.requests_per_s_per_replica) for pool in self.plan.pools}

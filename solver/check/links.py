@@ -1,0 +1,45 @@
+"""Loads of the links, routed afresh from the placement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from solver.check.evidence import Evidence, differs
+from solver.cost.flows import Flow, Running, kv_flow, link_loads, pool_flows
+from topologies import Routes
+
+
+def loads_are_right(evidence: Evidence) -> Iterator[str]:
+    """Every loaded link is listed with its load, bandwidth and utilisation, and no other."""
+    plan, cluster = evidence.plan, evidence.instance.cluster
+    derived = link_loads(Routes(cluster), _flows(evidence))
+    claimed = {(link.source, link.target): link for link in plan.links}
+    if len(claimed) < len(plan.links):
+        yield "a link is listed twice"
+    for source, target in sorted(derived.keys() ^ claimed.keys())[:3]:
+        yield f"the link from {source} to {target} {'carries nothing' if (source, target) in claimed else 'is not listed'}"
+    for ends in sorted(derived.keys() & claimed.keys()):
+        link, edge = claimed[ends], cluster.edges[ends]
+        if differs(link.bytes_per_s, derived[ends], 1e-3):
+            yield f"the link from {ends[0]} to {ends[1]} carries {derived[ends]:.6g} B/s; the plan says {link.bytes_per_s:.6g}"
+        if differs(link.bandwidth_bytes_per_s, edge["bandwidth_bytes_per_s"]) or link.fabric != edge["fabric"]:
+            yield f"the link from {ends[0]} to {ends[1]} is not described as the cluster has it"
+        if differs(link.utilisation, link.bytes_per_s / link.bandwidth_bytes_per_s):
+            yield f"the utilisation of the link from {ends[0]} to {ends[1]} is not its load over its bandwidth"
+
+
+def _flows(evidence: Evidence) -> list[Flow]:
+    plan, llm = evidence.plan, evidence.instance.llm
+    running = {
+        pool.name: Running(
+            evidence.priced[pool.name], evidence.services[pool.name], tuple(tuple(r) for r in evidence.replicas(pool))
+        )
+        for pool in plan.pools
+    }
+    flows = [flow for pool in plan.pools for flow in pool_flows(llm, running[pool.name])]
+    for sender in plan.pools:
+        for receiver in plan.pools:
+            if sender.role == "prefill" and receiver.role == "decode" and sender.serves == receiver.serves:
+                share = plan.routing[receiver.serves[0]]["decode"][receiver.name]
+                flows.append(kv_flow(llm, running[sender.name], running[receiver.name], share))
+    return flows

@@ -1,0 +1,48 @@
+"""Memory of every rank, and what the engines are told of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from solver.check.evidence import Evidence, differs
+from solver.plan import Pool
+
+
+def ledger_holds(evidence: Evidence) -> Iterator[str]:
+    """The ledger is the fullest rank's, and its parts fit into the capacity."""
+    for pool in evidence.plan.pools:
+        derived = evidence.priced[pool.name].memory_bytes(pool.limits.max_sequences)
+        claimed = pool.memory.model_dump()
+        for part, value in derived.items():
+            if differs(claimed[part], value):
+                yield f"memory.{part} of pool {pool.name} is {claimed[part]:.6g}; the ledger gives {value:.6g}"
+        used = math.fsum(value for part, value in claimed.items() if part != "capacity_bytes")
+        if used > claimed["capacity_bytes"] * (1 + 1e-9):
+            yield f"a rank of pool {pool.name} needs {used:.6g} bytes; the engine may fill {claimed['capacity_bytes']:.6g}"
+
+
+def limits_hold(evidence: Evidence) -> Iterator[str]:
+    """What the engine is told suffices for the plan, and fits."""
+    for pool in evidence.plan.pools:
+        yield from _limits(evidence, pool)
+
+
+def _limits(evidence: Evidence, pool: Pool) -> Iterator[str]:
+    limits, priced = pool.limits, evidence.priced[pool.name]
+    if limits.max_length != evidence.instance.longest:
+        yield f"pool {pool.name} accepts {limits.max_length} tokens; the scenario needs {evidence.instance.longest}"
+    ledger = priced.replicas.ledger
+    if np.any(ledger.kv_bytes(np.array([float(limits.max_length)])) > ledger.kv_room):
+        yield f"the KV cache of pool {pool.name} has no room for one request of {limits.max_length} tokens"
+    if pool.role != "prefill" and limits.max_sequences < pool.batch_per_rank:
+        yield f"pool {pool.name} runs {pool.batch_per_rank:.4g} sequences a rank but is allowed {limits.max_sequences}"
+    needed = pool.chunk_tokens if pool.role != "decode" else limits.max_sequences
+    if limits.max_batched_tokens < needed:
+        yield f"pool {pool.name} needs steps of {needed} tokens but is allowed {limits.max_batched_tokens}"
+    if differs(limits.memory_fraction, evidence.calibration(pool).memory_fraction):
+        yield f"pool {pool.name} has memory_fraction {limits.memory_fraction}; its calibration says otherwise"
+    if any(size > limits.max_sequences for size in limits.captured_batch_sizes):
+        yield f"pool {pool.name} captures graphs for more than its {limits.max_sequences} sequences"

@@ -1,0 +1,135 @@
+"""Loads are served, predictions are those of the physics, promises are kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from solver.check.evidence import Evidence, differs
+from solver.cost.prediction import Latencies, Part, class_latencies, interval_80, overall
+from solver.plan import Latency, Pool
+
+#: A promise may be missed by rounding, no more.
+SLACK = 1e-6
+
+
+def loads_are_served(evidence: Evidence) -> Iterator[str]:
+    """Each pool gets its share of the traffic, can serve it, and its operating point is the one the physics gives."""
+    plan = evidence.plan
+    for pool in plan.pools:
+        rates = [plan.prediction.classes[name].requests_per_s for name in pool.serves if name in plan.prediction.classes]
+        share = plan.routing[pool.serves[0]][pool.role][pool.name]
+        if differs(pool.requests_per_s_per_replica * pool.replicas, math.fsum(rates) * share):
+            yield f"pool {pool.name} is planned for {pool.requests_per_s_per_replica:.6g} requests/s a replica; its share is another"
+        if pool.requests_per_s_per_replica > pool.capacity_requests_per_s_per_replica * (1 + 1e-4):
+            yield f"pool {pool.name} is planned for more than it can serve"
+        yield from _operating_point(evidence, pool)
+    yield from _demand(evidence)
+
+
+def _operating_point(evidence: Evidence, pool: Pool) -> Iterator[str]:
+    service, priced = evidence.services[pool.name], evidence.priced[pool.name]
+    mix = evidence.group(pool).mix
+    tokens = float(mix.mean(mix.prompt)) if pool.role == "prefill" else mix.mean_output
+    if differs(float(service.requests_per_s[0]), pool.requests_per_s_per_replica, 1e-4):
+        yield f"pool {pool.name} cannot serve {pool.requests_per_s_per_replica:.6g} requests/s a replica"
+    parts = dict(zip(("compute_s", "memory_s", "network_s", "overhead_s"), priced.parts_s(service), strict=True))
+    derived = {
+        "step_s": float(service.step_s[0]),
+        "batch_per_rank": float(service.batch[0]),
+        "utilisation": min(float(service.utilisation[0]), 1.0),
+        "tokens_per_s_per_replica": pool.requests_per_s_per_replica * tokens,
+    }
+    claimed = {name: getattr(pool, name) for name in derived} | {name: getattr(pool.roofline, name) for name in parts}
+    for name, value in (derived | parts).items():
+        if differs(claimed[name], value, 1e-3):
+            yield f"{name} of pool {pool.name} is {claimed[name]:.6g}; the physics gives {value:.6g}"
+    if pool.roofline.bound_by != max(parts, key=lambda name: parts[name]).removesuffix("_s"):
+        yield f"pool {pool.name} is not bound by {pool.roofline.bound_by}"
+
+
+def _demand(evidence: Evidence) -> Iterator[str]:
+    """Objective ``cost``: all that arrives; ``throughput``: the mix in proportion."""
+    scenario, prediction = evidence.plan.scenario, evidence.plan.prediction
+    names = {c.name for c in scenario.traffic.classes}
+    if names != prediction.classes.keys():
+        yield f"the prediction covers classes {sorted(prediction.classes)}; the traffic has {sorted(names)}"
+        return
+    multiples = [prediction.classes[c.name].requests_per_s / c.requests_per_s for c in scenario.traffic.classes]
+    wanted = 1.0 if scenario.objective == "cost" else multiples[0]
+    for request_class, multiple in zip(scenario.traffic.classes, multiples, strict=True):
+        if differs(multiple, wanted):
+            yield f"class {request_class.name!r} is served {multiple:.6g} times what it asks for; it should be {wanted:.6g}"
+
+
+def _latencies(evidence: Evidence) -> dict[str, Latencies]:
+    found = {}
+    for group in evidence.instance.groups:
+        names = tuple(c.name for c in group.classes)
+        parts = [
+            Part(
+                pool.role,
+                evidence.plan.routing[names[0]][pool.role][pool.name],
+                evidence.services[pool.name],
+                evidence.calibration(pool).tpot_sigma,
+                evidence.calibration(pool).ttft_sigma,
+            )
+            for pool in evidence.plan.pools
+            if pool.serves == names
+        ]
+        for position, request_class in enumerate(group.classes):
+            found[request_class.name] = class_latencies(parts, position, request_class.output_tokens)
+    return found
+
+
+def prediction_holds(evidence: Evidence) -> Iterator[str]:
+    """Predicted figures and their intervals are the physics', per class and overall."""
+    prediction = evidence.plan.prediction
+    figures = _latencies(evidence)
+    rates = {name: prediction.classes[name].requests_per_s for name in figures if name in prediction.classes}
+    if rates.keys() != figures.keys():
+        return
+    outputs = {c.name: rates[c.name] * c.output_tokens for c in evidence.plan.scenario.traffic.classes}
+    for name, derived in figures.items():
+        yield from _latency(evidence, f"class {name!r}", prediction.classes[name], derived, outputs[name])
+    whole = overall(figures, rates)
+    if differs(prediction.requests_per_s, math.fsum(rates.values())):
+        yield f"the prediction serves {prediction.requests_per_s:.6g} requests/s; its classes add up to {math.fsum(rates.values()):.6g}"
+    yield from _latency(evidence, "all classes", prediction, whole, math.fsum(outputs.values()))
+    for pool in evidence.plan.pools:
+        doubt = evidence.instance.calibration(pool.engine, pool.device)[1]
+        if doubt and doubt not in prediction.extrapolated:
+            yield f"the prediction does not say that {doubt}"
+
+
+def _latency(evidence: Evidence, what: str, claimed: Latency, derived: Latencies, output: float) -> Iterator[str]:
+    values = {name: getattr(derived, name) for name in ("ttft_p50_s", "ttft_p95_s", "tpot_p50_s", "tpot_p95_s")}
+    values |= {"output_tokens_per_s": output, "output_tokens_per_s_per_device": output / evidence.plan.devices}
+    for name, value in values.items():
+        if differs(getattr(claimed, name), value, 1e-3 if name.startswith("t") else 1e-6):
+            yield f"{name} of {what} is {getattr(claimed, name):.6g}; the physics gives {value:.6g}"
+    wanted = {*values, "requests_per_s"}
+    if claimed.interval_80.keys() != wanted:
+        yield f"the intervals of {what} cover {sorted(claimed.interval_80)}"
+        return
+    for name in sorted(wanted):
+        sigma = derived.ttft_sigma if name.startswith("ttft") else derived.tpot_sigma
+        expected = interval_80(getattr(claimed, name), sigma)
+        if any(differs(a, b) for a, b in zip(claimed.interval_80[name], expected, strict=True)):
+            yield f"the interval of {name} of {what} is not that of the calibration"
+
+
+def promises_are_kept(evidence: Evidence) -> Iterator[str]:
+    """The 95th percentile of every class is within its promise."""
+    figures = _latencies(evidence)
+    for group in evidence.instance.groups:
+        for request_class in group.classes:
+            found = figures[request_class.name]
+            for name, value, limit in (
+                ("TTFT", found.ttft_p95_s, group.slo.ttft_p95_s),
+                ("TPOT", found.tpot_p95_s, group.slo.tpot_p95_s),
+                ("inter-token latency", found.itl_p95_s, group.slo.itl_p95_s),
+                ("end-to-end latency", found.e2e_p95_s, group.slo.e2e_p95_s),
+            ):
+                if limit is not None and value > limit * (1 + SLACK):
+                    yield f"{name} p95 of class {request_class.name!r} is {value:.6g} s; {limit:.6g} s were promised"

@@ -1,0 +1,71 @@
+"""Which rules limit a plan, and how much each leaves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from solver.cost.instance import Instance
+from solver.plan import Binding, Plan
+from topologies.units import show_bytes, show_seconds
+
+#: Rules that leave more than this share of their limit do not bind.
+SLACK = 0.1
+
+
+def binding(instance: Instance, plan: Plan) -> tuple[Binding, ...]:
+    """Rules with little slack, tightest first."""
+    found = [*_promises(instance, plan), *_memory(plan), *_capacity(instance, plan), *_links(plan)]
+    return tuple(sorted((b for b in found if b.slack <= SLACK), key=lambda b: (b.slack, b.rule, b.because)))
+
+
+def _promises(instance: Instance, plan: Plan) -> Iterator[Binding]:
+    for group in instance.groups:
+        for request_class in group.classes:
+            figures = plan.prediction.classes[request_class.name]
+            for name, value, limit in (
+                ("TTFT", figures.ttft_p95_s, group.slo.ttft_p95_s),
+                ("TPOT", figures.tpot_p95_s, group.slo.tpot_p95_s),
+            ):
+                if limit is not None:
+                    yield Binding(
+                        rule=f"{name.lower()}_p95",
+                        because=f"{name} p95 of class {request_class.name!r} is {show_seconds(value)} "
+                        f"of the {show_seconds(limit)} that were promised.",
+                        slack=1 - value / limit,
+                    )
+
+
+def _memory(plan: Plan) -> Iterator[Binding]:
+    for pool in plan.pools:
+        m = pool.memory
+        used = m.weights_bytes + m.kv_bytes + m.activation_bytes + m.buffer_bytes + m.reserve_bytes
+        yield Binding(
+            rule="memory",
+            because=f"A rank of pool {pool.name} fills {show_bytes(used)} of the {show_bytes(m.capacity_bytes)} of HBM "
+            f"that the engine may use; {show_bytes(m.kv_bytes)} are KV cache.",
+            slack=1 - used / m.capacity_bytes,
+        )
+
+
+def _capacity(instance: Instance, plan: Plan) -> Iterator[Binding]:
+    for pool in plan.pools:
+        slack = 1 - pool.requests_per_s_per_replica / pool.capacity_requests_per_s_per_replica
+        yield Binding(
+            rule="capacity",
+            because=f"Pool {pool.name} serves {pool.requests_per_s_per_replica * pool.replicas:.4g} of the "
+            f"{pool.capacity_requests_per_s_per_replica * pool.replicas:.4g} requests/s that it can serve within the promises.",
+            slack=slack,
+        )
+    healthy = sum(fleet.devices for fleet in instance.fleets)
+    yield Binding(rule="devices", because=f"The plan uses {plan.devices} of {healthy} healthy devices.", slack=1 - plan.devices / healthy)
+
+
+def _links(plan: Plan) -> Iterator[Binding]:
+    busiest = max(plan.links, key=lambda link: link.utilisation, default=None)
+    if busiest is not None and math.isfinite(busiest.utilisation):
+        yield Binding(
+            rule="links",
+            because=f"The busiest link, {busiest.source} to {busiest.target} ({busiest.fabric}), is {busiest.utilisation:.0%} full.",
+            slack=1 - busiest.utilisation,
+        )

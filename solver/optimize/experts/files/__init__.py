@@ -1,0 +1,1 @@
+"""Files: recorded loads in, expert maps out and in again."""

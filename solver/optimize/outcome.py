@@ -1,0 +1,77 @@
+"""What a solve ends with: a plan, or the reason why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from solver.errors import NoPlan
+from solver.plan import Alternative, Plan
+from topologies.units import show_seconds
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Status, plan and bound of a solve.
+
+    Attributes
+    ----------
+    status: ``optimal`` (gap within the target), ``feasible``, ``infeasible`` (proven), ``unknown`` (no time left).
+    reason: why there is no plan; empty if there is one.
+    by_engine: the plan of every engine that was solved for, where the engine was left open.
+    """
+
+    status: Literal["optimal", "feasible", "infeasible", "unknown"]
+    found: Plan | None
+    reason: str = ""
+    by_engine: tuple[tuple[str, Plan], ...] = ()
+
+    @property
+    def plan(self) -> Plan:
+        """The plan.
+
+        Raises
+        ------
+        NoPlan: there is none; says why and what would help.
+        """
+        if self.found is None:
+            raise NoPlan(self.reason)
+        return self.found
+
+    @property
+    def gap(self) -> float | None:
+        """Relative gap between the plan's cost and the proven bound; None without a plan."""
+        return None if self.found is None else self.found.objective.gap
+
+    @property
+    def bound(self) -> float | None:
+        """Proven lower bound on USD per million output tokens; None without a plan."""
+        return None if self.found is None else self.found.objective.bound
+
+    @property
+    def alternatives(self) -> tuple[Alternative, ...]:
+        """Structurally different plans that cost little more."""
+        return () if self.found is None else self.found.alternatives
+
+    def __str__(self) -> str:
+        return self.reason if self.found is None else summary(self.found)
+
+
+def summary(plan: Plan) -> str:
+    """The plan in a few lines: what it costs, how near to the bound, what to start, what binds."""
+    o, p = plan.objective, plan.prediction
+    lines = [
+        f"{plan.status}: {o.usd_per_million_output_tokens:.4g} USD per million output tokens, {o.usd_per_hour:.4g} USD/h; "
+        f"no plan can cost less than {o.bound:.4g} (gap {o.gap:.2%})",
+        f"serves {p.requests_per_s:.4g} requests/s, {p.output_tokens_per_s:,.0f} output tokens/s on {plan.devices} devices; "
+        f"TTFT p95 {show_seconds(p.ttft_p95_s)}, TPOT p95 {show_seconds(p.tpot_p95_s)}",
+    ]
+    for pool in plan.pools:
+        shape = pool.parallelism.shape()
+        lines.append(
+            f"  {pool.name}: {pool.replicas} x {shape.devices} {pool.device} ({shape}) on {pool.engine}, "
+            f"{pool.utilisation:.0%} busy, step {show_seconds(pool.step_s)}, bound by {pool.roofline.bound_by}"
+        )
+    lines += [f"  {b.because}" for b in plan.binding]
+    lines += [f"  note: {doubt}" for doubt in p.extrapolated]
+    return "\n".join(lines)

@@ -1,0 +1,78 @@
+"""Solves a scenario: columns, program, mapping, plan, and the witness that must accept it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from solver.check import violations
+from solver.cost.instance import Instance
+from solver.errors import SolverDefect
+from solver.optimize.assemble import assemble
+from solver.optimize.binding import binding
+from solver.optimize.explain import why_none
+from solver.optimize.layout import Layout, NoLayout, best_layout
+from solver.optimize.mapping import Mapping, place
+from solver.optimize.market import Offer, market, offer
+from solver.optimize.outcome import Outcome
+from solver.optimize.program import Market
+from solver.optimize.run import Effort
+from solver.plan import Plan
+from solver.replica import SERVING_ENGINES, Engine
+from solver.space.profiles import Column
+from solver.workload import Scenario
+
+#: Times that counts may turn out to be unpackable before the solve gives up.
+MOST_REPACKS = 20
+#: Share of the gap that a user asks for that each of the two searches may leave.
+SHARE_OF_GAP = 0.3
+
+
+def solve_scenario(scenario: Scenario, effort: Effort | None = None) -> Outcome:
+    """Find the best plan of a scenario.
+
+    Raises
+    ------
+    BadInput: an unknown name, a quantity out of range.
+    SolverDefect: the witness rejects the plan: a defect of this project.
+    """
+    instance = Instance.of(scenario)
+    wanted = replace(effort or Effort(), gap=scenario.options.gap * SHARE_OF_GAP)
+    engines: Sequence[Engine] = SERVING_ENGINES if scenario.engine == "auto" else (scenario.engine,)
+    whole = market(instance)
+    solved = [(engine, *_solve_engine(instance, whole, engine, wanted)) for engine in engines]
+    plans = [(engine, result) for engine, result, _ in solved if isinstance(result, Plan)]
+    if not plans:
+        proven = all(isinstance(result, NoLayout) and result.proven for _, result, _ in solved)
+        reason = why_none(instance, whole, [found for _, _, found in solved], wanted, proven)
+        return Outcome("infeasible" if proven else "unknown", None, reason)
+    best = min((plan for _, plan in plans), key=lambda plan: plan.objective.usd_per_million_output_tokens)
+    return Outcome(best.status, best, by_engine=tuple(plans) if len(engines) > 1 else ())
+
+
+def _solve_engine(instance: Instance, whole: Market, engine: Engine, effort: Effort) -> tuple[Plan | NoLayout, Offer]:
+    offered = offer(instance, engine, whole.needs)
+    result = _realise(whole, offered.columns, effort)
+    if isinstance(result, NoLayout):
+        return result, offered
+    layout, mapping = result
+    plan = assemble(instance, offered, layout, mapping, effort.seed)
+    plan = plan.model_copy(update={"binding": binding(instance, plan)})
+    broken = violations(plan, instance)
+    if broken:
+        raise SolverDefect(f"the witness rejects the plan: {'; '.join(broken[:3])}")
+    return plan, offered
+
+
+def _realise(whole: Market, columns: Sequence[Column], effort: Effort) -> tuple[Layout, Mapping] | NoLayout:
+    """A layout that packs; sizes that turn out not to are enumerated and the program solved again."""
+    spread = whole.survive_domains > 0
+    for _ in range(MOST_REPACKS):
+        layout = best_layout(whole, columns, effort)
+        if isinstance(layout, NoLayout):
+            return layout
+        mapping = place(layout.pools, whole.supplies, spread, effort)
+        if isinstance(mapping, Mapping):
+            return layout, mapping
+        whole = replace(whole, packings=(*whole.packings, (mapping.supply, mapping.sizes)))
+    raise SolverDefect(f"no packing after {MOST_REPACKS} attempts: {whole.packings[-1]}")
