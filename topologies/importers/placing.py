@@ -1,0 +1,86 @@
+"""Which machine each host of the cluster is: the one that a file describes, a copy of it, or what the caller says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from topologies.errors import BadInput
+from topologies.importers.fabric import Fabric
+from topologies.importers.fill import Fill
+from topologies.importers.findings import Notes, listed
+from topologies.importers.kinds import kinds_of
+from topologies.importers.machine import Machine
+from topologies.importers.matching import on_fabric
+from topologies.importers.nics import usual_nics
+from topologies.importers.template import blank, is_sound, sound
+
+
+def place(machines: list[Machine], fabric: Fabric | None, fill: Fill, notes: Notes) -> dict[str, Machine]:
+    """The machine that each host is."""
+    if fabric is not None and fill.hosts is not None:
+        raise BadInput(f"hosts is {fill.hosts}, but the fabric names its {len(fabric.hosts)} hosts; leave hosts out")
+    if fabric is None and fill.hosts is not None:
+        return _copies(machines, fill.hosts, notes)
+    if fabric is None:
+        return {machine.name: machine for machine in machines}
+    matched = on_fabric(machines, fabric)
+    template = machines[0] if len(machines) == 1 else None
+    if template is not None and not matched and not is_sound(template):
+        notes.fault(f"which host {template.name} is, is not known; its faults are on none")
+    unplaced = [machine.name for machine in machines if machine not in matched.values() and machine is not template]
+    if unplaced:
+        notes.fault(f"files describe hosts that the fabric does not name; left out: {listed(unplaced)}")
+    placed, empty = dict[str, Machine](), list[str]()
+    for host in _computing(fabric, notes):
+        if host in matched:
+            placed[host] = replace(matched[host], name=host)
+        elif template is not None:
+            placed[host] = replace(sound(template), name=host)
+        elif fill.device is not None or host in fabric.products:
+            placed[host] = _filled(host, fabric, fill)
+        else:
+            empty.append(host)
+    if placed and empty:
+        notes.fault(f"no file describes {len(empty)} hosts of the fabric; they are without devices: {listed(empty)}")
+    if template is not None and len(placed) > len(matched):
+        notes.assume(f"{len(placed) - len(matched)} hosts are taken to be like {template.name}")
+    return placed
+
+
+def _copies(machines: list[Machine], hosts: int, notes: Notes) -> dict[str, Machine]:
+    if len(machines) != 1:
+        raise BadInput(f"hosts copies one host; the files describe {len(machines)}")
+    one = machines[0]
+    if hosts == 1:
+        return {one.name: one}
+    notes.assume(f"{hosts} hosts are taken to be like {one.name}, the first with its faults and the others without")
+    first = replace(one, slots=tuple(replace(slot, domain="") for slot in one.slots))
+    return {f"host{i}": replace(sound(one) if i else first, name=f"host{i}") for i in range(hosts)}
+
+
+def _computing(fabric: Fabric, notes: Notes) -> list[str]:
+    """Hosts of the fabric that have more than half of the NICs that such hosts have; the others manage it."""
+    ports_of = fabric.ports_of()
+    usual = usual_nics(ports_of)
+    own = {host: {port.hca for port in ports} for host, ports in ports_of.items()}
+    few = [host for host, nics in own.items() if 2 * len(nics) <= len(usual[host])]
+    if few:
+        notes.assume(
+            f"{len(few)} hosts have at most half of the usual NICs and are taken to have no devices: {listed(few)}"
+        )
+    for nic in sorted({nic for nics in usual.values() for nic in nics}):
+        lacking = [host for host, nics in own.items() if nic in usual[host] and nic not in nics and host not in few]
+        if lacking:
+            notes.fault(f"{len(lacking)} hosts have no link of NIC {nic} to any switch: {listed(lacking)}")
+    unlinked = [host for host in fabric.hosts if fabric.ports and host not in ports_of]
+    if unlinked:
+        notes.fault(f"{len(unlinked)} hosts are on no switch; left out: {listed(unlinked)}")
+    return [host for host in fabric.hosts if host not in {*few, *unlinked}]
+
+
+def _filled(host: str, fabric: Fabric, fill: Fill) -> Machine:
+    """A host of which the fabric's file, or the caller, knows the product alone."""
+    product = fabric.products.get(host, "")
+    first = kinds_of(blank(host, 1, product), fill, Notes())["gpu0"]
+    count = fill.devices_per_host or fabric.counts.get(host) or first.devices_per_host
+    return blank(host, count, product)
