@@ -16,12 +16,15 @@ from solver.cost.fleet import Fleet, fleets
 from solver.cost.mix import Mix
 from solver.cost.serving import Promise
 from solver.errors import BadInput
-from solver.llm import LLM
-from solver.workload import SLO, RequestClass, Scenario
+from solver.llm import LLM, to_plain
+from solver.llm.catalog import find
+from solver.workload import SLO, LLMSpec, RequestClass, Scenario
+from solver.workload.files import parse_document, read_text
 from topologies import Device
 
 #: An engine's limit on the context is rounded up to this many tokens.
 LENGTH_STEP = 1024
+MOST_CALIBRATION = 2**20
 
 
 @dataclass(frozen=True)
@@ -56,16 +59,22 @@ class Instance:
     cluster: nx.Graph[str]
 
     @classmethod
-    def of(cls, scenario: Scenario) -> Instance:
-        """Look up the names of a scenario.
+    def of(cls, scenario: Scenario, folder: Path = Path(".")) -> Instance:
+        """Look up the names of a scenario, and put the files that it names into it.
+
+        Parameters
+        ----------
+        folder: where its relative paths start.
 
         Raises
         ------
         BadInput: an unknown name, a cluster that breaks the schema, a request longer than the LLM's context.
         """
         spec = scenario.llm
-        llm = LLM.from_config(spec.config, weights=spec.weights, kv_cache=spec.kv_cache)
-        found = cls(scenario, llm, _cluster(scenario))
+        config = _beside(folder, spec.config) if isinstance(spec.config, str) else spec.config
+        llm = LLM.from_config(config, weights=spec.weights, kv_cache=spec.kv_cache)
+        cluster = _cluster(scenario, folder)
+        found = cls(_whole(scenario, folder, llm, cluster), llm, cluster)
         found.longest  # noqa: B018 - raises where a class does not fit the LLM
         return found
 
@@ -119,8 +128,6 @@ class Instance:
         own = self.scenario.calibration
         if own is None:
             return packaged(engine, self.devices[device].generation)
-        if isinstance(own, str):
-            raise BadInput(f"calibration {own!r} was not read: load the scenario from its file, or give the content")
         return Calibration.from_json(own, "calibration"), None
 
     def usd_per_hour(self, device: str) -> float:
@@ -136,8 +143,36 @@ class Instance:
         return price
 
 
-def _cluster(scenario: Scenario) -> nx.Graph[str]:
+def _beside(folder: Path, name: str) -> str:
+    """A path relative to the scenario's folder, where there is such a file; a name stays a name."""
+    try:
+        return str(folder / name) if (folder / name).exists() else name
+    except (OSError, ValueError):
+        return name
+
+
+def _cluster(scenario: Scenario, folder: Path) -> nx.Graph[str]:
     spec = scenario.cluster
     if set(spec) == {"graph"}:
         return topologies.validate(topologies.from_plain(spec["graph"]))
-    return topologies.build(spec, Path("."))
+    return topologies.build(spec, folder)
+
+
+def _whole(scenario: Scenario, folder: Path, llm: LLM, cluster: nx.Graph[str]) -> Scenario:
+    """The scenario with the content of every file that it names, so that it can be solved again anywhere."""
+    changed: dict[str, object] = {}
+    config = scenario.llm.config
+    if isinstance(config, str) and find(config) is None:
+        changed["llm"] = LLMSpec(config=to_plain(llm))
+    if _names_a_file(scenario.cluster):
+        changed["cluster"] = {"graph": topologies.to_plain(cluster)}
+    if isinstance(scenario.calibration, str):
+        path = folder / scenario.calibration
+        changed["calibration"] = parse_document(read_text(path, MOST_CALIBRATION), str(path))
+    return scenario.model_copy(update=changed) if changed else scenario
+
+
+def _names_a_file(spec: object) -> bool:
+    if isinstance(spec, Mapping):
+        return "file" in spec or any(_names_a_file(part) for part in spec.values())
+    return isinstance(spec, list | tuple) and any(_names_a_file(part) for part in spec)

@@ -34,26 +34,28 @@ def balanced(weights: Sequence[float], parts: int, first: float = 0.0, last: flo
 def _least_heaviest(prefix: list[float], parts: int, first: float, last: float) -> float:
     """Weight of the heaviest run in the best cut: bisection on the limit, then the exact weight that attains it."""
     low, high = max(prefix[-1] / parts, 0.0), prefix[-1] + first + last
-    for _ in range(60):
+    finest = high * 1e-12 if any(weight % 1 for weight in (*prefix, first, last)) else 0.5
+    while high - low > finest:
         middle = (low + high) / 2
         if _fits(prefix, parts, first, last, middle):
             high = middle
         else:
             low = middle
     runs = _cut(prefix, parts, first, last, high)
-    extra = [first if part == 0 else 0.0 for part in range(parts)]
-    extra[-1] += last
-    return max(prefix[end + 1] - prefix[start] + more for (start, end), more in zip(runs, extra, strict=True))
+    return max(_weights(prefix, runs, first, last))
+
+
+def _weights(prefix: list[float], runs: Sequence[tuple[int, int]], first: float, last: float) -> list[float]:
+    """What each run weighs, with what the ends carry besides."""
+    weights = [prefix[end + 1] - prefix[start] for start, end in runs]
+    weights[0] += first
+    weights[-1] += last
+    return weights
 
 
 def _fits(prefix: list[float], parts: int, first: float, last: float, limit: float) -> bool:
     """Whether runs filled greedily from the front stay within the limit."""
-    runs = _cut(prefix, parts, first, last, limit)
-    heaviest = max(
-        prefix[end + 1] - prefix[start] + (first if part == 0 else 0.0) + (last if part == parts - 1 else 0.0)
-        for part, (start, end) in enumerate(runs)
-    )
-    return heaviest <= limit
+    return max(_weights(prefix, _cut(prefix, parts, first, last, limit), first, last)) <= limit
 
 
 def _cut(prefix: list[float], parts: int, first: float, last: float, heaviest: float) -> list[tuple[int, int]]:

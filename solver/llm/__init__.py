@@ -17,6 +17,7 @@ from solver.llm.catalog import names
 from solver.llm.dtypes import Dtype, dtype, kv_dtype
 from solver.llm.ffn import FFN
 from solver.llm.network import LLM, Layer, count_kinds
+from solver.llm.plain import from_plain, to_plain
 from solver.llm.precision import Precision
 
 __all__ = [
@@ -29,10 +30,12 @@ __all__ = [
     "compressed",
     "count_kinds",
     "dtype",
+    "from_plain",
     "gated_delta",
     "grouped_query",
     "kimi_delta",
     "kv_dtype",
     "latent",
     "names",
+    "to_plain",
 ]

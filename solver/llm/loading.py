@@ -12,6 +12,7 @@ from solver.errors import BadInput
 from solver.llm import catalog
 from solver.llm.config import build
 from solver.llm.network import LLM
+from solver.llm.plain import FORMAT, from_plain
 
 
 def load(source: str | PathLike[str] | Mapping[str, Any]) -> LLM:
@@ -24,7 +25,7 @@ def load(source: str | PathLike[str] | Mapping[str, Any]) -> LLM:
     UnknownName: a string that is neither in the catalog nor a path that exists.
     """
     if isinstance(source, Mapping):
-        return build.from_mapping(source)
+        return from_plain(source) if FORMAT in source else build.from_mapping(source)
     if isinstance(source, PathLike):
         return build.from_path(Path(source))
     if not isinstance(source, str) or not source.strip():

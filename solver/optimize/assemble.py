@@ -37,6 +37,7 @@ from solver.plan.schema import (
 )
 from solver.replica import ROLES, Role
 from solver.space.engines import EngineRules, engine_rules
+from solver.space.profiles import PREFILL_PROMPTS
 from topologies import Routes
 
 
@@ -231,7 +232,7 @@ def _pool(instance: Instance, rules: EngineRules, pool: Staffed, rate: float, po
 def _sequences(pool: Staffed) -> int:
     """Running sequences that a rank must be allowed: the batch at capacity, exceeded 1 % of the time."""
     if pool.role == "prefill":
-        return 2 * pool.priced.spec.together
+        return PREFILL_PROMPTS * pool.priced.spec.together
     return max(1, min(math.ceil(float(pool.most.full_batch[0])), math.floor(pool.priced.limit)))
 
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from solver.optimize.integers import IntegerProgram, IntegerRow, integerise
 from solver.optimize.linear import total
-from solver.optimize.program import LEVELS, LayoutProgram, Market, write
-from solver.optimize.relaxation import MARGIN, relax
+from solver.optimize.program import LEVELS, Choice, LayoutProgram, Market, write
+from solver.optimize.relaxation import MARGIN, Relaxation, relax
+from solver.optimize.rules.survival import spread_out
 from solver.optimize.run import Answer, Effort, run
+from solver.space.dominance import undominated
 from solver.space.profiles import Column
 
 #: Columns per promise and role with which a first solution is sought.
@@ -58,6 +60,10 @@ class NoLayout:
 
 def best_layout(market: Market, columns: Sequence[Column], effort: Effort) -> Layout | NoLayout:
     """The cheapest layout (or the one that serves most), with a bound over all of them."""
+    if market.survive_domains or market.survive_hosts:
+        columns = spread_out(market, columns)
+    else:
+        columns = undominated(columns)
     best = _search(market, columns, effort)
     if isinstance(best, NoLayout):
         return best
@@ -152,16 +158,22 @@ def _relaxed(market: Market, columns: Sequence[Column], optimistic: bool = False
     if found is None:
         return None
     scale = program.most / LEVELS if program.level is not None else 1.0
-    costs = [
-        max(found.reduced_costs[choice.used.index], 0.0) + max(found.reduced_costs[choice.replicas.index], 0.0) * choice.column.low
-        for choice in program.choices
-    ]
+    costs = [_cost_of_use(choice, found) for choice in program.choices]
     return _Relaxed(
         value=found.objective * scale,
         share=tuple(float(found.values[choice.replicas.index]) for choice in program.choices),
         loss=tuple(cost * scale for cost in costs),
         maximise=program.level is not None,
     )
+
+
+def _cost_of_use(choice: Choice, found: Relaxation) -> float:
+    """How much the objective worsens at least when a column is used: its variables leave their lower bounds."""
+    price = found.reduced_costs
+    least = choice.column.low
+    fragment = min((price[x.index] for x in choice.fragments.values()), default=0.0)
+    moved = price[choice.used.index], price[choice.replicas.index] * least, fragment * least * choice.column.footprint.fragments
+    return float(sum(max(cost, 0.0) for cost in moved))
 
 
 def _likeliest(columns: Sequence[Column], relaxed: _Relaxed) -> list[int]:

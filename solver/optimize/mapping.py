@@ -1,7 +1,6 @@
 """Names for what was counted: fragments onto scale-up domains, ranks onto devices.
 
-Fragments of the larger sizes go first and fill domain after domain, so that few hosts are opened; where failures must be
-survived they are spread instead. Where that leaves something over, CP-SAT looks for a packing, and proves it if there is
+Fragments of the larger sizes go first and fill domain after domain, so that few hosts are opened. Where that leaves something over, CP-SAT looks for a packing, and proves it if there is
 none.
 """
 
@@ -41,16 +40,11 @@ class _Bin:
     room: int = 0
 
 
-def place(pools: Sequence[Chosen], supplies: Sequence[Supply], spread: bool, effort: Effort) -> Mapping | Unpackable:
-    """Give every rank a device.
-
-    Parameters
-    ----------
-    spread: keep the replicas of a pool in different domains as far as possible.
-    """
+def place(pools: Sequence[Chosen], supplies: Sequence[Supply], effort: Effort) -> Mapping | Unpackable:
+    """Give every rank a device."""
     bins: list[_Bin] = []
     for supply in supplies:
-        filled = _fill(pools, supply, spread) or _search(pools, supply, effort)
+        filled = _fill(pools, supply) or _search(pools, supply, effort)
         if filled is None:
             sizes = {p.column.footprint.size for p in pools if p.fragments.get(supply.index)}
             return Unpackable(supply.index, tuple(sorted(sizes, reverse=True)))
@@ -64,24 +58,27 @@ def _counts(pools: Sequence[Chosen], supply: Supply) -> list[tuple[int, Chosen, 
     return sorted((entry for entry in here if entry[2]), key=lambda e: (-e[1].column.footprint.size, e[0]))
 
 
-def _fill(pools: Sequence[Chosen], supply: Supply, spread: bool) -> list[_Bin] | None:
-    """First fit by size, or the emptiest domain first; None if something is left over."""
+def _fill(pools: Sequence[Chosen], supply: Supply) -> list[_Bin] | None:
+    """First fit by size; None if something is left over."""
     bins = [_Bin(domain, room=domain.size) for domain in supply.domain_class.domains]
     for number, pool, count in _counts(pools, supply):
         size, most = pool.column.footprint.size, _most_in_one(pool)
         for _ in range(count):
-            able = [b for b in bins if b.room >= size and b.held.get(number, 0) < most]
-            if not able:
+            chosen = next((b for b in bins if b.room >= size and b.held.get(number, 0) < most), None)
+            if chosen is None:
                 return None
-            chosen = min(able, key=lambda b: (b.held.get(number, 0), -b.room)) if spread else able[0]
             chosen.held[number] = chosen.held.get(number, 0) + 1
             chosen.room -= size
     return bins
 
 
 def _most_in_one(pool: Chosen) -> int:
-    """Fragments of a pool that one domain may hold: one of each replica, where replicas spread over several."""
-    return pool.replicas if pool.column.footprint.fragments > 1 else 1_000_000
+    """Fragments of a pool that one domain may hold.
+
+    One of each replica, where replicas spread over several domains; no more than the column allows where domains may fail.
+    """
+    most = pool.replicas if pool.column.footprint.fragments > 1 else 1_000_000
+    return min(most, pool.column.touched or most)
 
 
 def _search(pools: Sequence[Chosen], supply: Supply, effort: Effort) -> list[_Bin] | None:

@@ -82,6 +82,7 @@ class Market:
     ----------
     pins: replicas of each pool that the user has settled; None = any number.
     packings: sizes of fragments for which all maximal packings of a domain must be enumerated, by supply.
+    whole_hosts: count hosts fragment by fragment, as if none were shared by fragments of different sizes.
     """
 
     supplies: tuple[Supply, ...]
@@ -95,6 +96,7 @@ class Market:
     survive_hosts: int = 0
     pins: tuple[int | None, ...] = ()
     packings: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    whole_hosts: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,8 @@ class LayoutProgram:
     optimistic: whether columns count at their most favourable rate: the twin that bounds every plan.
     domains, hosts: units in use, by index of the supply.
     disaggregated: whether a promise is served by prefill and decode pools.
-    level: served multiple of the mix, in steps (objective ``throughput``).
+    level: served multiple of the mix, in steps (objective ``throughput``); levels: by promise, what of it is served
+        unified and what disaggregated.
     most: largest multiple that could be served, the value of all steps.
     """
 
@@ -136,6 +139,7 @@ class LayoutProgram:
     hosts: dict[int, Variable] = field(default_factory=dict)
     disaggregated: list[Variable] = field(default_factory=list)
     level: Variable | None = None
+    levels: list[tuple[Variable, Variable]] = field(default_factory=list)
     most: float = 0.0
 
     def rate(self, choice: Choice) -> float:
@@ -214,6 +218,9 @@ def _variables(program: LayoutProgram, ceiling: float | None) -> None:
     if market.objective == "throughput":
         program.most = _most_level(program) if ceiling is None else ceiling
         program.level = linear.integer("level", 0, LEVELS)
+        for group in range(len(market.needs)):
+            modes = (linear.integer(f"level.{mode}.{group}", 0, LEVELS) for mode in ("unified", "disaggregated"))
+            program.levels.append((next(modes), next(modes)))
 
 
 def _most_fragments(supply: Supply, column: Column) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from solver.check import violations
 from solver.cost.instance import Instance
@@ -26,17 +27,24 @@ from solver.workload import Scenario
 MOST_REPACKS = 20
 #: Share of the gap that a user asks for that each of the two searches may leave.
 SHARE_OF_GAP = 0.3
+#: Rent that a mapping may add to the program's count before the program counts hosts more carefully.
+ROUNDING = 1e-6
 
 
-def solve_scenario(scenario: Scenario, effort: Effort | None = None) -> Outcome:
+def solve_scenario(scenario: Scenario, effort: Effort | None = None, folder: Path = Path(".")) -> Outcome:
     """Find the best plan of a scenario.
+
+    Parameters
+    ----------
+    folder: where relative paths in the scenario start.
 
     Raises
     ------
     BadInput: an unknown name, a quantity out of range.
     SolverDefect: the witness rejects the plan: a defect of this project.
     """
-    instance = Instance.of(scenario)
+    instance = Instance.of(scenario, folder)
+    scenario = instance.scenario
     wanted = replace(effort or Effort(), gap=scenario.options.gap * SHARE_OF_GAP)
     engines: Sequence[Engine] = SERVING_ENGINES if scenario.engine == "auto" else (scenario.engine,)
     whole = market(instance)
@@ -55,23 +63,30 @@ def _solve_engine(instance: Instance, whole: Market, engine: Engine, effort: Eff
     result = _realise(whole, offered.columns, effort)
     if isinstance(result, NoLayout):
         return result, offered
-    layout, mapping = result
-    plan = assemble(instance, offered, layout, mapping, effort.seed)
-    plan = plan.model_copy(update={"binding": binding(instance, plan)})
+    plan = _planned(instance, offered, result, effort)
+    if plan.objective.usd_per_hour > result[0].value * (1 + ROUNDING) and whole.objective == "cost" and not whole.whole_hosts:
+        careful = _realise(replace(whole, whole_hosts=True), offered.columns, effort)
+        if not isinstance(careful, NoLayout):
+            other = _planned(instance, offered, (replace(careful[0], bound=result[0].bound), careful[1]), effort)
+            plan = min(plan, other, key=lambda p: p.objective.usd_per_hour)
     broken = violations(plan, instance)
     if broken:
         raise SolverDefect(f"the witness rejects the plan: {'; '.join(broken[:3])}")
     return plan, offered
 
 
+def _planned(instance: Instance, offered: Offer, result: tuple[Layout, Mapping], effort: Effort) -> Plan:
+    plan = assemble(instance, offered, *result, effort.seed)
+    return plan.model_copy(update={"binding": binding(instance, plan)})
+
+
 def _realise(whole: Market, columns: Sequence[Column], effort: Effort) -> tuple[Layout, Mapping] | NoLayout:
     """A layout that packs; sizes that turn out not to are enumerated and the program solved again."""
-    spread = whole.survive_domains > 0
     for _ in range(MOST_REPACKS):
         layout = best_layout(whole, columns, effort)
         if isinstance(layout, NoLayout):
             return layout
-        mapping = place(layout.pools, whole.supplies, spread, effort)
+        mapping = place(layout.pools, whole.supplies, effort)
         if isinstance(mapping, Mapping):
             return layout, mapping
         whole = replace(whole, packings=(*whole.packings, (mapping.supply, mapping.sizes)))

@@ -197,7 +197,7 @@ def _settings(shape: Shape, engine: EngineRules, role: Role, mix: Mix, draft_tok
 def with_limits(found: Candidates, mix: Mix) -> Candidates:
     """Fill in how many sequences a rank may run: what its KV cache holds 99 % of the time, and no more than the engine takes."""
     most = float(found.engine.max_sequences)
-    held = _holds(found.replicas, found.longest)
+    held = holds_longest(found.replicas, found.longest)
     return replace(
         found,
         limit=np.where(held, np.minimum(sequences_that_fit(found.replicas, mix), most), 0.0),
@@ -208,13 +208,13 @@ def with_limits(found: Candidates, mix: Mix) -> Candidates:
 def _fitting(found: Candidates, mix: Mix, dropped: Counter[str]) -> Candidates:
     """Drop what does not fit; the optimistic ledger decides, since a better cut of the layers may exist."""
     enough = (found.optimistic.ledger.kv_room > 0).all(axis=1)
-    long_enough = _holds(found.optimistic, found.longest)
+    long_enough = holds_longest(found.optimistic, found.longest)
     dropped[NO_ROOM] += int((~enough).sum())
     dropped[NO_LONGEST] += int((enough & ~long_enough).sum())
     return with_limits(found, mix).keep(enough & long_enough)
 
 
-def _holds(replicas: Replicas, longest: int) -> NDArray[np.bool_]:
+def holds_longest(replicas: Replicas, longest: int) -> NDArray[np.bool_]:
     """Whether the KV cache of every stage has room for one request of the longest length (R,)."""
     one = replicas.ledger.kv_bytes(np.full(len(replicas), float(longest)))
     return np.asarray((one <= replicas.ledger.kv_room).all(axis=1))

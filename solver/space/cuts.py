@@ -10,7 +10,7 @@ from solver.cost.partition import balanced
 from solver.cost.step import Load
 from solver.cost.work import StageFloor, Stages
 from solver.llm import LLM, Layer
-from solver.space.candidates import Candidates, price
+from solver.space.candidates import Candidates, holds_longest, price
 
 #: Weights are rounded down to so many steps of the heaviest layer, so that candidates alike share one cut.
 STEPS = 200
@@ -19,7 +19,8 @@ STEPS = 200
 def recut(found: Candidates, load: Load) -> Candidates:
     """Candidates with every pipeline cut so that its heaviest stage is lightest at ``load``.
 
-    The optimistic prices learn that no cut has a lighter heaviest stage.
+    Where that cut leaves no room for the longest request and the old one did, the old one stays. The optimistic prices
+    learn that no cut has a lighter heaviest stage.
     """
     deep = np.array([row.shape.parallelism.pp > 1 for row in found.rows])
     if not deep.any():
@@ -45,6 +46,10 @@ def recut(found: Candidates, load: Load) -> Candidates:
         cuts.append(cut)
         layer[row], head[row], optimum[row] = np.array(steps) * unit, head_steps * unit, heaviest * unit
     realised = price(llm, found.fleet, found.replicas.calibration, found.rows, stages=cuts)
+    held, before = holds_longest(realised, found.longest), holds_longest(found.replicas, found.longest)
+    if np.any(before & ~held):
+        cuts = [old if b and not h else new for old, new, b, h in zip(found.cuts, cuts, before, held, strict=True)]
+        realised = price(llm, found.fleet, found.replicas.calibration, found.rows, stages=cuts)
     return replace(found, replicas=realised, optimistic=found.optimistic.above(StageFloor(layer, head, optimum)), cuts=tuple(cuts))
 
 

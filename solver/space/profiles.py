@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ from solver.space.shapes import Footprint, most_replicas
 
 Floats = NDArray[np.float64]
 
+#: Prompts whose KV cache a prefill rank must hold for each that it computes: one is being handed over meanwhile.
+PREFILL_PROMPTS = 2
 #: Bands hold one count each up to here, and this ratio of counts beyond.
 SINGLE_COUNTS = 24
 BAND_RATIO = 1.08
@@ -42,6 +44,7 @@ class Column:
     wait: its TTFT (decode: TPOT) at the 95th percentile [s]; breaks ties.
     limit: most sequences that a rank may run.
     pin: number of the pinned pool that it stands for.
+    touched: most replicas that any one scale-up domain may hold a part of; 0 = any number.
     """
 
     group: int
@@ -56,6 +59,7 @@ class Column:
     wait: float
     limit: float
     pin: int | None = None
+    touched: int = 0
 
     @property
     def footprint(self) -> Footprint:
@@ -145,7 +149,10 @@ def _most(
         return most_decode(replicas, count, mix, promise, limit)
     if found.role == "unified":
         return most_unified(replicas, count, mix, promise, limit)
-    return most_prefill(replicas, count, mix, promise, np.array([found.rows[i].together for i in index], float))
+    together = np.array([found.rows[i].together for i in index], float)
+    service = most_prefill(replicas, count, mix, promise, together)
+    held = limit >= PREFILL_PROMPTS * together
+    return replace(service, requests_per_s=np.where(held, service.requests_per_s, 0.0))
 
 
 def _best_of_cells(

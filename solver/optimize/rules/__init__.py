@@ -3,7 +3,7 @@
 from solver.optimize.program import Rule
 from solver.optimize.rules.packing import DEVICE_LIMIT, DISTINCT, FRAGMENTS, HOSTS, PACKING, PATTERNS
 from solver.optimize.rules.pools import BANDS, ONE_COLUMN, PINS, POOLS
-from solver.optimize.rules.service import DEMAND, MODES, SPLITS
+from solver.optimize.rules.service import DEMAND, LEVELS_OF_MODES, MODES, SPLITS
 from solver.optimize.rules.survival import SURVIVE_DOMAINS, SURVIVE_HOSTS
 
 RULES: tuple[Rule, ...] = (
@@ -18,6 +18,7 @@ RULES: tuple[Rule, ...] = (
     HOSTS,
     DEVICE_LIMIT,
     MODES,
+    LEVELS_OF_MODES,
     SPLITS,
     DEMAND,
     SURVIVE_DOMAINS,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from solver.optimize.linear import total
 from solver.optimize.program import LayoutProgram, Rule, Supply
+from solver.replica import ROLES
 
 
 def _fragments(program: LayoutProgram) -> None:
@@ -77,19 +79,33 @@ def maximal_packings(room: int, sizes: tuple[int, ...]) -> Iterator[tuple[int, .
 
 
 def _hosts(program: LayoutProgram) -> None:
-    """Hosts in use hold the devices in use, fullest hosts first."""
+    """Hosts in use hold the devices in use; with ``whole_hosts`` no fragment shares one with a larger or odd-sized one."""
     for supply in program.market.supplies:
-        index = supply.index
-        program.linear.require("hosts", program.devices(index) - program.hosts[index] * max(supply.host_sizes), at_most=0)
+        index, largest = supply.index, max(supply.host_sizes)
+        program.linear.require("hosts", program.devices(index) - program.hosts[index] * largest, at_most=0)
         program.linear.require("hosts", program.domains[index] - program.hosts[index], at_most=0)
-        _whole_hosts(program, supply)
+        if program.market.whole_hosts and not program.optimistic:
+            _whole_hosts(program, supply, largest)
 
 
-def _whole_hosts(program: LayoutProgram, supply: Supply) -> None:
-    """A fragment takes at least as many hosts as it needs devices for, unless smaller ones share."""
-    largest = max(supply.host_sizes)
-    whole = total(x * (choice.column.footprint.size // largest) for choice, x in program.on(supply.index))
-    program.linear.require("hosts", whole - program.hosts[supply.index], at_most=0)
+def _whole_hosts(program: LayoutProgram, supply: Supply, host: int) -> None:
+    """Count hosts fragment by fragment, unless all hosts are in use anyway."""
+    every = supply.count * len(supply.host_sizes)
+    unit = math.lcm(*range(1, host + 1))
+    counted, most = [], 0
+    for choice, fragments in program.on(supply.index):
+        size = choice.column.footprint.size
+        together = min(host // size, choice.column.touched or host) if size < host else 1
+        taken = -(-size // host) * unit // max(together, 1)
+        counted.append(fragments * taken)
+        most = max(most, fragments.high * taken)
+    if not counted:
+        return
+    full = program.linear.boolean(f"full.{supply.index}")
+    program.linear.require("hosts", program.hosts[supply.index] - full * every, at_least=0)
+    reach = most * program.market.max_pools * len(ROLES) * len(program.market.needs)
+    rest = total(counted) - program.hosts[supply.index] * unit - full * reach
+    program.linear.require("hosts", rest, at_most=0)
 
 
 def _device_limit(program: LayoutProgram) -> None:

@@ -7,7 +7,7 @@ from solver.optimize.program import LEVELS, LayoutProgram, Rule
 from solver.replica import ROLES, Role
 
 
-#: A role that takes no part is let off by a little more than it could be asked for, so that rounding cannot bind it.
+#: Unified pools are let off by a little more than they could be asked for, so that rounding cannot bind them.
 LOOSE = 1.01
 
 
@@ -45,26 +45,33 @@ def _demand(program: LayoutProgram) -> None:
 
 
 def serve(program: LayoutProgram, rule: str, group: int, role: Role, capacity: Expression) -> None:
-    """Demand that a capacity serves all requests of a promise, if the role takes part.
+    """Demand that a capacity serves all requests of a promise that its role is asked to serve.
 
-    Prefill and decode take part where the promise is served disaggregated, unified pools elsewhere.
+    Unified pools serve what is not disaggregated, prefill and decode pools each what is.
     """
     asked = program.market.needs[group].requests_per_s
-    disaggregated = program.disaggregated[group]
     if program.level is None:
+        part = program.disaggregated[group] * asked
         if role == "unified":
-            program.linear.require(rule, capacity + disaggregated * (asked * LOOSE), at_least=asked, measured=True)
+            program.linear.require(rule, capacity + part * LOOSE, at_least=asked, measured=True)
         else:
-            program.linear.require(rule, capacity - disaggregated * asked, at_least=0, measured=True)
+            program.linear.require(rule, capacity - part, at_least=0, measured=True)
         return
-    surplus = capacity - program.level * (asked * program.most / LEVELS)
-    most = asked * program.most * LOOSE
-    if role == "unified":
-        program.linear.require(rule, surplus + disaggregated * most, at_least=0, measured=True)
-    else:
-        program.linear.require(rule, surplus - disaggregated * most, at_least=-most, measured=True)
+    level = program.levels[group][role != "unified"]
+    program.linear.require(rule, capacity - level * (asked * program.most / LEVELS), at_least=0, measured=True)
 
 
+def _levels(program: LayoutProgram) -> None:
+    """The multiple of the mix that is served is served in one mode or the other."""
+    if program.level is None:
+        return
+    for disaggregated, (together, apart) in zip(program.disaggregated, program.levels, strict=True):
+        program.linear.require("modes", together + apart - program.level, at_least=0, at_most=0)
+        program.linear.require("modes", apart - disaggregated * LEVELS, at_most=0)
+        program.linear.require("modes", together + disaggregated * LEVELS, at_most=LEVELS)
+
+
+LEVELS_OF_MODES = Rule("modes", "requests of one promise are served unified or disaggregated, not both", _levels)
 MODES = Rule("modes", "requests of one promise are served unified or disaggregated, not both", _modes)
 SPLITS = Rule("splits", "prefill and decode together keep the end-to-end promise", _splits)
 DEMAND = Rule("demand", "every role serves all requests that arrive", _demand)

@@ -1,64 +1,63 @@
-"""What is left when domains or hosts fail still meets the demand."""
+"""What is left when domains or hosts fail still meets the demand.
+
+A column comes in variants by how many of its replicas one domain may touch (:func:`spread_out`), so that what a failure takes
+is a constant of the column.
+"""
 
 from __future__ import annotations
 
-from solver.optimize.linear import Variable, total
-from solver.optimize.program import Choice, LayoutProgram, Rule, Supply
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from solver.optimize.linear import Expression, Variable, total
+from solver.optimize.program import Choice, LayoutProgram, Market, Rule
 from solver.optimize.rules.service import serve
-from solver.replica import ROLES, Role
+from solver.replica import ROLES
+from solver.space.profiles import Column
+
+#: Steps in which the twin counts what a failure takes from a role.
+STEPS = 2**12
+
+
+def spread_out(market: Market, columns: Sequence[Column]) -> list[Column]:
+    """Variants of every column by how many replicas a domain may touch, where domains may fail; else the columns."""
+    if not market.survive_domains:
+        return list(columns)
+    return [replace(column, touched=touched) for column in columns for touched in _touches(market, column)]
+
+
+def _touches(market: Market, column: Column) -> Iterator[int]:
+    """The fewest replicas per domain for every number of domains that a column could be spread over."""
+    footprint = column.footprint
+    able = [s for s in market.supplies if s.device == footprint.device and s.size >= footprint.size]
+    domains, most = sum(s.count for s in able), max((s.size // footprint.size for s in able), default=0)
+    parts = column.high * footprint.fragments
+    yield from sorted({-(-parts // used) for used in range(1, domains + 1) if -(-parts // used) <= most})
 
 
 def _survive_domains(program: LayoutProgram) -> None:
-    """Lose the fullest domains: at most ``failures`` times the replicas of a pool that any one domain touches.
+    """Lose the fullest domains: of each pool as many replicas as those may touch.
 
-    A replica over several domains is lost with any of them. The twin counts the loss of each pool alone, and for more than
-    one failure the mean, which no mapping undercuts.
+    A replica over several domains is lost with any of them. Pools of a role might share the fullest domains, so their losses
+    add up; the twin counts only the largest, which no mapping avoids.
     """
     failures = program.market.survive_domains
     if not failures:
         return
-    touched = {id(choice): _touched(program, choice) for choice in program.choices}
-    for group in range(len(program.market.needs)):
-        for role in ROLES:
-            pools = list(program.serving(group, role))
-            if program.optimistic:
-                for choice in pools:
-                    _remain(program, group, role, [(choice, touched[id(choice)])], failures)
-            else:
-                _remain(program, group, role, [(choice, touched[id(choice)]) for choice in pools], failures)
+    counts = {supply.index: supply.count for supply in program.market.supplies}
+    for choice in program.choices:
+        for supply, fragments in choice.fragments.items():
+            room = program.domains[supply] * choice.column.touched
+            program.linear.require("survival", fragments - room, at_most=0)
 
+    def lost(choice: Choice) -> float:
+        column = choice.column
+        if not program.optimistic:
+            return column.touched * failures
+        domains = sum(counts[supply] for supply in choice.fragments)
+        return max(column.touched, column.low * column.footprint.fragments * failures / domains)
 
-def _touched(program: LayoutProgram, choice: Choice) -> Variable:
-    """Most replicas of a column that one domain may touch; at least the mean over the domains it may use."""
-    supplies = {supply.index: supply for supply in program.market.supplies}
-    most = max((supplies[i].size // choice.column.footprint.size for i in choice.fragments), default=0)
-    touched = program.linear.integer(f"touched.{choice.used.index}", 0, most)
-    for index, fragments in choice.fragments.items():
-        _spread(program, supplies[index], fragments, touched)
-    return touched
-
-
-def _spread(program: LayoutProgram, supply: Supply, fragments: Variable, touched: Variable) -> None:
-    """``fragments <= touched x domains in use``, a product of two whole numbers, linear for each value of the first."""
-    domains = program.domains[supply.index]
-    most = fragments.high
-    levels = [program.linear.boolean(f"touched.{fragments.index}.{q}") for q in range(touched.high + 1)]
-    program.linear.require("survival", total(levels), at_least=1, at_most=1)
-    program.linear.require("survival", total(level * q for q, level in enumerate(levels)) - touched, at_most=0)
-    for q, level in enumerate(levels):
-        program.linear.require("survival", fragments - domains * q + level * most, at_most=most)
-
-
-def _remain(program: LayoutProgram, group: int, role: Role, lost: list[tuple[Choice, Variable]], failures: int) -> None:
-    capacity = program.capacity(group, role)
-    for choice, touched in lost:
-        capacity = capacity - touched * (program.rate(choice) * failures * _certain(program, failures))
-    serve(program, "survival", group, role, capacity)
-
-
-def _certain(program: LayoutProgram, failures: int) -> float:
-    """Share of ``failures x the fullest domain`` that the fullest domains are sure to hold."""
-    return 1.0 if failures == 1 or not program.optimistic else 1.0 / failures
+    _remain(program, lost)
 
 
 def _survive_hosts(program: LayoutProgram) -> None:
@@ -66,23 +65,37 @@ def _survive_hosts(program: LayoutProgram) -> None:
     failures = program.market.survive_hosts
     if not failures:
         return
+    hosts = {supply.index: max(supply.host_sizes) for supply in program.market.supplies}
+
+    def lost(choice: Choice) -> float:
+        if program.optimistic:
+            return 1.0
+        size = choice.column.footprint.size
+        return failures * max((max(1, hosts[supply] // size) for supply in choice.fragments), default=1)
+
+    _remain(program, lost)
+
+
+def _remain(program: LayoutProgram, lost: Callable[[Choice], float]) -> None:
+    """In every role, what is left when so many replicas of each pool are lost still serves all."""
     for group in range(len(program.market.needs)):
         for role in ROLES:
-            pools = list(program.serving(group, role))
+            pools = [choice for choice in program.serving(group, role) if choice.fragments]
             if not pools:
                 continue
-            capacity = program.capacity(group, role)
-            for choice in pools:
-                alone = capacity - choice.used * (program.rate(choice) * failures * _on_one_host(program, choice))
-                serve(program, "survival", group, role, alone)
+            losses = [choice.used * (program.rate(choice) * min(lost(choice), choice.column.high)) for choice in pools]
+            taken = _largest(program, f"{group}.{role}", losses) if program.optimistic else total(losses)
+            serve(program, "survival", group, role, program.capacity(group, role) - taken)
 
 
-def _on_one_host(program: LayoutProgram, choice: Choice) -> int:
-    """Replicas that one host may touch; the twin counts on mappings that leave no more than one."""
-    if program.optimistic:
-        return 1
-    hosts = [max(s.host_sizes) for s in program.market.supplies if s.index in choice.fragments]
-    return max((max(1, host // choice.column.footprint.size) for host in hosts), default=1)
+def _largest(program: LayoutProgram, name: str, losses: Sequence[Expression]) -> Expression:
+    """At least the largest of some losses, in steps."""
+    most = max(factor for loss in losses for _, factor in loss.sorted())
+    steps: Variable = program.linear.integer(f"lost.{name}.{len(program.linear.variables)}", 0, STEPS)
+    taken = steps * (most / STEPS)
+    for loss in losses:
+        program.linear.require("survival", taken - loss, at_least=0, measured=True)
+    return taken
 
 
 SURVIVE_DOMAINS = Rule("survival", "the demand is still met after the loss of any so many scale-up domains", _survive_domains)

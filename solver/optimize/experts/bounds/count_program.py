@@ -15,7 +15,9 @@ EXTRA_COPIES = 2
 """Copies beyond the fewest that the program starts with; other numbers enter when their price asks for it."""
 MOST_ROUNDS = 8
 """Times the program is solved with more options."""
-LEANING = 1e-5
+MOST_NEW = 12
+"""Options per expert that enter at once; where more are cheaper, only the cheapest does."""
+LEANING = 0.0
 """Objective weight of moving away from the preferred counts; small beside any violation worth proving."""
 BROKEN = 1e-3
 """Violation below which the conditions are taken to hold."""
@@ -94,6 +96,8 @@ class CountProgram:
             cost = copy_costs(prices, slot_price, self.loads, self.ranks)
             known = np.where(options, cost, np.inf).min(axis=1)
             cheaper = cost < known[:, None] - MARGIN
+            if cheaper.sum() > MOST_NEW * len(self.loads):
+                cheaper &= cost == cost.min(axis=1, keepdims=True)
             options |= cheaper
         return Relaxed(None, counts, options)
 

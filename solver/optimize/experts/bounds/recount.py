@@ -7,9 +7,11 @@ import numpy as np
 from solver.optimize.experts.arrays import Floats, Ints
 from solver.optimize.experts.bounds.forced import copies_of, forced_sums
 
-DONORS, RECEIVERS = 24, 96
-"""Experts considered for giving up and for getting a copy in one step: lightest after the loss, heaviest before the
-gain."""
+MOST_WORK = 300_000
+"""Copies looked at in one step, which limits the moves tried."""
+RECEIVERS = 64
+"""Experts considered for getting a copy in one step: those with the heaviest copies. Donors are those whose copies
+stay lightest, as many as the work allows."""
 
 
 def excess(copies: Floats, slots: int, limit: float) -> Floats:
@@ -57,7 +59,8 @@ def _moves(loads: Floats, counts: Ints, ranks: int, limit: float) -> tuple[Ints,
     """Pairs of donor and receiver worth trying."""
     after = loads / np.maximum(counts - 1, 1)
     donors = np.flatnonzero((counts > 1) & (after <= limit))
-    donors = donors[np.argsort(after[donors], kind="stable")[:DONORS]]
+    able = max(4, MOST_WORK // (RECEIVERS * int(counts.sum())))
+    donors = donors[np.argsort(after[donors], kind="stable")[:able]]
     receivers = np.argsort(-loads / counts, kind="stable")[:RECEIVERS]
     receivers = receivers[counts[receivers] < ranks]
     donor, receiver = np.repeat(donors, len(receivers)), np.tile(receivers, len(donors))

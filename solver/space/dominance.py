@@ -1,0 +1,63 @@
+"""Columns that another column can replace in any plan: no worse in every row of the program."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.space.profiles import Column
+
+Floats = NDArray[np.float64]
+
+
+def undominated(columns: Sequence[Column]) -> list[Column]:
+    """Drop every column that another of its promise, role and device can replace wherever it stands.
+
+    A replaces B if it serves at least as much, safely and at best, and fits into the space that B takes:
+
+    * fragments of a replica that needs one domain may lie anywhere, so ``size A`` dividing ``size B`` and no more devices
+      in all suffice;
+    * with fragments of one size, A spreads over no more fragments in all and has no fewer replicas than B, so that no
+      domain that B fills holds more of A than A has replicas (Gale and Ryser).
+
+    Only for programs in which a column's part is its space, its rate and its promise: not where failures must be survived.
+    Pinned columns stay.
+    """
+    alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for number, column in enumerate(columns):
+        alike[column.group, column.role, column.split, column.footprint.device].append(number)
+    kept: set[int] = {number for number, column in enumerate(columns) if column.pin is not None}
+    for members in alike.values():
+        kept.update(_survivors(columns, [n for n in members if columns[n].pin is None]))
+    return [columns[number] for number in sorted(kept)]
+
+
+def _survivors(columns: Sequence[Column], members: Sequence[int]) -> Iterable[int]:
+    if not members:
+        return []
+    size, fragments = _table(columns, members, "size"), _table(columns, members, "fragments")
+    low = np.array([columns[n].low for n in members], float)
+    high = np.array([columns[n].high for n in members], float)
+    single = low == high
+    safe = np.array([columns[n].rate for n in members]) * low
+    bold = np.array([columns[n].best_rate for n in members]) * high
+    parts = fragments * low
+    space = size * parts
+    order = np.arange(len(members))
+    survivors = []
+    for b in order:
+        serves = (safe >= safe[b]) & (bold >= bold[b]) & single & bool(single[b])
+        inside = (fragments == 1) & (size[b] % size == 0) & (space <= space[b])
+        inside |= (size == size[b]) & (parts <= parts[b]) & (low >= low[b])
+        better = serves & inside & (order != b)
+        equal = better & (safe == safe[b]) & (bold == bold[b]) & (space == space[b])
+        if not (better & (~equal | (order < b))).any():
+            survivors.append(members[b])
+    return survivors
+
+
+def _table(columns: Sequence[Column], members: Sequence[int], name: str) -> Floats:
+    return np.array([getattr(columns[n].footprint, name) for n in members], float)
