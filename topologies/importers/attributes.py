@@ -122,6 +122,8 @@ class Dictionary:
                 continue
             try:
                 found[key] = _typed(value, table[key])
+                if table[key].type == "name" and isinstance(found[key], str):
+                    self.source.name_at(record.line, found[key])
             except (BadInput, KeyError, ValueError) as error:
                 wrong = record.says(f"{key} is {value!r:.60}; it must be a {table[key].type}")
                 raise self.source.error(record.line, wrong) from error

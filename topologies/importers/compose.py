@@ -10,7 +10,7 @@ import networkx as nx
 
 from topologies.builders.arguments import within_limit
 from topologies.cluster import validate
-from topologies.errors import BadInput
+from topologies.errors import BadCluster, BadInput
 from topologies.hardware import Device
 from topologies.importers.cables import add_assumed_fabric, add_fabric
 from topologies.importers.domains import labels_of
@@ -20,7 +20,7 @@ from topologies.importers.findings import Findings, Import, Notes, listed
 from topologies.importers.hosts import add_machine
 from topologies.importers.kinds import kinds_of
 from topologies.importers.machine import Machine
-from topologies.importers.matching import same_name
+from topologies.importers.matching import Names
 from topologies.importers.placing import place
 from topologies.importers.template import merged
 
@@ -35,26 +35,40 @@ def compose(findings: Sequence[Findings], fill: Fill) -> Import:
     notes = Notes()
     for one in findings:
         notes.take(one)
-    whole = [one for one in findings if one.graph is not None]
+    whole = [(one.source, one.graph) for one in findings if one.graph is not None]
     if whole:
-        graph = _whole(whole[0], findings, fill)
+        graph = _whole(*whole[0], len(findings), fill)
     else:
         machines, fabric = merged(findings, notes), _fabric(findings, notes)
+        _check_names(fabric)
         placed = place(machines, fabric, fill, notes)
         graph = _cluster(placed, fabric, fill, notes) if placed else _bare(fabric or Fabric(), fill, notes)
-    return Import(graph, list(notes.faults), list(notes.assumptions), tuple(findings))
+    return Import(graph, notes.fault_lines(), list(notes.assumptions), tuple(findings))
 
 
-def _whole(one: Findings, findings: Sequence[Findings], fill: Fill) -> nx.Graph[str]:
+def _whole(source: str, graph: nx.Graph[str], files: int, fill: Fill) -> nx.Graph[str]:
     """The graph of a file that holds a whole cluster, which must be alone."""
-    if len(findings) > 1:
-        raise BadInput(
-            f"{one.source} holds a whole cluster; join it to others with topologies.join, or drop the others"
-        )
+    if files > 1:
+        raise BadInput(f"{source} holds a whole cluster; join it to others with topologies.join, or drop the others")
     if fill.device is not None or fill.hosts is not None:
-        raise BadInput(f"{one.source} holds a whole cluster; neither device nor hosts can be given for it")
-    assert one.graph is not None
-    return validate(one.graph)
+        raise BadInput(f"{source} holds a whole cluster; neither device nor hosts can be given for it")
+    return _checked(graph, source, Notes())
+
+
+def _checked(graph: nx.Graph[str], where: str, notes: Notes) -> nx.Graph[str]:
+    """The validated cluster; what is wrong with one is said with the faults that may be why."""
+    try:
+        return validate(graph)
+    except BadCluster as error:
+        faults = notes.fault_lines()
+        why = f" (faults found: {'; '.join(faults[:3])[:600]})" if faults else ""
+        raise BadCluster(" ".join(f"{where}: {error}{why}".split())) from error
+
+
+def _check_names(fabric: Fabric | None) -> None:
+    clash = set(fabric.hosts) & set(fabric.switches) if fabric is not None else set()
+    if clash:
+        raise BadInput(f"{listed(sorted(clash))}: the name of a host and of a switch; rename one")
 
 
 def _fabric(findings: Sequence[Findings], notes: Notes) -> Fabric | None:
@@ -76,15 +90,15 @@ def _fabric(findings: Sequence[Findings], notes: Notes) -> Fabric | None:
 
 def _with_domains(main: Fabric, other: str, fabric: Fabric, notes: Notes) -> Fabric:
     """The fabric with the domains and products of another file, under its own names of hosts."""
-    hosts = main.hosts
-    names = {host: same_name(host, hosts) if main.ports else host for host in fabric.hosts}
+    known = Names(main.hosts)
+    names = {host: known.find(host) if main.ports else host for host in fabric.hosts}
     strange = [host for host, name in names.items() if not name]
     if strange:
         notes.fault(f"{other} names hosts that are on no switch; left out: {listed(strange)}")
     domains = dict(main.domains)
     for label, members in fabric.domains.items():
-        known = tuple(names[host] for host in members if names[host])
-        domains[label] = tuple(dict.fromkeys((*domains.get(label, ()), *known)))
+        renamed = (names[host] for host in members if names[host])
+        domains[label] = tuple(dict.fromkeys((*domains.get(label, ()), *renamed)))
     products = {names[host]: kind for host, kind in fabric.products.items() if names[host]}
     counts = {names[host]: count for host, count in fabric.counts.items() if names[host]}
     return replace(main, domains=domains, products={**products, **main.products}, counts={**counts, **main.counts})
@@ -110,7 +124,7 @@ def _cluster(placed: Mapping[str, Machine], fabric: Fabric | None, fill: Fill, n
         add_fabric(graph, fabric, machines, fill.oversubscription, notes)
     elif len(machines) > 1:
         add_assumed_fabric(graph, machines.values(), fill.oversubscription, notes)
-    return validate(graph)
+    return _checked(graph, "the cluster as imported", notes)
 
 
 def _note_catalog(machines: Mapping[str, tuple[Machine, Mapping[str, Device]]], notes: Notes) -> None:

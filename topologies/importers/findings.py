@@ -65,19 +65,33 @@ class Notes:
 
     faults: dict[str, None] = field(default_factory=dict)
     assumptions: dict[str, None] = field(default_factory=dict)
+    shared: dict[str, list[str]] = field(default_factory=dict)
 
     def fault(self, line: str) -> None:
         """Note what is broken or missing."""
-        self.faults[line] = None
+        self.faults[_one_line(line)] = None
+
+    def fault_of(self, vertex: str, what: str) -> None:
+        """Note what is the matter with a vertex; vertices that share it are told of together."""
+        self.shared.setdefault(_one_line(what), []).append(vertex)
+
+    def fault_lines(self) -> list[str]:
+        """All faults, each one line."""
+        return [*self.faults, *(f"{listed(vertices)}: {what}" for what, vertices in self.shared.items())]
 
     def assume(self, line: str) -> None:
         """Note what was filled in or guessed."""
-        self.assumptions[line] = None
+        self.assumptions[_one_line(line)] = None
 
     def take(self, findings: Findings) -> None:
         """Note everything that a file said."""
         self.faults |= dict.fromkeys(findings.faults)
         self.assumptions |= dict.fromkeys(findings.assumptions)
+
+
+def _one_line(text: str) -> str:
+    """Text from files as one line that a terminal can show."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
 
 
 def listed(names: list[str], most: int = 4) -> str:

@@ -83,7 +83,7 @@ class _Builder:
 
     def add_vertex(self, record: Record) -> None:
         """Add one vertex; the name of a product becomes that of its device."""
-        name = record.names[0]
+        name = self.source.name_at(record.line, record.names[0])
         if name in self._graph:
             raise self.source.error(record.line, record.says("the vertex is listed twice"))
         values = self.words.vertex(record)

@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from topologies.importers.source import Source
 
 MAX_HOSTS = 100_000
-_PART = re.compile(r"(?:[\w.:-]+|\[\d{1,9}(?:-\d{1,9})?(?:,\d{1,9}(?:-\d{1,9})?)*\]){1,9}", re.ASCII)
+_RANGES = r"\[\d{1,9}(?:-\d{1,9})?(?:,\d{1,9}(?:-\d{1,9})?)*\]"
+_PART = re.compile(rf"[\w.:-]*(?:{_RANGES}[\w.:-]*){{0,8}}", re.ASCII)
 _GROUP = re.compile(r"\[([^\]]*)\]")
 _COMMA = re.compile(r",(?![^\[]*\])")
 

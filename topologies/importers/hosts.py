@@ -28,9 +28,9 @@ def add_machine(graph: nx.Graph[str], machine: Machine, kinds: Mapping[str, Devi
         kind, vertex = kinds[slot.name], f"{host}/{slot.name}"
         healthy = not slot.trouble and slot.name not in wires.off
         if slot.trouble:
-            notes.fault(f"{vertex} has {slot.trouble}; it is marked as not healthy")
+            notes.fault_of(vertex, f"{slot.trouble}; marked as not healthy")
         elif not healthy:
-            notes.fault(f"{vertex} has no NVLink though others of its host have; it is marked as not healthy")
+            notes.fault_of(vertex, "no NVLink though others of its host have some; marked as not healthy")
         domain = vertex if slot.name in wires.off else slot.domain or label or host
         graph.add_node(vertex, kind="device", device=kind.name, host=host, domain=domain, rack=label, healthy=healthy)
         connect(graph, vertex, host, kind.host_link, kind.host_link_bytes_per_s)

@@ -113,7 +113,7 @@ def _dump(source: Source) -> Dump:
             here = dump.vertex(section[3])
             if here.line:
                 raise source.error(number, f"{here.guid} has a section on line {here.line} already")
-            here.description, here.line, here.device = section[4][:200], number, device
+            here.description, here.line, here.device = _readable(section[4]), number, device
         elif cable := _CABLE.fullmatch(line):
             if here is None:
                 raise source.error(number, "a port stands before the first Switch or Ca")
@@ -132,12 +132,16 @@ def _add_cable(source: Source, number: int, dump: Dump, here: Vertex, cable: re.
     width, rate = speeds[-1]
     there = dump.vertex(cable[3])
     described = re.findall(r'"([^"]*)"', cable[6])
-    there.description = there.description or (described[-1][:200] if described else "")
+    there.description = there.description or (_readable(described[-1]) if described else "")
     ends = frozenset({(here.guid, cable[1]), (there.guid, cable[4])})
     if len(ends) < 2:
         raise source.error(number, f"port {cable[1]} of {here.guid} leads to itself")
     bytes_per_s = int(width) * _LANE_BITS_PER_S[rate] / 8
     dump.cables[ends] = min(bytes_per_s, dump.cables.get(ends, bytes_per_s))
+
+
+def _readable(description: str) -> str:
+    return "".join(letter for letter in description[:200] if letter.isprintable())
 
 
 def _switch_names(dump: Dump) -> dict[str, str]:

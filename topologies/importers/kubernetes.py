@@ -48,13 +48,14 @@ def _add_host(source: Source, item: dict[str, Any], tree: Tree, above: dict[str,
     name = metadata.get("name")
     if not isinstance(name, str) or not name:
         raise source.error(line_of(item), "a node lacks metadata.name")
+    source.name_at(line_of(item), name)
     given = metadata.get("labels")
     labels = {key: value for key, value in given.items() if isinstance(value, str)} if isinstance(given, dict) else {}
     tiers = {int(found[1]): value for key, value in labels.items() if (found := _TIER.fullmatch(key))}
     chain = [tiers[tier] for tier in sorted(tiers)]
     if chain:
         tree.mention(line_of(item), chain[0])
-        tree.add_hosts(chain[0], [name])
+        tree.add_hosts(line_of(item), chain[0], [name])
     for lower, upper in itertools.pairwise(chain):
         above.setdefault(upper, {})[lower] = None
     if domain := next((labels[key] for key in _DOMAINS if labels.get(key)), ""):

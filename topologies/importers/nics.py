@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from topologies.importers.fabric import Port
 from topologies.importers.findings import Notes
-from topologies.importers.machine import Machine
+from topologies.importers.machine import Machine, Nic
 from topologies.naming import natural
+
+COMMON = 50
+"""How many of the most frequent sets of NICs a host is compared with."""
 
 _HCA = re.compile(r"HCA-(\d{1,4})")
 _MLX = re.compile(r"mlx5_(\d{1,4})")
@@ -40,8 +43,9 @@ def usual_nics(ports_of: Mapping[str, Sequence[Port]]) -> dict[str, tuple[str, .
     own = {host: tuple(sorted({port.hca for port in ports}, key=natural)) for host, ports in ports_of.items()}
     count = Counter(own.values())
     best: dict[tuple[str, ...], tuple[str, ...]] = {}
+    common = [names for names, _ in count.most_common(COMMON)]
     for names in count:
-        fitting = [other for other in count if set(names) <= set(other)]
+        fitting = [other for other in (names, *common) if set(names) <= set(other)]
         best[names] = max(fitting, key=lambda other: (count[other], len(other), other))
     return {host: best[names] for host, names in own.items()}
 
@@ -98,26 +102,24 @@ def _near(machine: Machine, ports: Sequence[Port], usual: Sequence[str]) -> dict
     told = {slot.name: slot.nics for slot in machine.slots if slot.nics is not None}
     if not told or not all(told.values()):
         return None
-    used = [nic.name for nic in machine.nics if any(nic.name in near for near in told.values())]
-    same = _same(machine, ports, used, usual)
-    if same is None:
-        return None
-    left = tuple(name for name in usual if name not in {same[nic] for nic in used})
-    near = {device: tuple(same[nic] for nic in nics) for device, nics in told.items()}
-    return {slot.name: near.get(slot.name, left) for slot in machine.slots}
+    wanted = {nic for near in told.values() for nic in near}
+    used = [nic for nic in machine.nics if nic.name in wanted]
+    for same in _readings(used, ports, usual):
+        near = {device: tuple(same[nic] for nic in nics if nic in same) for device, nics in told.items()}
+        if all(near.values()):
+            left = tuple(name for name in usual if name not in same.values())
+            return {slot.name: near.get(slot.name, left) for slot in machine.slots}
+    return None
 
 
-def _same(machine: Machine, ports: Sequence[Port], used: Sequence[str], usual: Sequence[str]) -> dict[str, str] | None:
-    """The fabric's name of each NIC: by GUID, by name, by number, or by order where there are equally many."""
+def _readings(used: Sequence[Nic], ports: Sequence[Port], usual: Sequence[str]) -> Iterator[dict[str, str]]:
+    """The fabric's names of the NICs of a machine: by GUID, by name or number, by order where they are as many."""
     by_guid = {port.guid: port.hca for port in ports if port.guid}
-    guids = {nic.name: by_guid[nic.guid] for nic in machine.nics if nic.name in used and nic.guid in by_guid}
-    if len(guids) == len(used):
-        return guids
+    yield {nic.name: by_guid[nic.guid] for nic in used if nic.guid in by_guid}
     numbers = {_number(name): name for name in usual}
-    by_number = {nic: numbers[_number(nic)] for nic in used if _number(nic) in numbers}
-    if len(by_number) == len(used):
-        return by_number
-    return dict(zip(used, usual, strict=True)) if len(used) == len(usual) else None
+    yield {nic.name: numbers[_number(nic.name)] for nic in used if _number(nic.name) in numbers}
+    if len(used) == len(usual):
+        yield {nic.name: name for nic, name in zip(used, usual, strict=True)}
 
 
 def _number(name: str) -> str:

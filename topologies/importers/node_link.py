@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from topologies.cluster import validate
+from topologies.errors import BadInput
 from topologies.files import from_plain
 from topologies.importers.attributes import Record
 from topologies.importers.findings import Findings
@@ -24,7 +25,10 @@ def read(source: Source, host: str) -> Findings:
     if not isinstance(data, dict) or not isinstance(data.get("nodes"), list):
         raise source.error(None, "a node-link file is an object with nodes and edges")
     if "schema_version" in data:
-        return Findings(source.name, "node-link", graph=validate(from_plain(data)))
+        try:
+            return Findings(source.name, "node-link", graph=validate(from_plain(data)))
+        except (BadInput, TypeError) as error:
+            raise source.error(None, str(error)) from error
     key = "edges" if "edges" in data else "links"
     edges = data.get(key, [])
     if not isinstance(edges, list):

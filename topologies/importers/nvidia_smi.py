@@ -16,6 +16,7 @@ no speed.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ class Matrix:
     @property
     def devices(self) -> list[str]:
         """Names of the device columns."""
-        return [name for name in self.columns if _GPU.fullmatch(name)]
+        return [name for name in self.columns if name.startswith("GPU")]
 
     def links(self, here: str, there: str) -> int | None:
         """NVLinks between two devices as the row of the first says; None where that row is missing."""
@@ -64,7 +65,10 @@ def read(source: Source, host: str) -> Findings:
     missing = [name for name in matrix.devices if name not in matrix.rows]
     if missing:
         notes.fault(f"{source.name}: the rows of {listed(missing, 8)} are missing; the other rows tell of their links")
-    slots = tuple(_slot(matrix, name, source, notes) for name in matrix.devices)
+    slots = tuple(_slot(matrix, name) for name in matrix.devices)
+    if odd := _disagreeing(matrix):
+        which = f"the rows of {len(odd)} pairs disagree on their NVLinks"
+        notes.fault(f"{source.name}: {which}; the lower number is taken: {listed(odd)}")
     nics = tuple(Nic(_called(matrix, name)) for name in matrix.columns if not _GPU.fullmatch(name))
     machine = Machine(host, slots, nics, hint=source.stem, coherent=matrix.coherent)
     return Findings(
@@ -120,12 +124,13 @@ def _leading_links(cells: list[str]) -> list[str]:
 def _guessed(source: Source, rows: list[tuple[int, str, list[str], list[str]]], notes: Notes) -> list[str]:
     """Columns of a table without its head: up to the last NVLink they are devices, the rest NICs."""
     width = len(rows[0][2])
-    last = max(
+    shown = (
         index
         for _, name, links, _ in rows
         for index, cell in enumerate(links)
         if _GPU.fullmatch(name) and (cell == "X" or cell.startswith("NV"))
     )
+    last = max(shown, default=0)
     notes.assume(
         f"{source.name}: the head of the table is missing; columns 1 to {last + 1} are taken for devices, "
         f"the other {width - last - 1} for NICs"
@@ -146,13 +151,19 @@ def _add_row(source: Source, matrix: Matrix, number: int, name: str, links: list
     matrix.rows[name] = cells
 
 
-def _slot(matrix: Matrix, name: str, source: Source, notes: Notes) -> Slot:
+def _disagreeing(matrix: Matrix) -> list[str]:
+    """Pairs of devices whose rows say different numbers of NVLinks."""
+    return [
+        f"{a}-{b}"
+        for a, b in itertools.combinations(matrix.devices, 2)
+        if a in matrix.rows and b in matrix.rows and matrix.links(a, b) != matrix.links(b, a)
+    ]
+
+
+def _slot(matrix: Matrix, name: str) -> Slot:
     peers: dict[str, int] = {}
     for other in matrix.devices:
         said, mirrored = matrix.links(name, other), matrix.links(other, name)
-        if None not in (said, mirrored) and said != mirrored:
-            pair = " and ".join(sorted((name, other)))
-            notes.fault(f"{source.name}: the rows of {pair} disagree on their NVLinks; the lower number is taken")
         counts = [count for count in (said, mirrored) if count is not None]
         if other != name and counts:
             peers[other.lower()] = min(counts)

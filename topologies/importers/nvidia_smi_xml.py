@@ -61,7 +61,7 @@ def _slot(source: Source, gpu: Element, name: str, notes: Notes) -> Slot:
     if product in _UNTOLD or "error" in product.lower() or "err!" in product.lower():
         troubles.append(f"product_name is {product[:40]!r}, as of a device that the driver has lost")
         product = ""
-    switched, domain, fabric_trouble = _fabric(gpu)
+    switched, domain, fabric_trouble = _fabric(source, gpu)
     troubles += fabric_trouble
     for path in _COUNTED:
         if (count := gpu.value(*path)).isdigit() and int(count[:18]):
@@ -90,7 +90,7 @@ def _troubles(gpu: Element) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _fabric(gpu: Element) -> tuple[bool | None, str, list[str]]:
+def _fabric(source: Source, gpu: Element) -> tuple[bool | None, str, list[str]]:
     """Whether the device is on an NVSwitch, the label of a domain beyond the host, and what is wrong with it."""
     state, status = gpu.value("fabric", "state"), gpu.value("fabric", "status")
     if state in _UNTOLD:
@@ -102,7 +102,7 @@ def _fabric(gpu: Element) -> tuple[bool | None, str, list[str]]:
     uuid, clique = gpu.value("fabric", "clusterUuid"), gpu.value("fabric", "cliqueId")
     if uuid in _UNTOLD or not uuid.strip("0-"):
         return True, "", []
-    return True, f"{uuid[:60]}.{clique[:20]}", []
+    return True, source.name_at(gpu.line, f"{uuid}.{clique}"), []
 
 
 def _mebibytes(text: str) -> float:

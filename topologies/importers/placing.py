@@ -63,15 +63,17 @@ def _computing(fabric: Fabric, notes: Notes) -> list[str]:
     ports_of = fabric.ports_of()
     usual = usual_nics(ports_of)
     own = {host: {port.hca for port in ports} for host, ports in ports_of.items()}
-    few = [host for host, nics in own.items() if 2 * len(nics) <= len(usual[host])]
+    few = {host: None for host, nics in own.items() if 2 * len(nics) <= len(usual[host])}
     if few:
-        notes.assume(
-            f"{len(few)} hosts have at most half of the usual NICs and are taken to have no devices: {listed(few)}"
-        )
-    for nic in sorted({nic for nics in usual.values() for nic in nics}):
-        lacking = [host for host, nics in own.items() if nic in usual[host] and nic not in nics and host not in few]
-        if lacking:
-            notes.fault(f"{len(lacking)} hosts have no link of NIC {nic} to any switch: {listed(lacking)}")
+        which = f"{len(few)} hosts have at most half of the usual NICs"
+        notes.assume(f"{which} and are taken to have no devices: {listed(list(few))}")
+    lacking: dict[str, list[str]] = {}
+    for host, nics in own.items():
+        for nic in set(usual[host]) - nics if host not in few else ():
+            lacking.setdefault(nic, []).append(host)
+    for nic in sorted(lacking):
+        hosts = lacking[nic]
+        notes.fault(f"{len(hosts)} hosts have no link of NIC {nic} to any switch: {listed(hosts)}")
     unlinked = [host for host in fabric.hosts if fabric.ports and host not in ports_of]
     if unlinked:
         notes.fault(f"{len(unlinked)} hosts are on no switch; left out: {listed(unlinked)}")

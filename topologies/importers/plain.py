@@ -10,7 +10,7 @@ from topologies.importers.source import Source
 MAX_BYTES = 8 * 2**20
 """Largest YAML text that is read [letters]."""
 MAX_DEPTH = 60
-MAX_NODES = 1_000_000
+MAX_NODES = 300_000
 """Most values in a YAML file, each counted as often as aliases repeat it."""
 
 

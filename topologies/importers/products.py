@@ -5,6 +5,7 @@ A product that differs in a few numbers from a catalog device is a device of its
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -86,6 +87,7 @@ _LINK_BYTES_PER_S = {"ampere": 25e9, "hopper": 25e9, "blackwell": 50e9, "rubin":
 _OTHER_LINK_BYTES_PER_S = 25e9
 
 
+@functools.lru_cache(maxsize=1024)
 def find(product: str) -> Device:
     """The device that a product name means.
 

@@ -14,7 +14,6 @@ A switch of the tree is a switch of the fabric; a block is a scale-up domain. No
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from topologies.importers.findings import Findings
@@ -22,7 +21,6 @@ from topologies.importers.hostlists import expand
 from topologies.importers.source import Source
 from topologies.importers.tree import Tree
 
-_PAIR = re.compile(r"([A-Za-z]+)\s*=\s*(\S+)")
 _SWITCH_KEYS = frozenset({"switchname", "switches", "nodes", "linkspeed"})
 _BLOCK_KEYS = frozenset({"blockname", "nodes"})
 
@@ -36,11 +34,7 @@ def read(source: Source, host: str) -> Findings:
     """
     tree = Tree(source)
     for number, line in _statements(source):
-        pairs = {key.lower(): value for key, value in _PAIR.findall(line)}
-        rest = _PAIR.sub("", line).strip()
-        if rest or not pairs:
-            raise source.error(number, f"{(rest or line)[:60]!r} is not Name=value")
-        _take(source, number, pairs, tree)
+        _take(source, number, _pairs(source, number, line), tree)
     return tree.findings("slurm-conf")
 
 
@@ -58,6 +52,17 @@ def _statements(source: Source) -> Iterator[tuple[int, str]]:
         begun, start = "", 0
     if begun.strip():
         yield start, begun.strip()
+
+
+def _pairs(source: Source, number: int, line: str) -> dict[str, str]:
+    """The parameters of a line by their names in small letters."""
+    pairs: dict[str, str] = {}
+    for word in " ".join(line.split()).replace(" =", "=").replace("= ", "=").split():
+        key, equals, value = word.partition("=")
+        if not (key.isascii() and key.isalpha() and equals and value) or key.lower() in pairs:
+            raise source.error(number, f"{word[:60]!r} is not Name=value, or stands twice")
+        pairs[key.lower()] = value
+    return pairs
 
 
 def _take(source: Source, number: int, pairs: dict[str, str], tree: Tree) -> None:

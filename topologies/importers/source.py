@@ -11,6 +11,9 @@ from topologies.errors import BadInput
 
 MAX_BYTES = 64 * 2**20
 """Largest file that is read [bytes]: some 200,000 InfiniBand ports."""
+MAX_LINE = 100_000
+MAX_NAME = 253
+"""Longest name of a host, a switch or a domain [letters]: that of a name in the DNS."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
@@ -77,8 +80,11 @@ class Source:
         return Path(self.name).name.split(".")[0] or "host0"
 
     def lines(self) -> Iterator[tuple[int, str]]:
-        """Lines with their numbers from 1."""
-        return enumerate(self.text.split("\n"), start=1)
+        """Lines with their numbers from 1; one that no tool would write is an error."""
+        for number, line in enumerate(self.text.split("\n"), start=1):
+            if len(line) > MAX_LINE:
+                raise self.error(number, f"the line has {len(line):,} letters; {MAX_LINE:,} is the most")
+            yield number, line
 
     @property
     def last_line(self) -> int:
@@ -87,7 +93,13 @@ class Source:
 
     def error(self, line: int | None, message: str) -> BadInput:
         """What is wrong with a line, ready to be raised."""
-        return BadInput(f"{self.where(line)}: {message}")
+        return BadInput(f"{self.where(line)}: {' '.join(message.split())}")
+
+    def name_at(self, line: int | None, name: str) -> str:
+        """A name that the file gives to something, which must be one line that people can read."""
+        if not name or len(name) > MAX_NAME or not name.isprintable():
+            raise self.error(line, f"{name[:60]!r} is no name: 1 to {MAX_NAME} printable letters are")
+        return name
 
     def where(self, line: int | None) -> str:
         """The file, and the line where it is known."""

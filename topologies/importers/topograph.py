@@ -122,7 +122,7 @@ def _add_block(source: Source, tree: Tree, body: dict[str, Any], on_switch: dict
     if switch:
         name = _text(source, {"switch": switch}, "switch")
         tree.mention(line, name)
-        tree.add_hosts(name, hosts)
+        tree.add_hosts(line, name, hosts)
     annotations = _table(body.get("annotations")) | _table(body.get("labels"))
     labels = [value for key, value in annotations.items() if _DOMAIN.fullmatch(key) and isinstance(value, str)]
     label = body.get("nvlink") or (labels[0] if labels else "")

@@ -10,6 +10,8 @@ from topologies.importers.fabric import Fabric, Port, Trunk
 from topologies.importers.findings import Findings, Notes, listed
 from topologies.importers.source import Source
 
+MAX_PORTS = 200_000
+
 
 class Tree:
     """What a file says of switches, hosts and scale-up domains, as it is read."""
@@ -27,29 +29,36 @@ class Tree:
 
     def add_switch(self, line: int | None, name: str, children: Iterable[str], hosts: Iterable[str]) -> None:
         """A switch with the switches below it and the hosts on it."""
-        if name in self._lines:
+        if self.source.name_at(line, name) in self._lines:
             raise self.source.error(line, f"switch {name[:60]!r} is described twice")
         self._lines[name] = line
-        self._children[name] = list(children)
+        self._children[name] = [self.source.name_at(line, child) for child in children]
         self._mentioned |= {child: self._mentioned.get(child, line) for child in self._children[name]}
-        self.add_hosts(name, hosts)
+        self.add_hosts(line, name, hosts)
 
-    def add_hosts(self, switch: str, hosts: Iterable[str]) -> None:
+    def add_hosts(self, line: int | None, switch: str, hosts: Iterable[str]) -> None:
         """Hosts on a switch."""
-        self._ports |= {(host, switch): None for host in hosts}
+        self._ports |= {(self.source.name_at(line, host), switch): None for host in hosts}
+        self._count(line, len(self._ports))
 
     def mention(self, line: int | None, switch: str) -> None:
         """A switch that something else names."""
-        self._mentioned.setdefault(switch, line)
+        self._mentioned.setdefault(self.source.name_at(line, switch), line)
 
     def add_domain(self, line: int | None, label: str, hosts: Iterable[str]) -> None:
         """Hosts of one scale-up domain."""
+        self.source.name_at(line, label)
         for host in hosts:
             if self._domain_of.setdefault(host, label) != label:
                 raise self.source.error(
                     line, f"host {host[:60]!r} is in {self._domain_of[host][:60]!r} and in {label[:60]!r}; one is right"
                 )
             self._domains.setdefault(label, {})[host] = None
+        self._count(line, len(self._domain_of))
+
+    def _count(self, line: int | None, hosts: int) -> None:
+        if hosts > MAX_PORTS:
+            raise self.source.error(line, f"the file names more than {MAX_PORTS:,} hosts on switches or in domains")
 
     def findings(self, kind: str) -> Findings:
         """The fabric that was read, with what is missing in it noted."""

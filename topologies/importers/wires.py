@@ -43,7 +43,7 @@ def wires_of(machine: Machine, kinds: Mapping[str, Device], notes: Notes) -> Wir
         return _by_links(machine, kinds, notes)
     first = kinds[machine.slots[0].name]
     if told and first.scale_up_fabric == "switch" and len(machine.slots) > 1:
-        notes.fault(f"{machine.name}: no device has an NVLink though {first.name} is made with {nvlinks(first)}")
+        notes.fault_of(machine.name, f"no device has an NVLink though {first.name} is made with {nvlinks(first)}")
         return _over_pcie(machine, {slot: kinds[slot].host_link_bytes_per_s for slot in kinds})
     return _by_catalog(machine, kinds, notes)
 
@@ -88,7 +88,7 @@ def _switched_rate(machine: Machine, slot: Slot, kind: Device, notes: Notes) -> 
     if not shown or not made or shown == made:
         return kind.scale_up_bytes_per_s
     if shown < made:
-        notes.fault(f"{machine.name}: {slot.name} shows {shown} NVLinks; {kind.name} is made with {made}")
+        notes.fault_of(f"{machine.name}/{slot.name}", f"{shown} NVLinks where {kind.name} is made with {made}")
     else:
         notes.assume(
             f"{slot.name} shows {shown} NVLinks where the catalog's {kind.name} has {made}: the catalog is kept"
