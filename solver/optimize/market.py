@@ -12,7 +12,7 @@ import numpy as np
 from solver.cost.instance import Group, Instance
 from solver.cost.serving import Promise
 from solver.optimize.program import Market, Need, Supply
-from solver.replica import Engine, Role
+from solver.replica import Engine, Parallelism, Role
 from solver.space.candidates import Candidate, Candidates, candidates
 from solver.space.engines import engine_rules
 from solver.space.profiles import Column, columns
@@ -70,8 +70,15 @@ def _need(group: Group, scenario: Scenario) -> Need:
     )
 
 
-def offer(instance: Instance, engine: Engine, needs: Sequence[Need]) -> Offer:
-    """Every column with which an engine could serve, for each promise, role and kind of device."""
+def offer(
+    instance: Instance, engine: Engine, needs: Sequence[Need], forbidden: frozenset[tuple[Role, Parallelism]] = frozenset()
+) -> Offer:
+    """Every column with which an engine could serve, for each promise, role and kind of device.
+
+    Parameters
+    ----------
+    forbidden: shapes that a role must not have.
+    """
     found: list[Column] = []
     dropped: dict[Role, Counter[str]] = {}
     extrapolated, priced = [], 0
@@ -86,6 +93,9 @@ def offer(instance: Instance, engine: Engine, needs: Sequence[Need]) -> Offer:
                     instance.scenario.constraints, instance.longest,
                 )  # fmt: skip
                 dropped.setdefault(role, Counter()).update(reasons)
+                if legal is not None and forbidden:
+                    allowed = np.array([(role, row.shape.parallelism) not in forbidden for row in legal.rows], bool)
+                    legal = legal.keep(allowed) if allowed.any() else None
                 if legal is None:
                     continue
                 priced += len(legal)

@@ -9,6 +9,8 @@ from pathlib import Path
 from solver.check import violations
 from solver.cost.instance import Instance
 from solver.errors import SolverDefect
+from solver.optimize.alternatives import Forbidden
+from solver.optimize.alternatives import alternatives as different
 from solver.optimize.assemble import assemble
 from solver.optimize.binding import binding
 from solver.optimize.explain import why_none
@@ -31,12 +33,15 @@ SHARE_OF_GAP = 0.3
 ROUNDING = 1e-6
 
 
-def solve_scenario(scenario: Scenario, effort: Effort | None = None, folder: Path = Path(".")) -> Outcome:
+def solve_scenario(
+    scenario: Scenario, effort: Effort | None = None, folder: Path = Path("."), alternatives: int = 0
+) -> Outcome:
     """Find the best plan of a scenario.
 
     Parameters
     ----------
     folder: where relative paths in the scenario start.
+    alternatives: structurally different plans within 5 % to add.
 
     Raises
     ------
@@ -44,22 +49,35 @@ def solve_scenario(scenario: Scenario, effort: Effort | None = None, folder: Pat
     SolverDefect: the witness rejects the plan: a defect of this project.
     """
     instance = Instance.of(scenario, folder)
-    scenario = instance.scenario
     wanted = replace(effort or Effort(), gap=scenario.options.gap * SHARE_OF_GAP)
     engines: Sequence[Engine] = SERVING_ENGINES if scenario.engine == "auto" else (scenario.engine,)
-    whole = market(instance)
-    solved = [(engine, *_solve_engine(instance, whole, engine, wanted)) for engine in engines]
+    solved = [(engine, *_solve_engine(instance, engine, wanted)) for engine in engines]
     plans = [(engine, result) for engine, result, _ in solved if isinstance(result, Plan)]
     if not plans:
         proven = all(isinstance(result, NoLayout) and result.proven for _, result, _ in solved)
-        reason = why_none(instance, whole, [found for _, _, found in solved], wanted, proven)
+        reason = why_none(instance, market(instance), [found for _, _, found in solved], wanted, proven)
         return Outcome("infeasible" if proven else "unknown", None, reason)
     best = min((plan for _, plan in plans), key=lambda plan: plan.objective.usd_per_million_output_tokens)
+    if alternatives:
+        best = _with_alternatives(instance, best, alternatives, wanted)
     return Outcome(best.status, best, by_engine=tuple(plans) if len(engines) > 1 else ())
 
 
-def _solve_engine(instance: Instance, whole: Market, engine: Engine, effort: Effort) -> tuple[Plan | NoLayout, Offer]:
-    offered = offer(instance, engine, whole.needs)
+def _with_alternatives(instance: Instance, best: Plan, count: int, effort: Effort) -> Plan:
+    engine = best.pools[0].engine
+
+    def planner(scenario: Scenario, forbidden: Forbidden) -> Plan | None:
+        result, _ = _solve_engine(replace(instance, scenario=scenario), engine, effort, forbidden)
+        return result if isinstance(result, Plan) else None
+
+    return best.model_copy(update={"alternatives": different(best, count, planner)})
+
+
+def _solve_engine(
+    instance: Instance, engine: Engine, effort: Effort, forbidden: Forbidden = frozenset()
+) -> tuple[Plan | NoLayout, Offer]:
+    whole = market(instance)
+    offered = offer(instance, engine, whole.needs, forbidden)
     result = _realise(whole, offered.columns, effort)
     if isinstance(result, NoLayout):
         return result, offered

@@ -17,7 +17,7 @@ MOST_ROUNDS = 8
 """Times the program is solved with more options."""
 MOST_NEW = 12
 """Options per expert that enter at once; where more are cheaper, only the cheapest does."""
-LEANING = 0.0
+LEANING = 1e-5
 """Objective weight of moving away from the preferred counts; small beside any violation worth proving."""
 BROKEN = 1e-3
 """Violation below which the conditions are taken to hold."""

@@ -25,7 +25,7 @@ class Effort:
     """
 
     tolerance: float = 5e-4
-    count_tolerance: float = 2e-3
+    count_tolerance: float = 2.5e-3
     rounds: int = 60
     seed: int = 0
 

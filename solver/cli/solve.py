@@ -1,0 +1,77 @@
+"""``rackplan solve``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from solver.cli.app import AsJson, app
+from solver.cli.scenario import EXAMPLE, scenario_from
+
+_Text = Annotated[str | None, typer.Option()]
+
+
+@app.command(epilog=f"Example: rackplan solve deepseek-v3-2xnvl72 --tpot-p95 40ms -o plan.json. {EXAMPLE}")
+def solve(
+    scenario: Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="A YAML or JSON file, or the name of a packaged scenario.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the plan here.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page that shows the plan.")] = None,
+    llm: Annotated[str | None, typer.Option(help="Catalog name or path of a config.json.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="builder:argument=value,... such as nvl72:racks=2, or a cluster file.")] = None,
+    prompt_tokens: Annotated[int | None, typer.Option(help="Prompt tokens of the (first) class.")] = None,
+    output_tokens: Annotated[int | None, typer.Option(help="Output tokens of the (first) class.")] = None,
+    requests_per_s: Annotated[float | None, typer.Option(help="Arrivals of the (first) class.")] = None,
+    ttft_p95: Annotated[str | None, typer.Option(help="Promise on the time to first token, such as 2s.")] = None,
+    tpot_p95: Annotated[str | None, typer.Option(help="Promise on the time per output token, such as 30ms.")] = None,
+    engine: Annotated[str | None, typer.Option(help="vllm, sglang, trtllm, auto or ideal.")] = None,
+    objective: Annotated[str | None, typer.Option(help="cost or throughput.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="path.to.field=value for any other field.")] = None,
+    time_limit: Annotated[float, typer.Option(min=0.1, help="Seconds for each search.")] = 60.0,
+    gap: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Relative gap that counts as optimal.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Threads of the search.")] = 2,
+    seed: Annotated[int | None, typer.Option(help="Repeatable search: the same plan, byte for byte.")] = None,
+    alternatives: Annotated[int, typer.Option(min=0, max=20, help="Structurally different plans to add.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Find the cheapest layout that keeps the promises, and prove how near to the best it is."""
+    from solver.optimize.run import Effort
+    from solver.optimize.solve import solve_scenario
+
+    flags: dict[str, Any] = {
+        "llm.config": llm,
+        "cluster": cluster,
+        "traffic.classes.0.prompt_tokens": prompt_tokens,
+        "traffic.classes.0.output_tokens": output_tokens,
+        "traffic.classes.0.requests_per_s": requests_per_s,
+        "slo.ttft_p95": ttft_p95,
+        "slo.tpot_p95": tpot_p95,
+        "engine": engine,
+        "objective": objective,
+        "options.gap": gap,
+    }
+    wanted, folder = scenario_from(scenario, {key: value for key, value in flags.items() if value is not None}, settings or [])
+    with _live() as progress:
+        effort = Effort(time_limit_s=time_limit, workers=workers, seed=seed, progress=progress)
+        outcome = solve_scenario(wanted, effort, folder, alternatives)
+    plan = outcome.plan
+    if output is not None:
+        plan.save(output)
+    if html is not None:
+        from solver.view import html as page
+
+        page.save(plan, html)
+    if as_json:
+        from solver.plan.files import dumps
+
+        sys.stdout.write(dumps(plan))
+    else:
+        print(outcome)
+
+
+def _live() -> Any:
+    from solver.cli.progress import Live
+
+    return Live(sys.stderr)

@@ -1,0 +1,71 @@
+"""Closed loops: so many requests are always in flight, as load generators and benchmarks keep them.
+
+By Little's law concurrency, latency and rate determine each other: a request that ends makes room for the next, whose prompt
+costs every running sequence a stall.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.cost.replicas import Replicas
+
+Floats = NDArray[np.float64]
+
+#: Rounds of the fixed point between batch and latency; six change no figure by more than 0.1 %.
+ROUNDS = 6
+
+
+@dataclass(frozen=True)
+class ClosedLoop:
+    """Mean latencies of every row (R,).
+
+    Attributes
+    ----------
+    tpot_s: time per output token after the first; ttft_s: time to the first token.
+    batch: running sequences of a rank.
+    step_s: one step without a prompt in it.
+    """
+
+    tpot_s: Floats
+    ttft_s: Floats
+    batch: Floats
+    step_s: Floats
+
+    def output_tokens_per_s(self, concurrency: Floats, output: Floats) -> Floats:
+        """Output tokens/s of the replica by Little's law: concurrency / (TPOT + TTFT / output)."""
+        return concurrency / (self.tpot_s + self.ttft_s / output)
+
+
+def closed_loop(
+    pool: Replicas, concurrency: Floats, prompt: Floats, output: Floats, burst: Floats | float = 0.0
+) -> ClosedLoop:
+    """Latencies of a unified replica that always has ``concurrency`` requests in flight.
+
+    TPOT = t + (c - 1) w / output with c requests on a rank and w what a prompt costs the others; the batch is the share of
+    the requests that are past their prefill.
+
+    Parameters
+    ----------
+    concurrency: requests in flight on the replica (R,).
+    prompt, output: tokens of a request (R,).
+    burst: 1 where all requests were started at once and none replaced those that ended.
+    """
+    cal = pool.calibration
+    per_rank = concurrency / pool.work.dp
+    context = prompt + output / 2
+    batch = per_rank
+    for _ in range(ROUNDS):
+        running = np.maximum(batch, 1.0)
+        step = pool.decode_s(running, context)
+        latency, occupied, chunks = pool.prompt_s(prompt, 0.0, running, context)
+        stall = cal.prefill_share * np.maximum(occupied - chunks * step / pool.work.pp, 0.0)
+        others = np.clip(per_rank - 1, 0.0, None) * pool.work.dp**cal.lockstep
+        tpot = step + others * stall / output
+        batch = per_rank * output * tpot / (output * tpot + latency)
+    load = per_rank * stall / cal.prefill_share / (output * step)
+    waited = step / 2 + cal.queue_weight * load * latency * (1 - burst) + burst * cal.burst_share * (per_rank - 1) / 2 * latency
+    return ClosedLoop(tpot, cal.admission_s + latency + waited, batch, step)

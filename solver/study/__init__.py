@@ -1,0 +1,1 @@
+"""Questions that take one pricing or many solves."""

@@ -1,0 +1,190 @@
+"""A layout that somebody has already chosen, priced: step time, latency, throughput and memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+import topologies
+from solver.cost.calibration import packaged
+from solver.cost.closed_loop import closed_loop
+from solver.cost.fleet import Fleet, fleets
+from solver.cost.mix import Mix
+from solver.cost.pools import PoolSpec, PricedPool
+from solver.errors import BadInput
+from solver.llm import LLM
+from solver.replica import Engine, Parallelism, Role
+from solver.space.engines import engine_rules
+from solver.space.legality import Setting, refusals
+from solver.workload import RequestClass
+from solver.workload.fields import Rate, Record, Tokens, read_record
+from solver.workload.files import MOST_BYTES, parse_document, read_text
+
+Degree = Annotated[int, Field(ge=1, le=65536)]
+
+
+class GivenPool(Record):
+    """One pool of a layout.
+
+    Attributes
+    ----------
+    parallelism: degrees; moe_tp follows from the others where it is left out.
+    concurrency: requests in flight on one replica; requests_per_s: arrivals at one replica instead.
+    burst: all requests were started at once (closed loops).
+    """
+
+    llm: str | dict[str, Any]
+    device: str
+    role: Role = "unified"
+    engine: Engine = "vllm"
+    parallelism: dict[Literal["tp", "pp", "ep", "dp", "moe_tp", "cp"], Degree] = {}
+    replicas: Degree = 1
+    concurrency: Annotated[float, Field(gt=0, le=1e7)] | None = None
+    requests_per_s: Rate | None = None
+    prompt_tokens: Tokens = 1000
+    output_tokens: Tokens = 1000
+    weights: str | dict[str, str] = "checkpoint"
+    kv_cache: str = "auto"
+    chunk_tokens: Tokens = 8192
+    burst: bool = False
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any], source: str) -> GivenPool:
+        """Read one pool; raises BadInput naming what is wrong."""
+        return read_record(cls, dict(content), source)
+
+    def shape(self, llm: LLM) -> Parallelism:
+        """Degrees with moe_tp filled in: the ranks of a stage that do not hold different experts share them."""
+        degrees: dict[str, int] = dict(self.parallelism)
+        if llm.experts and "moe_tp" not in degrees:
+            stage = degrees.get("tp", 1) * degrees.get("dp", 1)
+            degrees["moe_tp"] = max(stage // degrees.get("ep", 1), 1)
+        return Parallelism(**degrees)
+
+
+def given_layout(path: str) -> list[GivenPool]:
+    """Read a layout file: ``pools`` is a list, other keys hold for all of them.
+
+    Raises
+    ------
+    BadInput: naming the pool and the key.
+    """
+    content = parse_document(read_text(Path(path), MOST_BYTES), path)
+    pools = content.pop("pools", None)
+    if not isinstance(pools, list) or not pools or not all(isinstance(pool, dict) for pool in pools):
+        raise BadInput(f"{path}: pools must be a list of mappings, such as [{{role: unified, parallelism: {{tp: 8}}}}]")
+    return [GivenPool.read(content | pool, f"{path}: pools.{number}") for number, pool in enumerate(pools)]
+
+
+def predict_pools(pools: Sequence[GivenPool]) -> list[dict[str, Any]]:
+    """Figures of every pool, ready for JSON: latencies in ms as benchmarks give them, memory in bytes.
+
+    Raises
+    ------
+    BadInput: an unknown name, or a shape that the engine would not start.
+    """
+    return [_predict(pool) for pool in pools]
+
+
+def _predict(pool: GivenPool) -> dict[str, Any]:
+    llm = LLM.from_config(pool.llm, weights=pool.weights, kv_cache=pool.kv_cache)
+    shape = pool.shape(llm)
+    fleet = _fleet(pool.device, shape)
+    stage_domains = math.ceil(shape.ranks_per_stage / max(fleet.domain_sizes))
+    _must_start(pool, llm, shape, fleet, stage_domains)
+    calibration, doubt = packaged(pool.engine, fleet.device.generation)
+    spec = PoolSpec(pool.role, shape, pool.replicas, pool.chunk_tokens, domains=stage_domains)
+    request = RequestClass("given", prompt_tokens=pool.prompt_tokens, output_tokens=pool.output_tokens, requests_per_s=1.0)
+    priced = PricedPool.of(spec, llm, fleet, calibration, Mix.of([request]), engine_rules(pool.engine).max_sequences)
+    if priced.limit < 1:
+        room = float(priced.replicas.ledger.kv_room.min())
+        raise BadInput(
+            f"{llm.name} as {shape} does not fit on {pool.device}: {room / 1e9:.4g} GB of HBM are left for the KV cache, "
+            f"one request of {pool.prompt_tokens + pool.output_tokens} tokens needs more; raise tp, ep or pp"
+        )
+    figures = _at_load(pool, priced)
+    parts = figures.pop("parts")
+    names = ("compute", "memory", "network", "overhead")
+    return {
+        "layout": f"{pool.replicas} x {shape.devices} {pool.device} ({shape}) on {pool.engine}, {pool.role}",
+        **figures,
+        "most_sequences_per_rank": priced.limit,
+        "memory": priced.memory_bytes(min(max(figures["batch_per_rank"], 1.0), priced.limit)),
+        "roofline": {f"{name}_s": value for name, value in zip(names, parts, strict=True)}
+        | {"bound_by": names[int(np.argmax(parts))]},
+        "extrapolated": [doubt] if doubt else [],
+    }
+
+
+def _fleet(device: str, shape: Parallelism) -> Fleet:
+    """Enough domains of the device for one replica."""
+    found = topologies.device(device)
+    nodes = math.ceil(shape.devices / found.scale_up_domain) if found.scale_up_fabric != "torus" else 1
+    if found.scale_up_domain == 72:
+        cluster = topologies.nvl72(racks=nodes, device=device)
+    elif found.scale_up_fabric == "torus":
+        cluster = topologies.torus(found.scale_up_shape, device=device)
+    else:
+        cluster = topologies.hgx(nodes=nodes, device=device)
+    return fleets(cluster)[0]
+
+
+def _must_start(pool: GivenPool, llm: LLM, shape: Parallelism, fleet: Fleet, domains: int) -> None:
+    setting = Setting.of(
+        llm, engine_rules(pool.engine), pool.role, [shape], domain_size=max(fleet.domain_sizes), fragments=domains
+    )
+    broken = refusals(setting)[0]
+    if broken:
+        raise BadInput(
+            f"{engine_rules(pool.engine).title} would not start {llm.name} as {shape} ({pool.role}): "
+            f"{'; '.join(rule.because for rule in broken)}"
+        )
+
+
+def _at_load(pool: GivenPool, priced: PricedPool) -> dict[str, Any]:
+    """Latencies and throughput at the given concurrency, or at the given rate."""
+    if pool.concurrency is not None and pool.requests_per_s is not None:
+        raise BadInput("give a concurrency or requests_per_s, not both")
+    if pool.requests_per_s is not None or pool.role != "unified":
+        return _open_loop(pool, priced)
+    concurrency = np.array([pool.concurrency or 1.0])
+    prompt, output = np.array([float(pool.prompt_tokens)]), np.array([float(pool.output_tokens)])
+    found = closed_loop(priced.replicas, concurrency, prompt, output, float(pool.burst))
+    rate = float(found.output_tokens_per_s(concurrency, output)[0])
+    return {
+        "tpot_ms": float(found.tpot_s[0]) * 1e3,
+        "ttft_ms": float(found.ttft_s[0]) * 1e3,
+        "output_tokens_per_s_per_device": rate / priced.spec.parallelism.devices,
+        "step_ms": float(found.step_s[0]) * 1e3,
+        "batch_per_rank": float(found.batch[0]),
+        "parts": priced.parts_s(priced.at_batch(float(found.batch[0]))),
+    }
+
+
+def _open_loop(pool: GivenPool, priced: PricedPool) -> dict[str, Any]:
+    """A pool at a rate of arrivals, or a decode or prefill pool at a concurrency."""
+    shape = priced.spec.parallelism
+    if pool.requests_per_s is not None:
+        service = priced.at(pool.requests_per_s)
+        served = float(service.requests_per_s[0])
+        if served < pool.requests_per_s * (1 - 1e-3):
+            raise BadInput(f"a replica serves at most {served:.4g} requests/s of this kind; {pool.requests_per_s:.4g} were asked for")
+    elif pool.role == "decode":
+        service = priced.at_batch((pool.concurrency or 1.0) / shape.dp)
+    else:
+        service = priced.at_batch(min((pool.concurrency or 1.0) / shape.dp, 0.98))
+    tokens = 0.0 if pool.role == "prefill" else float(service.requests_per_s[0]) * pool.output_tokens
+    return {
+        "tpot_ms": float(service.tpot_p50[0, 0]) * 1e3,
+        "ttft_ms": float(service.ttft_p50[0, 0]) * 1e3,
+        "output_tokens_per_s_per_device": tokens / shape.devices,
+        "prompt_tokens_per_s_per_device": float(service.requests_per_s[0]) * pool.prompt_tokens / shape.devices,
+        "step_ms": float(service.step_s[0]) * 1e3,
+        "batch_per_rank": float(service.batch[0]),
+        "parts": priced.parts_s(service),
+    }
