@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from topologies.hardware import Device
 from topologies.importers.fabric import Fabric
 from topologies.importers.fill import Fill
-from topologies.importers.findings import Notes, listed
+from topologies.importers.findings import Notes, counted, listed
 from topologies.importers.machine import Machine
 
 
@@ -32,7 +32,9 @@ def labels_of(
         notes.assume(f"hosts fill scale-up domains in turn, {each} hosts to one, as in the catalog")
         return {host: f"domain{index // each}" for index, host in enumerate(untold)}
     if len(machines) > 1 and untold:
-        notes.assume(f"no file tells of scale-up domains beyond the host: {len(untold)} hosts are each their own")
+        notes.assume(
+            f"no file tells of scale-up domains beyond the host: each of {counted(len(untold), 'host')} is its own"
+        )
     return {}
 
 

@@ -94,6 +94,15 @@ def _one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "host"), counted(1200, "host")
+    ('1 host', '1,200 hosts')
+    """
+    return f"{count:,} {noun if count == 1 else noun + 's'}"
+
+
 def listed(names: list[str], most: int = 4) -> str:
     """Some names in one line.
 

@@ -22,7 +22,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from topologies.importers.fabric import Fabric, Port, Trunk
-from topologies.importers.findings import Findings, Notes, listed
+from topologies.importers.findings import Findings, Notes, counted, listed
 from topologies.importers.source import Source
 
 _SECTION = re.compile(r'(Switch|Ca|Rt)\s+(\d{1,4})\s+"([SHR]-[0-9a-fA-F]{1,32})"\s*#\s*"([^"]*)".*')
@@ -94,7 +94,7 @@ def read(source: Source, host: str) -> Findings:
     seen = Counter(guid for cable in dump.cables for guid, _ in cable)
     for vertex in dump.vertices.values():
         if vertex.is_switch and not vertex.line:
-            known_from = f"it is known from {seen[vertex.guid]} cables"
+            known_from = f"it is known from {counted(seen[vertex.guid], 'cable')}"
             notes.fault(f"{source.name}: switch {names[vertex.guid]} has no section of its own; {known_from}")
     ports, trunks = _sorted_out(source, dump, names, notes)
     if not ports:
@@ -176,11 +176,11 @@ def _sorted_out(source: Source, dump: Dump, names: dict[str, str], notes: Notes)
         else:
             nameless.add(inner.guid)
     if dropped:
-        notes.assume(f"{source.name}: {len(dropped)} SHARP aggregation nodes inside switches are left out")
+        notes.assume(f"{source.name}: SHARP aggregation nodes inside switches are left out ({len(dropped):,})")
     if nameless:
         some = listed(sorted(nameless), 3)
         notes.fault(
-            f"{source.name}: {len(nameless)} NICs do not tell their host in their description; left out ({some})"
+            f"{source.name}: left out {counted(len(nameless), 'NIC')} that the description gives no host ({some})"
         )
     return ports, [Trunk(a, b, bytes_per_s) for (a, b), bytes_per_s in trunks.items() if a != b]
 

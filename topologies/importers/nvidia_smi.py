@@ -21,7 +21,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from topologies.importers.findings import Findings, Notes, listed
+from topologies.importers.findings import Findings, Notes, counted, listed
 from topologies.importers.machine import Machine, Nic, Slot
 from topologies.importers.source import Source
 
@@ -64,10 +64,10 @@ def read(source: Source, host: str) -> Findings:
     matrix = _matrix(source, notes)
     missing = [name for name in matrix.devices if name not in matrix.rows]
     if missing:
-        notes.fault(f"{source.name}: the rows of {listed(missing, 8)} are missing; the other rows tell of their links")
+        notes.fault(f"{source.name}: no row for {listed(missing, 8)}; the other rows tell of their links")
     slots = tuple(_slot(matrix, name) for name in matrix.devices)
     if odd := _disagreeing(matrix):
-        which = f"the rows of {len(odd)} pairs disagree on their NVLinks"
+        which = f"rows disagree on the NVLinks of {counted(len(odd), 'pair')}"
         notes.fault(f"{source.name}: {which}; the lower number is taken: {listed(odd)}")
     nics = tuple(Nic(_called(matrix, name)) for name in matrix.columns if not _GPU.fullmatch(name))
     machine = Machine(host, slots, nics, hint=source.stem, coherent=matrix.coherent)

@@ -7,12 +7,15 @@ from dataclasses import replace
 from topologies.errors import BadInput
 from topologies.importers.fabric import Fabric
 from topologies.importers.fill import Fill
-from topologies.importers.findings import Notes, listed
+from topologies.importers.findings import Notes, counted, listed
 from topologies.importers.kinds import kinds_of
 from topologies.importers.machine import Machine
 from topologies.importers.matching import on_fabric
 from topologies.importers.nics import usual_nics
 from topologies.importers.template import blank, is_sound, sound
+
+MANY_NICS = 4
+"""NICs of a host from which on one with half of them is not taken for a host that has lost some."""
 
 
 def place(machines: list[Machine], fabric: Fabric | None, fill: Fill, notes: Notes) -> dict[str, Machine]:
@@ -41,9 +44,11 @@ def place(machines: list[Machine], fabric: Fabric | None, fill: Fill, notes: Not
         else:
             empty.append(host)
     if placed and empty:
-        notes.fault(f"no file describes {len(empty)} hosts of the fabric; they are without devices: {listed(empty)}")
+        notes.fault(
+            f"{counted(len(empty), 'host')} of the fabric without devices, being in no other file: {listed(empty)}"
+        )
     if template is not None and len(placed) > len(matched):
-        notes.assume(f"{len(placed) - len(matched)} hosts are taken to be like {template.name}")
+        notes.assume(f"{counted(len(placed) - len(matched), 'host')} of the fabric taken to be like {template.name}")
     return placed
 
 
@@ -63,20 +68,20 @@ def _computing(fabric: Fabric, notes: Notes) -> list[str]:
     ports_of = fabric.ports_of()
     usual = usual_nics(ports_of)
     own = {host: {port.hca for port in ports} for host, ports in ports_of.items()}
-    few = {host: None for host, nics in own.items() if 2 * len(nics) <= len(usual[host])}
+    few = {host: None for host, nics in own.items() if 2 * len(nics) <= len(usual[host]) >= MANY_NICS}
     if few:
-        which = f"{len(few)} hosts have at most half of the usual NICs"
-        notes.assume(f"{which} and are taken to have no devices: {listed(list(few))}")
+        which = f"{counted(len(few), 'host')} with at most half of the usual NICs"
+        notes.assume(f"{which}, taken to have no devices: {listed(list(few))}")
     lacking: dict[str, list[str]] = {}
     for host, nics in own.items():
         for nic in set(usual[host]) - nics if host not in few else ():
             lacking.setdefault(nic, []).append(host)
     for nic in sorted(lacking):
         hosts = lacking[nic]
-        notes.fault(f"{len(hosts)} hosts have no link of NIC {nic} to any switch: {listed(hosts)}")
+        notes.fault(f"{counted(len(hosts), 'host')} without a link of NIC {nic} to any switch: {listed(hosts)}")
     unlinked = [host for host in fabric.hosts if fabric.ports and host not in ports_of]
     if unlinked:
-        notes.fault(f"{len(unlinked)} hosts are on no switch; left out: {listed(unlinked)}")
+        notes.fault(f"{counted(len(unlinked), 'host')} on no switch, left out: {listed(unlinked)}")
     return [host for host in fabric.hosts if host not in {*few, *unlinked}]
 
 

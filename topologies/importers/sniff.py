@@ -23,9 +23,10 @@ _LINES = (
     ("kubernetes-nodes", re.compile(r"^(?:kind[ \t]*:[ \t]*(?:Node)?List|items[ \t]*:)", re.M)),
 )
 _KEYS = (
-    ("node-link", r'"nodes"\s*:\s*\['),
+    ("node-link", r'"(?:edges|links)"\s*:\s*\['),
     ("kubernetes-nodes", r'"items"\s*:\s*\['),
     ("topograph-json", r'"(?:provider|switches|blocks|capacity_blocks)"\s*:'),
+    ("node-link", r'"nodes"\s*:\s*\['),
 )
 
 
