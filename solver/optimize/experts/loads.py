@@ -105,11 +105,11 @@ class Loads:
     def shares(self) -> Floats:
         """Share of a layer's tokens by expert (MoE layers, profiles, experts); the last axis sums to 1."""
         busy = self.values[:, self._busy()].transpose(1, 0, 2)
-        return busy / busy.sum(axis=2, keepdims=True)
+        return np.asarray(busy / busy.sum(axis=2, keepdims=True))
 
     def mean_shares(self) -> Floats:
         """Weighted mean over profiles of :meth:`shares` (MoE layers, experts)."""
-        return np.einsum("lpe,p->le", self.shares(), self.weights)
+        return np.asarray(np.einsum("lpe,p->le", self.shares(), self.weights))
 
     def select(self, names: Sequence[str]) -> Loads:
         """The profiles of these names, in this order, with their weights scaled to sum to 1."""
@@ -129,7 +129,7 @@ class Loads:
         return self.select([other for other in self.names if other != name])
 
     def _busy(self) -> Bools:
-        return self.values.any(axis=(0, 2))
+        return np.asarray(self.values.any(axis=(0, 2)))
 
 
 def _numbers(values: npt.ArrayLike) -> Floats:
@@ -171,8 +171,8 @@ def _refuse_empty_layers(array: Floats, names: tuple[str, ...], dense: Iterable[
     if dense is None:
         return
     declared = set(dense)
-    for layer, routes in enumerate(busy.any(axis=0)):
-        if not routes and layer not in declared:
+    for layer in np.flatnonzero(~np.any(busy, axis=0)).tolist():
+        if layer not in declared:
             raise BadInput(f"{', '.join(names)}: layer {layer} has no tokens, but it is not among the dense layers")
 
 
@@ -182,7 +182,7 @@ def _weights(weights: Sequence[float] | None, names: tuple[str, ...]) -> Floats:
         raise BadInput(f"{given.size} weights were given for {len(names)} load profiles")
     if not np.isfinite(given).all() or (given < 0).any() or given.sum() <= 0:
         raise BadInput("weights of load profiles must be >= 0, finite and not all zero")
-    return given / given.sum()
+    return np.asarray(given / given.sum())
 
 
 def _shape(loads: Loads) -> str:

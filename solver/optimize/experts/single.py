@@ -85,7 +85,9 @@ def _close_gaps(
 
 
 def _pack(loads: Floats, counts: Ints, grid: SlotGrid, bounds: list[Certificate], effort: Effort) -> Ints:
-    least = [forced(row, count, grid.slots) if grid.slots > 1 else 0.0 for row, count in zip(loads, counts, strict=True)]
+    least = [
+        forced(row, count, grid.slots) if grid.slots > 1 else 0.0 for row, count in zip(loads, counts, strict=True)
+    ]
     target = np.maximum(_limits(bounds), least) * (1 + effort.tolerance)
     return pack(loads / counts, counts, grid.ranks, grid.slots, target, effort)
 

@@ -10,8 +10,8 @@ from solver.errors import BadInput
 from solver.optimize.experts.arrays import Float, Floats, Ints
 
 Split: TypeAlias = Literal["even", "nearest-node"]
-"""``even``: every copy serves the same share. ``nearest-node``: the tokens that start on a node are shared by the copies
-on that node, and by all copies where the node has none; tokens start evenly on all nodes."""
+"""``even``: every copy serves the same share. ``nearest-node``: the tokens that start on a node are shared by the
+copies on that node, and by all copies where the node has none; tokens start evenly on all nodes."""
 
 
 def rank_loads(placed: Ints, loads: Floats, split: Split = "even", ranks_per_node: int = 0) -> Floats:
@@ -53,7 +53,7 @@ def node_service(copies: Ints, split: Split) -> Floats:
     """
     even = copies / np.maximum(copies.sum(axis=-2, keepdims=True), 1)
     if split == "even":
-        return even.astype(Float)
+        return np.asarray(even, Float)
     local = copies > 0
     nodes = copies.shape[-2]
     homeless = 1.0 - local.sum(axis=-2, keepdims=True) / nodes

@@ -16,9 +16,7 @@ DETERMINISTIC_LIMIT = 20.0
 """CP-SAT's deterministic time, about seconds."""
 
 
-def place_tiny(
-    loads: Floats, grid: SlotGrid, start: Ints, bound: Certificate
-) -> tuple[Ints, float, Certificate]:
+def place_tiny(loads: Floats, grid: SlotGrid, start: Ints, bound: Certificate) -> tuple[Ints, float, Certificate]:
     """Best slots of one layer from a good start, its hottest rank, and the better of the old and the new bound.
 
     Parameters
@@ -69,7 +67,7 @@ def place_tiny(
     solver.parameters.num_workers = 1
     solver.parameters.max_deterministic_time = DETERMINISTIC_LIMIT
     status = solver.solve(program)
-    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+    if solver.status_name(status) not in ("OPTIMAL", "FEASIBLE"):
         raise SolverDefect(f"CP-SAT ended a tiny expert placement with {solver.status_name(status)}")
     held = np.array([[any(solver.value(v) for v in here[e][r]) for e in range(experts)] for r in range(ranks)])
     found = np.array([np.flatnonzero(row) for row in held], Int)

@@ -36,7 +36,7 @@ class Certificate:
     def proves(self, loads: Floats, ranks: int, slots: int) -> bool:
         """Derive the claim again from the loads of the experts (experts,) alone; a ``search`` is never re-derived."""
         if self.reason == "mean":
-            return self.limit <= loads.sum() / ranks * (1 + MARGIN)
+            return bool(self.limit <= loads.sum() / ranks * (1 + MARGIN))
         if self.reason == "copies":
             needed = np.maximum(1.0, np.ceil(loads / (self.limit * (1 - MARGIN)) - MARGIN / 2))
             return bool(needed.sum() > ranks * slots or needed.max() > ranks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -122,14 +123,14 @@ class CountProgram:
         worst = program.variables(0.0, np.inf, np.ones(1))
         slacks = program.variables(0.0, np.inf, np.zeros(len(thetas)))
         start = np.flatnonzero(np.diff(expert[free], prepend=-1, append=-1))
-        for first, last in zip(start, start[1:], strict=False):
+        for first, last in pairwise(start):
             program.row(1.0, 1.0, choice[first:last], np.ones(last - first))
         filled = program.row(places, places, choice, copies[free].astype(float))
         condition, changed = np.nonzero(changes[:, free])
         coefficient, rest = changes[condition, free[changed]], -changes[:, fixed].sum(axis=1)
         before, conditions = np.append(worst, slacks[:-1]), []
         start = np.searchsorted(condition, np.arange(len(thetas) + 1))
-        for number, (first, last) in enumerate(zip(start, start[1:], strict=False)):
+        for number, (first, last) in enumerate(pairwise(start)):
             terms = np.concatenate([choice[changed[first:last]], [slacks[number], before[number]]])
             factors = np.concatenate([coefficient[first:last], [1.0, -1.0]])
             conditions.append(program.row(rest[number], rest[number], terms, factors))

@@ -7,7 +7,8 @@ price f(theta, load) whose sum over the copies of any such rank is at most 0:
   theta. Together the steps are Hall's condition for pairing the copies, hence exact once the counts are fixed.
 - **ramps**, three slots or more: ``f = max(0, load - (T - (S-1) theta)) - max(0, theta - load)``. A copy above
   ``T - (S-1) theta`` must be joined by copies that average less than theta: if j copies are above, then by the limit
-  the sum is at most ``T - j (T - (S-1) theta) - (S-j) theta <= 0`` for ``theta <= T/S``. At ``theta = T/S`` it is the mean.
+  the sum is at most ``T - j (T - (S-1) theta) - (S-j) theta <= 0`` for ``theta <= T/S``. At ``theta = T/S`` it is
+  the mean.
 
 A mix with weights >= 0 keeps the property and rises with the load, so a placement exists only if counts exist whose
 total price is at most 0.

@@ -32,7 +32,7 @@ def adjust_total(loads: Floats, counts: Ints, ranks: int, slots: int, limit: flo
         able = np.flatnonzero((changed >= 1) & (changed <= ranks) & (loads <= limit * changed))
         if not able.size:
             return None
-        trials = np.array([_of_size(_changed(loads, counts, expert, step), places) for expert in able])
+        trials = np.array([_of_size(_changed(loads, counts, expert, step), places) for expert in able.tolist()])
         counts[able[int(excess(trials, slots, limit).argmin())]] += step
     return counts
 
