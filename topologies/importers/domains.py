@@ -19,11 +19,7 @@ def labels_of(
     Copies of one host fill domains in turn; hosts of a fabric share those that its file tells, if their devices can.
     """
     reach = {host: min(kind.scale_up_domain for kind in kinds.values()) for host, (_, kinds) in machines.items()}
-    wide = [
-        host
-        for host, (machine, kinds) in machines.items()
-        if reach[host] > len(machine.slots) and all(kind.scale_up_fabric == "switch" for kind in kinds.values())
-    ]
+    wide = [host for host, (_, kinds) in machines.items() if all(_reaches_beyond(kind) for kind in kinds.values())]
     if fabric is not None and fabric.domains:
         return _told(machines, fabric, set(wide), reach, notes)
     untold = [host for host in wide if not all(slot.domain for slot in machines[host][0].slots)]
@@ -32,10 +28,14 @@ def labels_of(
         notes.assume(f"hosts fill scale-up domains in turn, {each} hosts to one, as in the catalog")
         return {host: f"domain{index // each}" for index, host in enumerate(untold)}
     if len(machines) > 1 and untold:
-        notes.assume(
-            f"no file tells of scale-up domains beyond the host: each of {counted(len(untold), 'host')} is its own"
-        )
+        alone = counted(len(untold), "host")
+        notes.assume(f"no file tells of scale-up domains beyond the host: {alone} taken as domains of their own")
     return {}
+
+
+def _reaches_beyond(kind: Device) -> bool:
+    """Whether the scale-up switches of a device are made to join several hosts."""
+    return kind.scale_up_fabric == "switch" and kind.scale_up_domain > kind.devices_per_host
 
 
 def _told(

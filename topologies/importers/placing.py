@@ -44,9 +44,8 @@ def place(machines: list[Machine], fabric: Fabric | None, fill: Fill, notes: Not
         else:
             empty.append(host)
     if placed and empty:
-        notes.fault(
-            f"{counted(len(empty), 'host')} of the fabric without devices, being in no other file: {listed(empty)}"
-        )
+        which = f"{counted(len(empty), 'host')} of the fabric without devices, being in no other file"
+        notes.fault(f"{which}: {listed(empty)}")
     if template is not None and len(placed) > len(matched):
         notes.assume(f"{counted(len(placed) - len(matched), 'host')} of the fabric taken to be like {template.name}")
     return placed
