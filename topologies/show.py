@@ -192,7 +192,7 @@ def _device_line(entry: dict[str, Any]) -> str:
 
 def _domain_line(entry: dict[str, Any]) -> str:
     if entry["shape"] == "single":
-        what = "a single device each"
+        what = "1 device"
     else:
         what = (
             f"{entry['size']:,} devices, by {entry['shape']}, {show_bandwidth(entry['scale_up_bytes_per_s'])} a device"

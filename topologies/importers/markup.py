@@ -9,7 +9,7 @@ from xml.parsers import expat
 from topologies.importers.source import Source
 
 MAX_DEPTH = 100
-MAX_ELEMENTS = 1_000_000
+MAX_ELEMENTS = 500_000
 
 
 @dataclass(slots=True)
