@@ -17,9 +17,10 @@ from topologies.errors import BadCluster, BadInput, RackplanError, UnknownName
 from topologies.faults import Fault, find_faults
 from topologies.files import from_plain, load, save, to_plain
 from topologies.hardware import DTYPES, Device, device, devices
+from topologies.overview import summary
 from topologies.profile import DomainProfile, HostProfile, Rates
 from topologies.routes import Routes
-from topologies.show import describe, summary
+from topologies.show import describe
 from topologies.tiers import FabricTier, SwitchPorts, fabric_tiers, switch_ports
 
 __all__ = [

@@ -179,6 +179,29 @@ def test_what_does_not_fit_is_refused(file, tmp_path, names, given, says):
     assert says in str(caught.value)
 
 
+def test_a_cluster_with_one_device_off_nvlink_and_one_dead_nic(file):
+    names = [f"GPU{i}" for i in range(8)]
+    rows = {a: [a, *("X" if a == b else "NV18" for b in names), *("PIX" if j == i else "SYS" for j in range(8))]
+            for i, a in enumerate(names)}  # fmt: skip
+    rows["GPU2"][1:9] = ["SYS", "SYS", "X", *["SYS"] * 5]
+    for name in names[:2] + names[3:]:
+        rows[name][3] = "SYS"
+    head = [*names, *(f"NIC{i}" for i in range(8)), "CPU"]
+    legend = [f"NIC{i}: mlx5_{i}" for i in range(8)]
+    topo = file("\n".join([" ".join(head), *(" ".join(row) for row in rows.values()), *legend]), "node-5.txt")
+    found = assemble(topo, file(texts.fabric(8, 8, dead={(3, 6)}), "ib.txt"), device="h200")
+    assert found.faults == [
+        "1 host without a link of NIC mlx5_6 to any switch: node-3",
+        "node-5/gpu2: no NVLink though others of its host have some; marked as not healthy",
+    ]
+    assert [(group.size, group.count) for group in domain_classes(found.graph)] == [(8, 6), (8, 1), (7, 1)]
+    assert [(fault.what.split(" though")[0], fault.vertices) for fault in topologies.find_faults(found.graph)] == [
+        ("not healthy", ("node-5/gpu2",)),
+        ("without a NIC", ("node-3/gpu6",)),
+    ]
+    assert leaves(found.graph, "node-3/gpu5") == ["leaf-5"]
+
+
 def test_an_import_saves_and_loads(file, tmp_path):
     found = assemble(file(texts.NCCL.replace("0x2330", "0x20b0"), "a.xml"), file(texts.IB, "ib.txt"))
     save(found.graph, tmp_path / "cluster.json")
