@@ -1,0 +1,44 @@
+"""Requests of a trace together with what each finds of earlier ones: the stream everything else is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from solver.errors import BadFile
+from solver.traces.found import Found, Tracker
+from solver.traces.prefixes import PrefixTree
+from solver.traces.reading import Reading, Trace
+from solver.traces.record import Entry
+from solver.traces.sessions import SessionTable
+
+#: Ordinals of requests are held in 32 bits.
+MOST_REQUESTS = 2**32 - 1
+
+
+class Measured:
+    """Iterate once over ``(request, what it finds)``; then ask how it went.
+
+    Attributes
+    ----------
+    trace: the file, its format and its tally.
+    tracker: who follows reuse: by blocks where the format hashes them, by sessions elsewhere.
+    """
+
+    def __init__(self, trace: Trace, reading: Reading) -> None:
+        self.trace = trace
+        block_tokens = trace.layout.block_tokens
+        self.tracker: Tracker = (
+            PrefixTree(block_tokens, reading.shared_from, reading.table_bytes)
+            if block_tokens
+            else SessionTable(reading.table_bytes)
+        )
+
+    def __iter__(self) -> Iterator[tuple[Entry, Found]]:
+        use = self.tracker.use
+        end_s = 0.0
+        for ordinal, entry in enumerate(self.trace):
+            if ordinal > MOST_REQUESTS:
+                raise BadFile(f"{self.trace.name}: more than {MOST_REQUESTS:,} requests; split the file")
+            end_s = entry.arrival_s
+            yield entry, use(ordinal, entry)
+        self.tracker.close(end_s)
