@@ -21,7 +21,7 @@ _BANDWIDTHS = {f"{unit}/s": factor for unit, factor in _BYTES.items()} | {
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([^\s\d]*)\s*")
 
 
-def parse(text: float | int | str, units: dict[str, float], quantity: str, bare: bool = True) -> float:
+def parse(text: object, units: dict[str, float], quantity: str, bare: bool = True) -> float:
     """Read a number with an optional unit; a bare number is taken in the SI unit.
 
     Parameters
@@ -40,6 +40,8 @@ def parse(text: float | int | str, units: dict[str, float], quantity: str, bare:
     spelled = ", ".join(unit for unit in units if unit)
     if isinstance(text, int | float):
         value, unit = _finite(text, quantity), ""
+    elif not isinstance(text, str):
+        raise BadInput(f"a {quantity} is a number with a unit, not a {type(text).__name__}")
     else:
         found = _NUMBER.fullmatch(text[:100])
         if not found:
@@ -67,7 +69,7 @@ def _finite(number: float, quantity: str) -> float:
     return value
 
 
-def seconds(text: float | int | str) -> float:
+def seconds(text: object) -> float:
     """Read a time as seconds.
 
     >>> seconds("30ms"), seconds("1.5h"), seconds(2)
@@ -76,7 +78,7 @@ def seconds(text: float | int | str) -> float:
     return parse(text, _SECONDS, "time")
 
 
-def size(text: float | int | str) -> float:
+def size(text: object) -> float:
     """Read a size as bytes (decimal prefixes are powers of 1000, binary ones powers of 1024).
 
     >>> size("141GB"), size("64KiB")
@@ -85,7 +87,7 @@ def size(text: float | int | str) -> float:
     return parse(text, _BYTES, "size")
 
 
-def bandwidth(text: float | int | str) -> float:
+def bandwidth(text: object) -> float:
     """Read a bandwidth as bytes per second.
 
     >>> bandwidth("450GB/s"), bandwidth("400Gbit/s")

@@ -68,7 +68,9 @@ class Calibration:
     burst_share: float = _parameter(0, "1", 0, 2, "closed-loop bursts: share of the prompts ahead that a request waits for")
 
     memory_fraction: float = _parameter(1, "1", 0.3, 1, "share of the usable HBM that the engine may fill")
+    kv_share: float = _parameter(1, "1", 0.1, 1, "share of the HBM left over that the engine gives to the KV cache")
     runtime_bytes: float = _parameter(0, "B", 0, 50e9, "HBM of the runtime: context, libraries, allocator slack")
+    collective_bytes: float = _parameter(0, "B", 0, 50e9, "HBM of the communicators, where a stage has several ranks")
     graph_bytes: float = _parameter(0, "B", 0, 50e9, "HBM of the captured graphs")
     activation_factor: float = _parameter(0, "1", 0, 100, "live activations in units of one hidden vector per token")
 

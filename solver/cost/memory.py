@@ -35,6 +35,7 @@ class Ledger:
     kv_token: KV bytes per cached token of the layers that keep every token (R, S).
     windows: size of each local window [tokens] (W,) and KV bytes per token inside it (R, S, W).
     state: bytes of each sequence whatever its length (R, S).
+    kv_share: share of the HBM left over that the engine gives to the KV cache.
     """
 
     weights: Floats
@@ -46,10 +47,12 @@ class Ledger:
     windows: Floats
     kv_window: Floats
     state: Floats
+    kv_share: float
 
     def rows(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> Ledger:
         """Some of the rows."""
-        return Ledger(**{f.name: getattr(self, f.name) if f.name == "windows" else getattr(self, f.name)[index] for f in fields(self)})
+        whole = ("windows", "kv_share")
+        return Ledger(**{f.name: getattr(self, f.name) if f.name in whole else getattr(self, f.name)[index] for f in fields(self)})
 
     def evened(self, stages: Floats) -> Ledger:
         """Every stage at the mean of its ``stages`` (R,): what no cut into whole layers can beat."""
@@ -64,9 +67,10 @@ class Ledger:
 
     @property
     def kv_room(self) -> Floats:
-        """HBM left for the KV cache on each stage (R, S); negative where the weights alone do not fit."""
+        """HBM that the KV cache may take on each stage (R, S); negative where the weights alone do not fit."""
         fixed = self.weights + self.activations + self.buffers + self.reserve[:, None]
-        return self.capacity[:, None] - fixed
+        left = self.capacity[:, None] - fixed
+        return np.where(left > 0, left * self.kv_share, left)
 
     def kv_bytes(self, context: Floats | float) -> Floats:
         """KV cache of one sequence on each stage, in whole blocks (R, S)."""
@@ -116,23 +120,23 @@ def ledger(
     here = layers.sum(axis=2) > 0
     stages = np.arange(layers.shape[1])
     weights = np.einsum("rsk,rk->rs", layers, _by_kind(kinds, lambda k: _layer_weights(k, llm.precision, degree, redundant)))
-    weights = weights + (stages == 0) * (llm.embedding_bytes / degree.tp)[:, None]
+    ends = llm.embedding_bytes / degree.tp + llm.encoder_bytes, _head_weights(llm, degree)
+    weights = weights + (stages == 0) * ends[0][:, None]
     draft = _draft_weights(llm, degree, redundant, draft_layers)
-    head = llm.head_bytes if not llm.tied_embeddings else llm.embedding_bytes
-    weights = weights + (stages == degree.pp[:, None] - 1) * (head / degree.tp * (degree.pp > 1) + draft)[:, None]
-    weights = weights + (stages == 0) * (llm.head_bytes / degree.tp * (degree.pp == 1))[:, None]
+    weights = weights + (stages == degree.pp[:, None] - 1) * (ends[1] + draft)[:, None]
     cache = llm.precision.kv_cache
     windowed = [_by_kind(kinds, lambda k, w=w: _window_bytes(k, w, cache, degree)) for w in windows]
     return Ledger(
         weights=weights,
         activations=here * _activations(llm, calibration, max_batched_tokens)[:, None],
         buffers=here * _buffers(llm, exchanged_tokens)[:, None],
-        reserve=np.full(len(degree.tp), calibration.runtime_bytes + calibration.graph_bytes),
+        reserve=calibration.runtime_bytes + calibration.graph_bytes + calibration.collective_bytes * (degree.tp * degree.dp > 1),
         capacity=np.full(len(degree.tp), device.hbm_usable_bytes * calibration.memory_fraction),
         kv_token=np.einsum("rsk,rk->rs", layers, _by_kind(kinds, lambda k: _token_bytes(k, cache, degree))),
         windows=np.array(windows, float),
         kv_window=np.stack([np.einsum("rsk,rk->rs", layers, w) for w in windowed], axis=2) if windowed else np.zeros((*here.shape, 0)),
         state=np.einsum("rsk,rk->rs", layers, _by_kind(kinds, lambda k: _state_bytes(k, degree))),
+        kv_share=calibration.kv_share,
     )
 
 
@@ -150,6 +154,12 @@ def _layer_weights(layer: Layer, precision: Precision, degree: Degrees, redundan
     return split / degree.tp + whole + copies * ffn.expert_bytes(precision) / degree.moe_tp
 
 
+def _head_weights(llm: LLM, degree: Degrees) -> Floats:
+    """Output head on the last stage; a tied one is there already where the first stage is the last [bytes] (R,)."""
+    tied = llm.embedding_bytes * (degree.pp > 1) if llm.tied_embeddings else np.full_like(degree.tp, llm.head_bytes)
+    return tied / degree.tp
+
+
 def _draft_weights(llm: LLM, degree: Degrees, redundant: Floats, layers: int) -> Floats:
     """Weights of the multi-token-prediction layers on one rank, split like the layer they resemble [bytes] (R,)."""
     if not layers:
@@ -160,8 +170,9 @@ def _draft_weights(llm: LLM, degree: Degrees, redundant: Floats, layers: int) ->
 
 
 def _window(layer: Layer) -> int:
+    """Tokens that a layer keeps; 0 if it keeps all. Engines keep all in chunked layers (vLLM: hybrid manager off)."""
     attention = layer.attention
-    return attention.window or 0 if attention.kind in ("sliding", "chunked", "compressed") else 0
+    return attention.window or 0 if attention.kind in ("sliding", "compressed") else 0
 
 
 def _split(layer: Layer, degree: Degrees) -> Floats:
@@ -173,7 +184,7 @@ def _split(layer: Layer, degree: Degrees) -> Floats:
 def _token_bytes(layer: Layer, cache: Dtype, degree: Degrees) -> Floats:
     """Cache that each further token adds on one rank, outside local windows [bytes] (R,)."""
     attention = layer.attention
-    if attention.kind not in ("full", "mla") and not (attention.kind == "compressed" and attention.compression > 1):
+    if attention.kind not in ("full", "mla", "chunked") and not (attention.kind == "compressed" and attention.compression > 1):
         return np.zeros_like(degree.tp)
     entry = attention.kv_entry_bytes(cache) / _split(layer, degree) + attention.kv_extra_bytes_per_token / degree.cp
     return entry / attention.compression
@@ -191,8 +202,13 @@ def _state_bytes(layer: Layer, degree: Degrees) -> Floats:
 
 
 def _activations(llm: LLM, calibration: Calibration, tokens: Floats) -> Floats:
-    """Peak of live activations: a few vectors of the residual's width per token of the largest step [bytes] (R,)."""
-    return calibration.activation_factor * tokens * llm.hidden * 2
+    """Peak of live activations in the largest step [bytes] (R,).
+
+    A few vectors of the residual's width per token, and one for each expert that a token visits.
+    """
+    routed = max((layer.ffn.top_k * layer.ffn.expert_hidden for layer, _ in llm.layer_kinds), default=0)
+    live = calibration.activation_factor * llm.hidden + routed * (calibration.activation_factor > 0)
+    return tokens * live * 2
 
 
 def _buffers(llm: LLM, tokens: Floats) -> Floats:

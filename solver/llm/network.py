@@ -53,6 +53,7 @@ class LLM:
     title: name for people.
     tied_embeddings: the head is the embedding's matrix, stored once.
     mtp_layers: multi-token-prediction layers in the checkpoint; not in ``layers`` nor in any total unless said.
+    encoder_bytes: HBM that an image or audio encoder takes on every rank, weights and peak, where it was measured [bytes].
     max_context: longest context the network was released for [tokens].
     precision: number format of each part.
     source: where the shape comes from.
@@ -70,6 +71,7 @@ class LLM:
     tied_embeddings: bool = False
     mtp_layers: int = 0
     max_context: int = 131072
+    encoder_bytes: float = field(default=0.0, compare=False)
     precision: Precision = field(default_factory=Precision)
     source: str = ""
     as_of: str = ""

@@ -32,6 +32,7 @@ def to_plain(llm: LLM) -> dict[str, Any]:
     return {
         FORMAT: VERSION,
         **{key: getattr(llm, key) for key in (*_TEXTS, *_COUNTS, "tied_embeddings")},
+        "encoder_bytes": int(llm.encoder_bytes),
         "precision": llm.precision.names(),
         "kinds": [
             {"attention": dataclasses.asdict(layer.attention), "ffn": dataclasses.asdict(layer.ffn)} for layer in kinds
@@ -49,7 +50,7 @@ def from_plain(values: Mapping[str, Any]) -> LLM:
     """
     if values.get(FORMAT) != VERSION:
         raise BadInput(f"llm.config: {FORMAT} is {values.get(FORMAT)!r}; this rackplan reads {VERSION}")
-    wanted = {FORMAT, *_TEXTS, *_COUNTS, "tied_embeddings", "precision", "kinds", "layers"}
+    wanted = {FORMAT, *_TEXTS, *_COUNTS, "tied_embeddings", "encoder_bytes", "precision", "kinds", "layers"}
     for key in sorted(wanted ^ set(values)):
         raise BadInput(f"llm.config: {key} is {'missing' if key in wanted else 'not a key of an LLM'}")
     kinds = [_kind(kind, f"kinds.{number}") for number, kind in enumerate(_list(values["kinds"], "kinds"))]
@@ -60,6 +61,7 @@ def from_plain(values: Mapping[str, Any]) -> LLM:
         layers=tuple(layers),
         precision=Precision.from_names(_texts(values["precision"], "precision")),
         tied_embeddings=_flag(values["tied_embeddings"], "tied_embeddings"),
+        encoder_bytes=float(_count(values["encoder_bytes"], "encoder_bytes")),
         **{key: _text(values[key], key) for key in _TEXTS},
         **{key: _count(values[key], key) for key in _COUNTS},
     )

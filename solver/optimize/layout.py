@@ -42,6 +42,7 @@ class Layout:
     value: USD per hour, or the multiple of the mix that is served, as the whole numbers count it.
     bound: fewest USD per hour, or largest multiple, of any layout.
     proven: whether the search for the bound finished.
+    contents: by supply, what every domain in use holds (fragments by size), where that was decided.
     """
 
     pools: tuple[Chosen, ...]
@@ -49,6 +50,7 @@ class Layout:
     value: float
     bound: float
     proven: bool
+    contents: dict[int, tuple[dict[int, int], ...]]
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ def best_layout(market: Market, columns: Sequence[Column], effort: Effort) -> La
         return best
     bound, proven = _bound(market, columns, best, effort)
     chosen = _tie_break(best, effort)
-    return Layout(_pools(best.program, chosen), _modes(best.program, chosen), best.value, bound, proven)
+    return Layout(
+        _pools(best.program, chosen), _modes(best.program, chosen), best.value, bound, proven, _contents(best.program, chosen)
+    )
 
 
 @dataclass(frozen=True)
@@ -87,10 +91,10 @@ class _Solved:
 
     @property
     def limit(self) -> float:
-        """Proven bound in the same unit; nothing proven bounds nothing."""
+        """Proven bound in the same unit; nothing proven bounds nothing. A multiple may lie just below the next step."""
         if self.answer.bound is None:
             return math.inf if self.integers.maximise else 0.0
-        return self._worth(self.answer.bound)
+        return self._worth(self.answer.bound + (1 if self.integers.maximise else 0))
 
     def _worth(self, steps: float) -> float:
         scale = self.program.most / LEVELS if self.integers.maximise else 1.0
@@ -108,7 +112,7 @@ def _solve(
 def _search(market: Market, columns: Sequence[Column], effort: Effort) -> _Solved | NoLayout:
     """A solution over the likeliest columns, then over all that could beat it."""
     relaxed = _relaxed(market, columns)
-    if relaxed is None:
+    if relaxed is None or (relaxed.maximise and relaxed.value <= 0):
         return NoLayout(proven=True)
     likely = _likeliest(columns, relaxed)
     first = _solve(market, [columns[i] for i in likely], effort, relaxed.ceiling)
@@ -244,6 +248,15 @@ def _pools(program: LayoutProgram, values: Sequence[int]) -> tuple[Chosen, ...]:
         for choice in program.choices
         if values[choice.replicas.index] > 0
     )
+
+
+def _contents(program: LayoutProgram, values: Sequence[int]) -> dict[int, tuple[dict[int, int], ...]]:
+    return {
+        supply: tuple(
+            dict(zip(sizes, content, strict=True)) for content, followed in found for _ in range(values[followed.index])
+        )
+        for supply, (sizes, found) in program.contents.items()
+    }
 
 
 def _modes(program: LayoutProgram, values: Sequence[int]) -> tuple[bool, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from solver.optimize.integers import IntegerProgram, IntegerRow
-from solver.optimize.layout import Chosen
+from solver.optimize.layout import Chosen, Layout
 from solver.optimize.program import Supply
 from solver.optimize.run import Effort, run
 from topologies import Domain
@@ -18,10 +18,10 @@ from topologies import Domain
 
 @dataclass(frozen=True)
 class Unpackable:
-    """Counts that no packing realises; the sizes whose packings the program must enumerate."""
+    """Pools that do not fit together on a supply, though the program thought so."""
 
     supply: int
-    sizes: tuple[int, ...]
+    pools: tuple[Chosen, ...]
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,23 @@ class _Bin:
     room: int = 0
 
 
-def place(pools: Sequence[Chosen], supplies: Sequence[Supply], effort: Effort) -> Mapping | Unpackable:
+def place(layout: Layout, supplies: Sequence[Supply], effort: Effort) -> Mapping | Unpackable:
     """Give every rank a device."""
+    pools = layout.pools
     bins: list[_Bin] = []
     for supply in supplies:
-        filled = _fill(pools, supply) or _search(pools, supply, effort)
+        decided = layout.contents.get(supply.index)
+        filled = _search(pools, supply, effort, decided) if decided else None
+        filled = filled or _fill(pools, supply) or _search(pools, supply, effort)
         if filled is None:
-            sizes = {p.column.footprint.size for p in pools if p.fragments.get(supply.index)}
-            return Unpackable(supply.index, tuple(sorted(sizes, reverse=True)))
+            return Unpackable(supply.index, tuple(p for p in pools if p.fragments.get(supply.index)))
         bins += filled
     return Mapping(_ranks(pools, bins))
+
+
+def sizes_on(pools: Sequence[Chosen], supply: int) -> tuple[int, ...]:
+    """Sizes of the fragments on a supply, largest first."""
+    return tuple(sorted({p.column.footprint.size for p in pools if p.fragments.get(supply)}, reverse=True))
 
 
 def _counts(pools: Sequence[Chosen], supply: Supply) -> list[tuple[int, Chosen, int]]:
@@ -81,8 +88,15 @@ def _most_in_one(pool: Chosen) -> int:
     return min(most, pool.column.touched or most)
 
 
-def _search(pools: Sequence[Chosen], supply: Supply, effort: Effort) -> list[_Bin] | None:
-    """An exact packing: fragments of each pool in each domain, every domain within its size."""
+def _search(
+    pools: Sequence[Chosen], supply: Supply, effort: Effort, decided: Sequence[dict[int, int]] | None = None
+) -> list[_Bin] | None:
+    """An exact packing: fragments of each pool in each domain, every domain within its size.
+
+    Parameters
+    ----------
+    decided: what each domain in use holds, by size of fragment.
+    """
     counts = _counts(pools, supply)
     domains = supply.domain_class.domains
     names, bounds, rows = [], [], []
@@ -93,15 +107,20 @@ def _search(pools: Sequence[Chosen], supply: Supply, effort: Effort) -> list[_Bi
         bounds += [(0, most)] * len(domains)
         rows.append(IntegerRow("placed", tuple((first + d, 1) for d in range(len(domains))), count, count))
     for d in range(len(domains)):
-        sizes = [(i * len(domains) + d, pool.column.footprint.size) for i, (_, pool, _) in enumerate(counts)]
-        rows.append(IntegerRow("room", tuple(sizes), None, supply.size))
+        here = [(i * len(domains) + d, pool.column.footprint.size) for i, (_, pool, _) in enumerate(counts)]
+        rows.append(IntegerRow("room", tuple(here), None, supply.size))
+        if decided is not None:
+            content = decided[d] if d < len(decided) else {}
+            for size in sorted({size for _, size in here}):
+                held = content.get(size, 0)
+                rows.append(IntegerRow("content", tuple((i, 1) for i, s in here if s == size), held, held))
     answer = run(IntegerProgram(tuple(names), tuple(bounds), tuple(rows), (), 1.0, False), effort)
     if not answer.values:
         return None
     bins = []
     for d, domain in enumerate(domains):
-        held = {number: answer.values[i * len(domains) + d] for i, (number, _, _) in enumerate(counts)}
-        bins.append(_Bin(domain, {number: count for number, count in held.items() if count}))
+        held_here = {number: answer.values[i * len(domains) + d] for i, (number, _, _) in enumerate(counts)}
+        bins.append(_Bin(domain, {number: count for number, count in held_here.items() if count}))
     return bins
 
 

@@ -56,6 +56,7 @@ def market(instance: Instance) -> Market:
         max_devices=scenario.constraints.max_devices,
         survive_domains=scenario.options.survive_domain_failures,
         survive_hosts=scenario.options.survive_host_failures,
+        whole_hosts=scenario.options.survive_domain_failures > 0,
         pins=tuple(pool.replicas for pool in scenario.constraints.pools),
     )
 

@@ -81,7 +81,8 @@ class Market:
     Attributes
     ----------
     pins: replicas of each pool that the user has settled; None = any number.
-    packings: sizes of fragments for which all maximal packings of a domain must be enumerated, by supply.
+    packings: sizes of fragments for which the contents of a domain are enumerated, by supply.
+    joint: columns that do not always fit together, of which each domain's content is enumerated, by supply.
     whole_hosts: count hosts fragment by fragment, as if none were shared by fragments of different sizes.
     """
 
@@ -96,6 +97,7 @@ class Market:
     survive_hosts: int = 0
     pins: tuple[int | None, ...] = ()
     packings: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    joint: tuple[tuple[int, tuple[Column, ...]], ...] = ()
     whole_hosts: bool = False
 
 
@@ -128,6 +130,7 @@ class LayoutProgram:
     level: served multiple of the mix, in steps (objective ``throughput``); levels: by promise, what of it is served
         unified and what disaggregated.
     most: largest multiple that could be served, the value of all steps.
+    contents: by supply, the sizes whose contents are enumerated, and how many domains hold each content.
     """
 
     market: Market
@@ -141,6 +144,7 @@ class LayoutProgram:
     level: Variable | None = None
     levels: list[tuple[Variable, Variable]] = field(default_factory=list)
     most: float = 0.0
+    contents: dict[int, tuple[tuple[int, ...], tuple[tuple[tuple[int, ...], Variable], ...]]] = field(default_factory=dict)
 
     def rate(self, choice: Choice) -> float:
         """Requests/s of one replica, as this program counts them."""
@@ -217,7 +221,7 @@ def _variables(program: LayoutProgram, ceiling: float | None) -> None:
         program.choices.append(Choice(column, used, replicas, fragments))
     if market.objective == "throughput":
         program.most = _most_level(program) if ceiling is None else ceiling
-        program.level = linear.integer("level", 0, LEVELS)
+        program.level = linear.integer("level", 1, LEVELS)
         for group in range(len(market.needs)):
             modes = (linear.integer(f"level.{mode}.{group}", 0, LEVELS) for mode in ("unified", "disaggregated"))
             program.levels.append((next(modes), next(modes)))

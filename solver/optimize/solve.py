@@ -11,26 +11,21 @@ from solver.cost.instance import Instance
 from solver.errors import SolverDefect
 from solver.optimize.alternatives import Forbidden
 from solver.optimize.alternatives import alternatives as different
-from solver.optimize.assemble import assemble
+from solver.optimize.assemble import assemble, hourly_usd
 from solver.optimize.binding import binding
 from solver.optimize.explain import why_none
-from solver.optimize.layout import Layout, NoLayout, best_layout
-from solver.optimize.mapping import Mapping, place
+from solver.optimize.layout import Layout, NoLayout
+from solver.optimize.mapping import Mapping
 from solver.optimize.market import Offer, market, offer
 from solver.optimize.outcome import Outcome
-from solver.optimize.program import Market
+from solver.optimize.realise import realise
 from solver.optimize.run import Effort
 from solver.plan import Plan
 from solver.replica import SERVING_ENGINES, Engine
-from solver.space.profiles import Column
 from solver.workload import Scenario
 
-#: Times that counts may turn out to be unpackable before the solve gives up.
-MOST_REPACKS = 20
 #: Share of the gap that a user asks for that each of the two searches may leave.
 SHARE_OF_GAP = 0.3
-#: Rent that a mapping may add to the program's count before the program counts hosts more carefully.
-ROUNDING = 1e-6
 
 
 def solve_scenario(
@@ -78,15 +73,10 @@ def _solve_engine(
 ) -> tuple[Plan | NoLayout, Offer]:
     whole = market(instance)
     offered = offer(instance, engine, whole.needs, forbidden)
-    result = _realise(whole, offered.columns, effort)
+    result = realise(whole, offered.columns, lambda mapping: _usd(instance, mapping), effort)
     if isinstance(result, NoLayout):
         return result, offered
     plan = _planned(instance, offered, result, effort)
-    if plan.objective.usd_per_hour > result[0].value * (1 + ROUNDING) and whole.objective == "cost" and not whole.whole_hosts:
-        careful = _realise(replace(whole, whole_hosts=True), offered.columns, effort)
-        if not isinstance(careful, NoLayout):
-            other = _planned(instance, offered, (replace(careful[0], bound=result[0].bound), careful[1]), effort)
-            plan = min(plan, other, key=lambda p: p.objective.usd_per_hour)
     broken = violations(plan, instance)
     if broken:
         raise SolverDefect(f"the witness rejects the plan: {'; '.join(broken[:3])}")
@@ -98,14 +88,5 @@ def _planned(instance: Instance, offered: Offer, result: tuple[Layout, Mapping],
     return plan.model_copy(update={"binding": binding(instance, plan)})
 
 
-def _realise(whole: Market, columns: Sequence[Column], effort: Effort) -> tuple[Layout, Mapping] | NoLayout:
-    """A layout that packs; sizes that turn out not to are enumerated and the program solved again."""
-    for _ in range(MOST_REPACKS):
-        layout = best_layout(whole, columns, effort)
-        if isinstance(layout, NoLayout):
-            return layout
-        mapping = place(layout.pools, whole.supplies, effort)
-        if isinstance(mapping, Mapping):
-            return layout, mapping
-        whole = replace(whole, packings=(*whole.packings, (mapping.supply, mapping.sizes)))
-    raise SolverDefect(f"no packing after {MOST_REPACKS} attempts: {whole.packings[-1]}")
+def _usd(instance: Instance, mapping: Mapping) -> float:
+    return hourly_usd(instance, [device for pool in mapping.devices for replica in pool for device in replica])

@@ -61,7 +61,7 @@ class ClassTree:
 
     def leaf_of(self, places: Floats) -> NDArray[np.int64]:
         """The leaf whose centre is nearest to each point (n, 3) -> (n,)."""
-        return np.argmin(_squared(places, self.centres), axis=1)
+        return np.asarray(np.argmin(_squared(places, self.centres), axis=1), np.int64)
 
     def cut(self, count: int) -> list[int]:
         """The nodes that are the classes when there are ``count``."""

@@ -25,9 +25,8 @@ def charts(summary: TraceSummary, count: int | str = "auto") -> Any:
     rows = [_rate_chart(alt, summary, found), _length_chart(alt, found)]
     if summary.tells_reuse:
         rows.append(_survival_chart(alt, summary))
-    return alt.vconcat(*rows, title=f"{summary.source}: {summary.requests:,} requests").resolve_scale(
-        color="independent"
-    )
+    title = f"{summary.source}: {summary.requests:,} requests"
+    return alt.vconcat(*rows, title=title).resolve_scale(color="independent", strokeDash="independent")
 
 
 def _rate_chart(alt: Any, summary: TraceSummary, found: tuple[TrafficClass, ...]) -> Any:
@@ -41,7 +40,7 @@ def _rate_chart(alt: Any, summary: TraceSummary, found: tuple[TrafficClass, ...]
         alt.Chart(alt.Data(values=rows), title="Arrivals", width=_WIDTH, height=_HEIGHT)
         .mark_area(interpolate="step-after")
         .encode(
-            x=alt.X("time_s:Q", title="time [s]"),
+            x=alt.X("time_s:Q", title="time [s]", scale=alt.Scale(nice=False)),
             y=alt.Y("rate:Q", title="requests/s", stack="zero"),
             color=_colour(alt, [one.name for one in found]),
             tooltip=["class:N", alt.Tooltip("time_s:Q", format=",.0f"), alt.Tooltip("rate:Q", format=".3g")],
@@ -55,23 +54,40 @@ def _length_chart(alt: Any, found: tuple[TrafficClass, ...]) -> Any:
 
 
 def _one_length_chart(alt: Any, found: tuple[TrafficClass, ...], which: str) -> Any:
-    total = max(1, sum(one.group.requests for one in found))
-    rows = [
-        {"low": low, "high": high, "share": share * one.group.requests / total, "class": one.name}
-        for one in found
-        for low, high, share in getattr(one.group.content, which).histogram.grouped(PER_DECADE)
-    ]
+    rows = _length_bars(found, which)
     return (
         alt.Chart(alt.Data(values=rows), title=f"{which.capitalize()} length", width=_WIDTH // 2 - 30, height=_HEIGHT)
-        .mark_bar(binSpacing=0)
+        .mark_rect()
         .encode(
-            x=alt.X("low:Q", scale=alt.Scale(type="log"), title="tokens"),
+            x=_log_axis(alt, "low", "tokens"),
             x2="high:Q",
-            y=alt.Y("share:Q", title="share of requests", stack="zero", axis=alt.Axis(format="%")),
+            y=alt.Y("bottom:Q", title="share of requests", axis=alt.Axis(format="%")),
+            y2="top:Q",
             color=_colour(alt, [one.name for one in found]),
             tooltip=["class:N", alt.Tooltip("low:Q", format=",.0f"), alt.Tooltip("share:Q", format=".2%")],
         )
     )
+
+
+def _length_bars(found: tuple[TrafficClass, ...], which: str) -> list[dict[str, Any]]:
+    """Bars of a stacked histogram over log bins, the classes on top of one another."""
+    total = max(1, sum(one.group.requests for one in found))
+    top: dict[float, float] = {}
+    rows = []
+    for one in found:
+        for low, high, part in getattr(one.group.content, which).histogram.grouped(PER_DECADE):
+            share, bottom = part * one.group.requests / total, top.get(low, 0.0)
+            top[low] = bottom + share
+            rows.append(
+                {"low": low, "high": high, "bottom": bottom, "top": top[low], "share": share, "class": one.name}
+            )
+    return rows
+
+
+def _log_axis(alt: Any, field: str, title: str) -> Any:
+    """A log axis without rounding, labelled at powers of ten."""
+    axis = alt.Axis(values=[10**power for power in range(-1, 10)], format=",~g", grid=True)
+    return alt.X(f"{field}:Q", scale=alt.Scale(type="log", nice=False), title=title, axis=axis)
 
 
 def _survival_chart(alt: Any, summary: TraceSummary) -> Any:
@@ -86,10 +102,10 @@ def _survival_chart(alt: Any, summary: TraceSummary) -> Any:
         alt.Chart(alt.Data(values=rows), title="KV not used again", width=_WIDTH, height=_HEIGHT)
         .mark_line(point=True)
         .encode(
-            x=alt.X("age_s:Q", scale=alt.Scale(type="log"), title="idle for [s]"),
+            x=_log_axis(alt, "age_s", "idle for [s]"),
             y=alt.Y("share:Q", title="share of tokens", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%")),
             color=_colour(alt, kinds, "tokens"),
-            strokeDash=alt.StrokeDash("tokens:N", title="tokens"),
+            strokeDash=alt.StrokeDash("tokens:N", title="tokens", scale=alt.Scale(domain=list(kinds))),
             tooltip=["tokens:N", alt.Tooltip("age_s:Q", format=",.3g"), alt.Tooltip("share:Q", format=".1%")],
         )
     )

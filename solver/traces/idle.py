@@ -41,9 +41,8 @@ class ReuseTimes:
         return len(self.idle_s)
 
     def __iter__(self) -> Iterator[tuple[float, int, Literal["shared", "private"]]]:
-        for idle_s, tokens, shared in zip(
-            self.idle_s.tolist(), self.tokens.tolist(), self.shared.tolist(), strict=True
-        ):
+        columns = self.idle_s.tolist(), self.tokens.tolist(), self.shared.tolist()
+        for idle_s, tokens, shared in zip(*columns, strict=True):
             yield idle_s, tokens, "shared" if shared else "private"
 
 

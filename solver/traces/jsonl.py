@@ -31,18 +31,16 @@ class Mooncake:
         """
         row = _object(line)
         arrival_s = real(_value(row, "timestamp"), "timestamp") / 1e3
-        prompt, output = (
-            whole(_value(row, "input_length"), "input_length"),
-            whole(_value(row, "output_length"), "output_length"),
-        )
+        prompt, output = _lengths(row)
         believed(arrival_s, prompt, output)
         return Entry(arrival_s, prompt, output, blocks=_blocks(row, prompt, self.block_tokens))
 
 
 class Bailian:
-    """Mooncake's fields with seconds and blocks of 16 tokens, and ``chat_id``, ``parent_chat_id`` (-1 at a root), ``type``.
+    """``{"chat_id", "parent_chat_id", "timestamp": s, "input_length", "output_length", "type", "hash_ids"}`` a line.
 
-    A session is named by the chat at its root. Source: alibaba-edu/qwen-bailian-usagetraces-anon, README.
+    Blocks are of 16 tokens. A session is named by the chat at its root, whose parent is -1. Source:
+    alibaba-edu/qwen-bailian-usagetraces-anon, README.
     """
 
     def __init__(self, block_tokens: int) -> None:
@@ -58,10 +56,7 @@ class Bailian:
         """
         row = _object(line)
         arrival_s = real(_value(row, "timestamp"), "timestamp")
-        prompt, output = (
-            whole(_value(row, "input_length"), "input_length"),
-            whole(_value(row, "output_length"), "output_length"),
-        )
+        prompt, output = _lengths(row)
         believed(arrival_s, prompt, output)
         blocks = _blocks(row, prompt, self.block_tokens)
         chat = whole(_value(row, "chat_id"), "chat_id")
@@ -93,6 +88,12 @@ def _value(row: dict[str, Any], key: str) -> object:
         return row[key]
     except KeyError:
         raise Broken(f"{key} is missing") from None
+
+
+def _lengths(row: dict[str, Any]) -> tuple[int, int]:
+    """Prompt and output [tokens]."""
+    prompt = whole(_value(row, "input_length"), "input_length")
+    return prompt, whole(_value(row, "output_length"), "output_length")
 
 
 def _blocks(row: dict[str, Any], prompt: int, block_tokens: int) -> array[int] | None:

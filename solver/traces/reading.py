@@ -30,8 +30,8 @@ class Reading:
     table_bytes: memory for what was last used when. Beyond it the least recently used is forgotten: reuse stays exact
         up to the idle time that the summary then states.
     shared_from: a block is shared, no longer private, once so many sessions have used it.
-    classes_by: ``labels`` takes the trace's own classes, ``lengths`` clusters; ``auto`` means labels for a plain CSV with
-        a ``class`` column.
+    classes_by: ``labels`` takes the trace's own classes, ``lengths`` clusters; ``auto`` means labels for a plain CSV
+        with a ``class`` column.
     progress: called with bytes read and bytes in all, about once a MiB.
     """
 

@@ -15,6 +15,12 @@ QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
 AGES_S = (1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 21600.0, 86400.0)
 
 
+_CLASS_COLUMNS = (
+    *("class", "requests", "req/s", "burst", "prompt", "cv", "output", "cv"),
+    *("shared", "private", "returns", "idle p50", "p90"),
+)
+
+
 def describe(summary: TraceSummary, count: int | str = "auto") -> str:
     """What ``rackplan traffic show`` prints: arrivals, lengths, reuse, classes and broken lines.
 
@@ -34,9 +40,8 @@ def _arrivals(summary: TraceSummary) -> str:
     if whole.rate_per_s is not None:
         lines.append(f"Arrivals: {_number(whole.rate_per_s)} requests/s on average; {_burst(summary)}")
     if timing.tick_s:
-        lines.append(
-            f"Timestamps come in ticks of {show_seconds(timing.tick_s)}; requests of one tick are taken as spread over it"
-        )
+        tick = show_seconds(timing.tick_s)
+        lines.append(f"Timestamps come in ticks of {tick}; requests of one tick are taken as spread over it")
     return "\n".join(lines)
 
 
@@ -81,8 +86,8 @@ def _reuse(summary: TraceSummary) -> str:
     median, p90 = whole.idle_s(0.5), whole.idle_s(0.9)
     if median is not None and p90 is not None:
         lines.append(
-            f"Returns: {whole.return_fraction:.1%} of requests find {whole.private_tokens:,.0f} private tokens, idle for "
-            f"{show_seconds(median)} (median), {show_seconds(p90)} (p90)"
+            f"Returns: {whole.return_fraction:.1%} of requests find {whole.private_tokens:,.0f} private tokens, idle "
+            f"for {show_seconds(median)} (median), {show_seconds(p90)} (p90)"
         )
     survival = whole.survival()
     if survival is not None:
@@ -92,29 +97,14 @@ def _reuse(summary: TraceSummary) -> str:
             lines.append(f"Tokens used again: {told}")
     if summary.horizon_s is not None:
         lines.append(
-            f"The table of last uses was full: reuse after more than {show_seconds(summary.horizon_s)} idle is not seen "
-            "in full; give it more memory (table_bytes) to see further"
+            f"The table of last uses was full: reuse after more than {show_seconds(summary.horizon_s)} idle is not "
+            "seen in full; give it more memory (table_bytes) to see further"
         )
     return "\n".join(lines)
 
 
 def _classes(summary: TraceSummary, count: int | str) -> str:
-    head = [
-        "class",
-        "requests",
-        "req/s",
-        "burst",
-        "prompt",
-        "cv",
-        "output",
-        "cv",
-        "shared",
-        "private",
-        "returns",
-        "idle p50",
-        "p90",
-    ]
-    rows = [head]
+    rows = [list(_CLASS_COLUMNS)]
     for one in summary.classes(count):
         group, content = one.group, one.group.content
         rate, scv = group.rate_per_s, group.unevenness.scv
@@ -154,12 +144,11 @@ def _faults(summary: TraceSummary) -> str:
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
     """Columns two spaces apart, the first to the left, numbers to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if not place else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
         for row in rows
     )
 

@@ -23,7 +23,7 @@ def uniform(ordinals: NDArray[np.uint64], seed: int) -> NDArray[np.float64]:
 
 
 class Sample:
-    """At most ``size`` rows of a stream, each equally likely to be among them; rows come back in order of the stream."""
+    """At most ``size`` rows of a stream, each equally likely to be among them."""
 
     def __init__(self, size: int, seed: int, dtype: np.dtype[np.void]) -> None:
         self._size, self._seed = size, seed

@@ -72,7 +72,7 @@ class Moments:
 def bins_of(values: NDArray[Any]) -> NDArray[np.int64]:
     """The bin of each value (n,); bin 0 holds zero."""
     clipped = np.clip(np.asarray(values, float), LOWEST, HIGHEST)
-    return np.ceil(np.log(clipped / LOWEST) / _LOG_STEP).astype(np.int64)
+    return np.asarray(np.ceil(np.log(clipped / LOWEST) / _LOG_STEP), np.int64)
 
 
 def centres() -> Floats:
@@ -110,7 +110,7 @@ class LogHistogram:
         return int(self.counts.sum())
 
     def quantile(self, share: float) -> float:
-        """The smallest value with at least ``share`` of the weight at or below it, to ``RELATIVE_ERROR``; NaN of nothing."""
+        """The smallest value with at least ``share`` of the weight up to it, to ``RELATIVE_ERROR``; NaN of nothing."""
         if not self.weight:
             return math.nan
         passed = np.cumsum(self.counts)

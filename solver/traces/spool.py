@@ -1,7 +1,7 @@
 """Columns set aside on disk between the two passes, so that a file is parsed once and memory stays bounded.
 
-The first pass writes 30 bytes a request and 18 a stay; small traces stay in memory. The folder is the system's temporary
-one: where that is itself held in memory, set TMPDIR to a disk before a trace of tens of millions of lines.
+The first pass writes 30 bytes a request and 18 a stay; small traces stay in memory. The folder is the system's
+temporary one: where that is itself held in memory, set TMPDIR to a disk before a trace of tens of millions of lines.
 """
 
 from __future__ import annotations

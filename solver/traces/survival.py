@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -44,9 +45,9 @@ class Survival:
         if len(self.ages_s) != len(self.shares) or not all(map(math.isfinite, (*self.ages_s, *self.shares))):
             raise BadInput("a survival table needs a finite share for each age")
         ages, shares = (0.0, *self.ages_s), (1.0, *self.shares)
-        if any(later <= age for age, later in zip(ages, ages[1:], strict=False)):
+        if any(later <= age for age, later in pairwise(ages)):
             raise BadInput("the ages of a survival table must rise from above 0 s")
-        if any(later > share for share, later in zip(shares, shares[1:], strict=False)) or shares[-1] < 0:
+        if any(later > share for share, later in pairwise(shares)) or shares[-1] < 0:
             raise BadInput("the shares of a survival table must fall from at most 1, and not below 0")
 
     def at(self, age_s: float) -> float:
@@ -57,8 +58,7 @@ class Survival:
         """Mean time a token stays in a cache that drops it once idle for ``age_s``: the integral of S from 0 [s]."""
         inner = bisect_right(self.ages_s, age_s)
         ages = [0.0, *self.ages_s[:inner], age_s]
-        shares = [self.at(age) for age in ages]
-        return math.fsum((b - a) * (s + t) / 2 for a, b, s, t in zip(ages, ages[1:], shares, shares[1:], strict=False))
+        return math.fsum((end - start) * (self.at(start) + self.at(end)) / 2 for start, end in pairwise(ages))
 
     def to_plain(self) -> list[list[float]]:
         """``[[age_s, share], ...]``, for JSON and YAML."""

@@ -21,9 +21,9 @@ def classes(source: TraceSummary | str | Path, count: int | str = "auto", readin
     """A trace as request classes.
 
     A class's requests find ``shared`` tokens each and, in a share ``return_fraction`` of them, ``private`` tokens of an
-    earlier one, so that rate x (shared + return_fraction x private) is what the trace's requests found in a cache without
-    bounds. Where the returning requests' history is longer than the class's mean prompt, ``private`` is cut to it and
-    ``return_fraction`` raised in proportion, which keeps that product.
+    earlier one, so that rate x (shared + return_fraction x private) is what the trace's requests found in a cache
+    without bounds. Where the returning requests' history is longer than the class's mean prompt, ``private`` is cut to
+    it and ``return_fraction`` raised in proportion, which keeps that product.
 
     Parameters
     ----------
@@ -42,8 +42,9 @@ def _request_class(summary: TraceSummary, one: TrafficClass) -> RequestClass:
     group, content = one.group, one.group.content
     rate = group.rate_per_s
     if rate is None or not 0 < rate <= _MOST_RATE_PER_S:
+        span_s = summary.timing.span_s
         raise BadInput(
-            f"{summary.source}: its {summary.requests} requests span {summary.timing.span_s:g} s; no rate of arrival follows"
+            f"{summary.source}: its {summary.requests} requests span {span_s:g} s; no rate of arrival follows"
         )
     reuse, return_fraction = _reuse(group)
     scv = 1.0 if group.unevenness.scv is None else group.unevenness.scv

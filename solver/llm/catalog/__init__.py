@@ -3,7 +3,7 @@
 An entry has ``title``, ``aliases`` (Hugging Face ids and other names), ``hidden``, ``vocab``, ``max_context``,
 ``attention`` and ``ffn`` (shapes by label, as :data:`solver.llm.attention_shapes.SHAPES` and
 :class:`solver.llm.ffn.FFN` take them), ``layers`` (runs of ``[repeat, [attention, ffn], ...]``), ``precision`` (dtype
-by part; ``all`` = every linear part), ``source`` and ``as_of``. ``like`` takes another entry's fields for those not
+by part; ``all`` = every linear part), ``encoder_bytes`` where measured, ``source`` and ``as_of``. ``like`` takes another entry's fields for those not
 given.
 """
 
@@ -87,6 +87,7 @@ def _build(name: str) -> LLM:
         layers=tuple(layers),
         tied_embeddings=entry.get("tied_embeddings", False),
         mtp_layers=entry.get("mtp_layers", 0),
+        encoder_bytes=float(entry.get("encoder_bytes", 0.0)),
         max_context=entry["max_context"],
         precision=_precision(entry.get("precision", {})),
         source=entry["source"],

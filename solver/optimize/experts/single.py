@@ -9,11 +9,16 @@ import numpy as np
 from solver.optimize.experts.arrays import Floats, Ints
 from solver.optimize.experts.bounds.certificate import Certificate, simple_bounds
 from solver.optimize.experts.bounds.close import close_counts
+from solver.optimize.experts.bounds.exact import settle_counts
 from solver.optimize.experts.bounds.forced import forced
+from solver.optimize.experts.bounds.prices import STEP_SLOTS
 from solver.optimize.experts.grid import SlotGrid
 from solver.optimize.experts.packing.counts import water_fill
 from solver.optimize.experts.packing.pack import Effort, hottest_rank, pack
-from solver.optimize.experts.tiny import TINY_PLACES, place_tiny
+from solver.optimize.experts.tiny import DETERMINISTIC_LIMIT, is_tiny, place_tiny
+
+EXACTLY = 1e-7
+"""Tolerance within which the counts of a tiny layer are settled."""
 
 
 @dataclass(frozen=True)
@@ -36,60 +41,42 @@ def place_layers(loads: Floats, grid: SlotGrid, effort: Effort) -> PlacedLayers:
     """Minimise the hottest rank of each layer, the load of an expert split evenly over its copies.
 
     Water-filled counts serve nearly always. Where they force a rank above the bound (few slots a rank), counts and
-    bound are closed in on together; where the layer is tiny, CP-SAT settles it.
+    bound are closed in on together first; where the layer is tiny, CP-SAT settles what the packing leaves open.
 
     Parameters
     ----------
     loads: load of each expert (layers, experts).
     """
-    ranks, slots = grid.ranks, grid.slots
-    counts = water_fill(loads, grid.places, ranks)
-    bounds = simple_bounds(loads, ranks, slots, loads / counts)
-    placed = _pack(loads, counts, grid, bounds, effort)
+    counts = water_fill(loads, grid.places, grid.ranks)
+    bounds = simple_bounds(loads, grid.ranks, grid.slots, loads / counts)
+    for layer in np.flatnonzero(_forced(loads, counts, grid) > _limits(bounds) * (1 + effort.count_tolerance)):
+        counts[layer], bounds[layer] = _close(loads[layer], counts[layer], grid, bounds[layer], effort)
+    target = np.maximum(_limits(bounds), _forced(loads, counts, grid)) * (1 + effort.tolerance)
+    placed = pack(loads / counts, counts, grid.ranks, grid.slots, target, effort)
     hottest = hottest_rank(placed, loads / counts)
-    _close_gaps(loads, counts, grid, bounds, placed, hottest, effort)
-    if grid.places <= TINY_PLACES:
+    if is_tiny(loads.shape[1], grid):
         for layer in np.flatnonzero(hottest > _limits(bounds) * (1 + effort.tolerance)):
-            best, hottest[layer], bounds[layer] = place_tiny(loads[layer], grid, placed[layer], bounds[layer])
-            placed[layer] = best
+            found = place_tiny(loads[layer], grid, placed[layer], bounds[layer])
+            placed[layer], hottest[layer], bounds[layer] = found
     return PlacedLayers(placed, hottest, tuple(bounds))
 
 
-def _close_gaps(
-    loads: Floats,
-    counts: Ints,
-    grid: SlotGrid,
-    bounds: list[Certificate],
-    placed: Ints,
-    hottest: Floats,
-    effort: Effort,
-) -> None:
-    """Improve counts, bounds, slots and hottest ranks in place where the counts themselves leave a gap."""
-    slack = 1 + effort.count_tolerance
-    open_layers = [
-        layer
-        for layer in np.flatnonzero(hottest > _limits(bounds) * slack)
-        if grid.slots > 1 and forced(loads[layer], counts[layer], grid.slots) > bounds[layer].limit * slack
-    ]
-    if not open_layers:
-        return
-    for layer in open_layers:
-        counts[layer], bounds[layer] = close_counts(
-            loads[layer], grid.ranks, grid.slots, counts[layer], bounds[layer], effort.count_tolerance
-        )
-    again = np.array(open_layers)
-    tried = _pack(loads[again], counts[again], grid, [bounds[layer] for layer in again], effort)
-    value = hottest_rank(tried, loads[again] / counts[again])
-    better = value < hottest[again]
-    placed[again[better]], hottest[again[better]] = tried[better], value[better]
+def _close(loads: Floats, counts: Ints, grid: SlotGrid, bound: Certificate, effort: Effort) -> tuple[Ints, Certificate]:
+    """Counts and bound of one layer (experts,), brought together."""
+    counts, bound = close_counts(loads, grid.ranks, grid.slots, counts, bound, effort.count_tolerance)
+    tiny = is_tiny(len(loads), grid)
+    if grid.slots == STEP_SLOTS and (tiny or effort.exact > 0):
+        tolerance = EXACTLY if tiny else effort.tolerance
+        limit = max(effort.exact, DETERMINISTIC_LIMIT if tiny else 0.0)
+        counts, bound = settle_counts(loads, grid.ranks, counts, bound, tolerance, limit)
+    return counts, bound
 
 
-def _pack(loads: Floats, counts: Ints, grid: SlotGrid, bounds: list[Certificate], effort: Effort) -> Ints:
-    least = [
-        forced(row, count, grid.slots) if grid.slots > 1 else 0.0 for row, count in zip(loads, counts, strict=True)
-    ]
-    target = np.maximum(_limits(bounds), least) * (1 + effort.tolerance)
-    return pack(loads / counts, counts, grid.ranks, grid.slots, target, effort)
+def _forced(loads: Floats, counts: Ints, grid: SlotGrid) -> Floats:
+    """What the counts force upon the hottest rank (layers,)."""
+    if grid.slots == 1:
+        return np.zeros(len(loads))
+    return np.array([forced(load, count, grid.slots) for load, count in zip(loads, counts, strict=True)])
 
 
 def _limits(bounds: list[Certificate]) -> Floats:

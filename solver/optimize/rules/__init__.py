@@ -1,7 +1,7 @@
 """Everything that the layout program demands, one function a rule."""
 
 from solver.optimize.program import Rule
-from solver.optimize.rules.packing import DEVICE_LIMIT, DISTINCT, FRAGMENTS, HOSTS, PACKING, PATTERNS
+from solver.optimize.rules.packing import DEVICE_LIMIT, DISTINCT, FRAGMENTS, HOSTS, JOINT, PACKING, PATTERNS
 from solver.optimize.rules.pools import BANDS, ONE_COLUMN, PINS, POOLS
 from solver.optimize.rules.service import DEMAND, LEVELS_OF_MODES, MODES, SPLITS
 from solver.optimize.rules.survival import SURVIVE_DOMAINS, SURVIVE_HOSTS
@@ -15,6 +15,7 @@ RULES: tuple[Rule, ...] = (
     DISTINCT,
     PACKING,
     PATTERNS,
+    JOINT,
     HOSTS,
     DEVICE_LIMIT,
     MODES,

@@ -18,18 +18,19 @@ def _fragments(program: LayoutProgram) -> None:
 
 
 def _distinct(program: LayoutProgram) -> None:
-    """A replica's fragments lie in distinct domains, so a domain holds at most one of each replica (Gale and Ryser)."""
+    """A replica's fragments lie in distinct domains, so a domain in use holds at most one of each replica (Gale, Ryser)."""
     for supply in program.market.supplies:
         for choice, fragments in program.on(supply.index):
             if choice.column.footprint.fragments > 1:
-                program.linear.require("distinct domains", fragments - choice.replicas * supply.count, at_most=0)
+                room = program.domains[supply.index] * choice.column.high
+                program.linear.require("distinct domains", fragments - room, at_most=0)
 
 
 def _packing(program: LayoutProgram) -> None:
     """For every size s: whole multiples of s that the fragments hold against those that the domains hold.
 
     ``sum floor(size / s) x <= domains floor(R / s)`` is necessary for every s, and sufficient where each size divides the
-    next. Other sizes that are chosen together get their packings enumerated (:func:`_patterns`).
+    next. For other sizes that are chosen together the contents of domains are enumerated (:func:`_patterns`).
     """
     for supply in program.market.supplies:
         pairs = list(program.on(supply.index))
@@ -40,42 +41,68 @@ def _packing(program: LayoutProgram) -> None:
 
 
 def _patterns(program: LayoutProgram) -> None:
-    """For sizes that do not divide each other: every domain in use follows one of the maximal packings of these sizes."""
-    supplies = {supply.index: supply for supply in program.market.supplies}
+    """Every domain in use holds one of the contents that fit; its hosts follow from what it holds.
+
+    Exact where the chosen fragments have these sizes and no other; for other sizes it demands no more than is needed.
+    """
     for index, sizes in program.market.packings:
-        patterns = list(maximal_packings(supplies[index].size, sizes))
-        count = supplies[index].count
-        followed = [program.linear.integer(f"pattern.{index}.{p}", 0, count) for p in range(len(patterns))]
+        supply = next(s for s in program.market.supplies if s.index == index)
+        found = list(contents(supply.size, sizes))
+        followed = [program.linear.integer(f"content.{index}.{sizes}.{number}", 0, supply.count) for number in range(len(found))]
+        program.contents[index] = (sizes, tuple(zip(found, followed, strict=True)))
         program.linear.require("packing", total(followed) - program.domains[index], at_most=0)
         for position, size in enumerate(sizes):
-            held = total(x for choice, x in program.on(index) if choice.column.footprint.size == size)
-            room = total(y * pattern[position] for y, pattern in zip(followed, patterns, strict=True) if pattern[position])
-            program.linear.require("packing", held - room, at_most=0)
+            placed = total(x for choice, x in program.on(index) if choice.column.footprint.size == size)
+            held = total(y * content[position] for y, content in zip(followed, found, strict=True) if content[position])
+            program.linear.require("packing", placed - held, at_least=0, at_most=0)
+        hosts = total(y * hosts_of(supply, content, sizes) for y, content in zip(followed, found, strict=True))
+        program.linear.require("hosts", hosts - program.hosts[index], at_most=0)
 
 
-def maximal_packings(room: int, sizes: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """How many fragments of each size fit together so that no further one does.
+def _joint(program: LayoutProgram) -> None:
+    """For columns that turned out not to fit together: what each of them has in every domain, one of each replica at most."""
+    for index, columns in program.market.joint:
+        supply = next(s for s in program.market.supplies if s.index == index)
+        here = [(choice, x) for choice, x in program.on(index) if choice.column in columns]
+        if not here:
+            continue
+        sizes = tuple(choice.column.footprint.size for choice, _ in here)
+        most = [choice.column.high if choice.column.footprint.fragments > 1 else supply.size for choice, _ in here]
+        found = [c for c in contents(supply.size, sizes) if all(n <= m for n, m in zip(c, most, strict=True))]
+        first = len(program.linear.variables)
+        followed = [program.linear.integer(f"joint.{first}.{number}", 0, supply.count) for number in range(len(found))]
+        program.linear.require("packing", total(followed) - program.domains[index], at_most=0)
+        for position, (_, placed) in enumerate(here):
+            held = total(y * content[position] for y, content in zip(followed, found, strict=True) if content[position])
+            program.linear.require("packing", placed - held, at_least=0, at_most=0)
 
-    >>> sorted(maximal_packings(8, (3, 4)))
-    [(1, 1), (2, 0), (0, 2)][:0] + [(0, 2), (1, 1), (2, 0)]
+
+def contents(room: int, sizes: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """How many fragments of each size may lie together in a domain: every combination that fits, but the empty one.
+
+    >>> sorted(contents(8, (4, 3)))
+    [(0, 1), (0, 2), (1, 0), (1, 1), (2, 0)]
     """
-    if not sizes:
-        yield ()
-        return
-    smallest = min(sizes)
 
     def fill(position: int, left: int) -> Iterator[tuple[int, ...]]:
-        size = sizes[position]
-        if position == len(sizes) - 1:
-            yield (left // size,)
+        if position == len(sizes):
+            yield ()
             return
-        for count in range(left // size, -1, -1):
-            for rest in fill(position + 1, left - count * size):
+        for count in range(left // sizes[position] + 1):
+            for rest in fill(position + 1, left - count * sizes[position]):
                 yield (count, *rest)
 
-    for packing in fill(0, room):
-        if room - sum(c * s for c, s in zip(packing, sizes, strict=True)) < smallest:
-            yield packing
+    return (content for content in fill(0, room) if any(content))
+
+
+def hosts_of(supply: Supply, content: tuple[int, ...], sizes: tuple[int, ...]) -> int:
+    """Hosts that a domain's content takes, fullest hosts first."""
+    devices, hosts = sum(count * size for count, size in zip(content, sizes, strict=True)), 0
+    for host in supply.host_sizes:
+        if devices <= 0:
+            break
+        devices, hosts = devices - host, hosts + 1
+    return hosts
 
 
 def _hosts(program: LayoutProgram) -> None:
@@ -117,6 +144,7 @@ def _device_limit(program: LayoutProgram) -> None:
 FRAGMENTS = Rule("fragments", "every replica is placed whole", _fragments)
 DISTINCT = Rule("distinct domains", "a replica over several domains takes an equal part of distinct ones", _distinct)
 PACKING = Rule("packing", "fragments fit into the scale-up domains", _packing)
-PATTERNS = Rule("packing", "fragments fit into the scale-up domains", _patterns)
+PATTERNS = Rule("packing", "what lies in each domain fits, and its hosts are counted", _patterns)
 HOSTS = Rule("hosts", "hosts in use hold the devices in use", _hosts)
+JOINT = Rule("packing", "fragments of one replica find distinct domains beside all others", _joint)
 DEVICE_LIMIT = Rule("device limit", "no more devices than the user allows", _device_limit)

@@ -20,12 +20,15 @@ class Effort:
     ----------
     tolerance: a layer is done when its hottest rank is within this share of what its counts allow.
     count_tolerance: counts are good enough when what they allow is within this share of the lower bound.
+    exact: CP-SAT's deterministic time (about seconds) for proving the counts of a layer with two slots a rank, each
+        time they are challenged; 0 for tiny layers only.
     rounds: most rounds of rematching; as many of regrouping follow, three times as many with few slots a rank.
     seed: start of the random numbers.
     """
 
     tolerance: float = 5e-4
     count_tolerance: float = 2.5e-3
+    exact: float = 0.0
     rounds: int = 60
     seed: int = 0
 

@@ -1,0 +1,1 @@
+"""Nodes: which copies stay near the tokens they serve, and what that costs in balance."""

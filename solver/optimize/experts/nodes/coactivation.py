@@ -1,0 +1,196 @@
+"""Experts that are often chosen together on one node, so that tokens touch fewer nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from solver.errors import BadInput
+from solver.optimize.experts.arrays import Float, Floats, Int, Ints
+from solver.optimize.experts.packing.pack import Effort, pack
+
+LEAST_GAIN = 1e-12
+"""Gain below which the search stops."""
+TOGETHER = 8
+"""One in so many experts is considered for swaps made together."""
+
+
+class CoActivation(Protocol):
+    """Statistics of which experts serve the same token."""
+
+    @property
+    def experts(self) -> int:
+        """Number of experts."""
+
+    def cost(self, home: Ints) -> float:
+        """What is to be small for these home nodes (experts,)."""
+
+    def swap_gains(self, home: Ints, nodes: int) -> Floats:
+        """How much the cost falls when two experts exchange homes (experts, experts); symmetric."""
+
+
+@dataclass(frozen=True, eq=False)
+class TokenSample:
+    """Experts chosen by sampled tokens: the exact measure, hypergraph connectivity.
+
+    Attributes
+    ----------
+    chosen: experts of each distinct choice, as 0 or 1 (choices, experts).
+    times: tokens that made the choice (choices,), as shares of all.
+    """
+
+    chosen: Floats
+    times: Floats
+
+    @classmethod
+    def of(cls, tokens: npt.ArrayLike, experts: int) -> TokenSample:
+        """From expert numbers (tokens, experts per token)."""
+        rows = np.sort(np.asarray(tokens, Int), axis=1)
+        if rows.ndim != 2 or not rows.size or rows.min() < 0 or rows.max() >= experts:
+            raise BadInput(f"sampled tokens need rows of expert numbers from 0 to {experts - 1}")
+        choices, times = np.unique(rows, axis=0, return_counts=True)
+        chosen = np.zeros((len(choices), experts), Float)
+        chosen[np.arange(len(choices))[:, None], choices] = 1.0
+        return cls(chosen, times / times.sum())
+
+    @property
+    def experts(self) -> int:
+        """Number of experts."""
+        return int(self.chosen.shape[1])
+
+    def cost(self, home: Ints) -> float:
+        """Mean number of nodes that a token touches."""
+        return float(((self.chosen @ _on_node(home, int(home.max()) + 1)) > 0).sum(axis=1) @ self.times)
+
+    def swap_gains(self, home: Ints, nodes: int) -> Floats:
+        """Fall of the mean number of nodes touched.
+
+        Leaving a node helps the tokens for which the expert is alone there; arriving hurts those that have no other
+        expert there. Tokens with both experts do not change, which the last term puts right.
+        """
+        there = self.chosen @ _on_node(home, nodes)
+        weighted = self.chosen * self.times[:, None]
+        alone = weighted * (there == 1)[:, home]
+        leaving = alone.sum(axis=0)
+        arriving = weighted.T @ (there == 0)
+        both = alone.T @ self.chosen
+        gain = leaving[:, None] - arriving[:, home] - both
+        return np.asarray(gain + gain.T)
+
+
+@dataclass(frozen=True, eq=False)
+class CoCounts:
+    """How often two experts serve the same token (experts, experts): all that many profilers keep."""
+
+    together: Floats
+
+    @classmethod
+    def of(cls, counts: npt.ArrayLike) -> CoCounts:
+        """From symmetric counts; the diagonal does not matter."""
+        table = np.array(counts, Float)
+        if table.ndim != 2 or table.shape[0] != table.shape[1] or not np.isfinite(table).all() or (table < 0).any():
+            raise BadInput("co-activation counts need a square table of finite numbers >= 0")
+        if not np.allclose(table, table.T):
+            raise BadInput("co-activation counts must be symmetric: experts a with b as often as b with a")
+        np.fill_diagonal(table, 0.0)
+        return cls(table / max(table.sum(), 1e-300))
+
+    @property
+    def experts(self) -> int:
+        """Number of experts."""
+        return len(self.together)
+
+    def cost(self, home: Ints) -> float:
+        """Share of co-activated pairs that lie on different nodes."""
+        return float(self.together[home[:, None] != home].sum())
+
+    def swap_gains(self, home: Ints, nodes: int) -> Floats:
+        """Fall of the share of pairs apart."""
+        to_node = self.together @ _on_node(home, nodes)
+        drawn = to_node[:, home] - to_node[np.arange(len(home)), home][:, None]
+        return np.asarray(2.0 * (drawn + drawn.T - 2.0 * self.together))
+
+
+def homes_by_coactivation(
+    statistics: CoActivation, loads: Floats, nodes: int, slack: float = 0.05, starts: int = 4, seed: int = 0
+) -> Ints:
+    """Home nodes (experts,) that keep co-activated experts together, equally many on each node.
+
+    Steepest swaps from several starts; a swap may not load a node beyond ``1 + slack`` times the mean, or beyond what
+    the more loaded of the two had.
+
+    Parameters
+    ----------
+    loads: load of each expert of the layer (experts,).
+    """
+    experts = statistics.experts
+    if len(loads) != experts or experts % nodes:
+        raise BadInput(f"{len(loads)} loads of {experts} experts cannot be spread evenly over {nodes} nodes")
+    rng = np.random.default_rng(seed)
+    tries = [_balanced(loads, nodes)]
+    tries += [rng.permutation(np.arange(experts) % nodes) for _ in range(starts - 1)]
+    return min((_descend(statistics, loads, home, nodes, slack) for home in tries), key=statistics.cost)
+
+
+def _descend(statistics: CoActivation, loads: Floats, home: Ints, nodes: int, slack: float) -> Ints:
+    """Steepest swaps; several at a time of disjoint experts as long as together they do better than the best alone."""
+    cap = loads.sum() / nodes * (1 + slack)
+    cost = statistics.cost(home)
+    for _ in range(20 * len(home)):
+        gains = _allowed_gains(statistics, loads, home, nodes, cap)
+        best = float(gains.max())
+        if best <= LEAST_GAIN:
+            break
+        several = _swapped(home, _disjoint_swaps(gains))
+        fine = np.bincount(several, weights=loads, minlength=nodes).max() <= cap
+        if not fine or statistics.cost(several) > cost - best:
+            several = _swapped(home, [divmod(int(gains.argmax()), len(home))])
+        home, cost = several, statistics.cost(several)
+    return home
+
+
+def _allowed_gains(statistics: CoActivation, loads: Floats, home: Ints, nodes: int, cap: float) -> Floats:
+    """Gain of each swap, -inf where it would load a node too much (experts, experts)."""
+    own = np.bincount(home, weights=loads, minlength=nodes)[home]
+    after = own[:, None] - loads[:, None] + loads
+    allowed = np.maximum(after, after.T) <= np.maximum(cap, np.maximum(own[:, None], own))
+    return np.asarray(np.where(allowed & (home[:, None] != home), statistics.swap_gains(home, nodes), -np.inf))
+
+
+def _disjoint_swaps(gains: Floats) -> list[tuple[int, int]]:
+    """Good swaps, best first, no expert in two of them."""
+    partner = gains.argmax(axis=1)
+    value = gains[np.arange(len(gains)), partner]
+    taken: set[int] = set()
+    swaps = []
+    for one in np.argsort(-value, kind="stable")[: max(2, len(gains) // TOGETHER)].tolist():
+        other = int(partner[one])
+        if value[one] > LEAST_GAIN and not {one, other} & taken:
+            taken |= {one, other}
+            swaps.append((one, other))
+    return swaps
+
+
+def _swapped(home: Ints, swaps: list[tuple[int, int]]) -> Ints:
+    changed = home.copy()
+    for one, other in swaps:
+        changed[one], changed[other] = home[other], home[one]
+    return changed
+
+
+def _balanced(loads: Floats, nodes: int) -> Ints:
+    """Homes that balance the load (experts,)."""
+    experts = len(loads)
+    target = np.array([loads.sum() / nodes])
+    placed = pack(loads[None], np.ones((1, experts), Int), nodes, experts // nodes, target, Effort())[0]
+    home = np.empty(experts, Int)
+    home[placed] = np.arange(nodes)[:, None]
+    return home
+
+
+def _on_node(home: Ints, nodes: int) -> Floats:
+    """Whether an expert lives on a node, as 0 or 1 (experts, nodes)."""
+    return np.asarray(home[:, None] == np.arange(nodes), Float)

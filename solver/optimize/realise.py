@@ -1,0 +1,71 @@
+"""A layout that can be mapped: counts and names brought together until the rent is what the program counted."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from solver.errors import SolverDefect
+from solver.optimize.layout import Layout, NoLayout, best_layout
+from solver.optimize.mapping import Mapping, place, sizes_on
+from solver.optimize.program import Market
+from solver.optimize.rules.packing import contents
+from solver.optimize.run import Effort
+from solver.space.profiles import Column
+
+#: Times that counts may turn out to be unpackable, or dearer than counted, before the best mapping so far is taken.
+MOST_REPACKS = 20
+#: Share by which a mapping's rent may exceed the program's count before the program counts hosts more carefully.
+ROUNDING = 1e-6
+#: Most contents of a domain that are enumerated.
+MOST_CONTENTS = 4000
+
+
+def realise(
+    whole: Market, columns: Sequence[Column], usd_per_hour: Callable[[Mapping], float], effort: Effort
+) -> tuple[Layout, Mapping] | NoLayout:
+    """A layout that packs into domains and hosts as the program counted.
+
+    Where it does not, the contents of domains are enumerated for the sizes in question and the program solved again.
+
+    Parameters
+    ----------
+    usd_per_hour: rent of a mapping.
+    """
+    best: tuple[Layout, Mapping] | None = None
+    for _ in range(MOST_REPACKS):
+        layout = best_layout(whole, columns, effort)
+        if isinstance(layout, NoLayout):
+            return best or layout
+        mapping = place(layout, whole.supplies, effort)
+        if isinstance(mapping, Mapping):
+            if best is None or usd_per_hour(mapping) < usd_per_hour(best[1]):
+                best = layout, mapping
+            if whole.objective == "throughput" or usd_per_hour(mapping) <= layout.value * (1 + ROUNDING):
+                return replace(best[0], bound=layout.bound), best[1]
+            widened = _with_packings(whole, {(s.index, sizes_on(layout.pools, s.index)) for s in whole.supplies})
+        else:
+            widened = _with_packings(whole, {(mapping.supply, sizes_on(mapping.pools, mapping.supply))})
+            if widened == whole:
+                entry = mapping.supply, tuple(pool.column for pool in mapping.pools)
+                widened = replace(whole, joint=tuple(dict.fromkeys((*whole.joint, entry))))
+        if widened == whole:
+            break
+        whole = widened
+    if best is None:
+        raise SolverDefect(f"no packing after {MOST_REPACKS} attempts: {whole.packings}")
+    return best
+
+
+def _with_packings(whole: Market, unsettled: set[tuple[int, tuple[int, ...]]]) -> Market:
+    """The market with contents enumerated for more sizes, one set for each supply; unchanged where that is too many."""
+    known = dict(whole.packings)
+    for supply, sizes in sorted(unsettled):
+        if not sizes:
+            continue
+        merged = tuple(sorted({*known.get(supply, ()), *sizes}, reverse=True))
+        room = next(s.size for s in whole.supplies if s.index == supply)
+        if sum(1 for _ in itertools.islice(contents(room, merged), MOST_CONTENTS + 1)) <= MOST_CONTENTS:
+            known[supply] = merged
+    return replace(whole, packings=tuple(sorted(known.items())))

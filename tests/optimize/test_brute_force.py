@@ -1,0 +1,84 @@
+"""Solve equals exhaustive search on random tiny instances, and the twin's bound is never wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from brute import brute_force, least_rent
+from instances import random_market
+
+from solver.optimize.layout import NoLayout
+from solver.optimize.mapping import Mapping
+from solver.optimize.program import LEVELS, Market
+from solver.optimize.realise import realise
+from solver.optimize.run import Effort
+from solver.space.profiles import Column
+
+EFFORT = Effort(time_limit_s=20, workers=1)
+#: The program counts a multiple of the mix in steps of its ceiling, and rates in steps of the largest row.
+ROUNDING = 3 / LEVELS
+
+
+def rent(market: Market, columns: list[Column], mapping: Mapping) -> float:
+    """What the hosts, domains or devices of a mapping cost."""
+    owner = {d: (s, i) for s in market.supplies for i, dom in enumerate(s.domain_class.domains) for d in dom.devices}
+    host = {d: (s.index, i, h) for s in market.supplies for i, dom in enumerate(s.domain_class.domains) for h, devices in enumerate(dom.hosts) for d in devices}
+    used = [d for pool in mapping.devices for replica in pool for d in replica]
+    assert len(set(used)) == len(used)
+    if market.owned:
+        return 0.0
+    if market.billing == "device":
+        return sum(owner[d][0].usd_per_device_hour for d in used)
+    if market.billing == "domain":
+        rented = {(owner[d][0].index, owner[d][1]): owner[d][0] for d in used}
+        return sum(sum(h.neighbours for h in s.domain_class.profile.hosts) * s.usd_per_device_hour for s in rented.values())
+    hosts = {host[d]: owner[d][0] for d in used}
+    return sum(s.rented_host * s.usd_per_device_hour for s in hosts.values())
+
+
+@pytest.mark.parametrize("block", range(20))
+def test_solve_equals_exhaustive_search(block: int) -> None:
+    for seed in range(block * 20, block * 20 + 20):
+        market, columns = random_market(seed)
+        expected = brute_force(market, columns).value
+        found = realise(market, columns, lambda m, market=market, columns=columns: rent(market, columns, m), EFFORT)  # type: ignore[misc]
+        if isinstance(found, NoLayout):
+            assert expected is None or expected == 0, (seed, expected)
+            continue
+        layout, mapping = found
+        assert expected is not None, seed
+        if market.objective == "cost":
+            assert rent(market, columns, mapping) == pytest.approx(expected, rel=1e-6), seed
+            assert layout.bound <= expected * (1 + 1e-6), seed
+        else:
+            served = layout.value
+            assert served == pytest.approx(expected, rel=ROUNDING, abs=1e-9), seed
+            assert layout.bound >= expected * (1 - 1e-6), seed
+
+
+@pytest.mark.parametrize("seed", range(400, 440))
+def test_the_bound_holds_for_every_reading_of_the_rates(seed: int) -> None:
+    """The twin bounds even the optimum at the most favourable rates."""
+    market, columns = random_market(seed)
+    favourable = [dataclasses.replace(c, rate=c.best_rate) for c in columns]
+    expected = brute_force(market, favourable).value
+    found = realise(market, columns, lambda m: rent(market, columns, m), EFFORT)
+    if isinstance(found, NoLayout) or expected is None:
+        return
+    if market.objective == "cost":
+        assert found[0].bound <= expected * (1 + 1e-6)
+    else:
+        assert found[0].bound >= expected * (1 - 1e-6)
+
+
+def test_the_search_itself_knows_a_packing_that_does_not_exist() -> None:
+    """Three fragments of 3 devices do not fit into two domains of 4, though 9 devices would be there in three."""
+    for seed in range(1000):
+        market, columns = random_market(seed, "cost")
+        sizes = {c.footprint.size for c in columns}
+        if 3 in sizes and market.supplies[0].size == 4 and len(market.supplies) == 1 and market.supplies[0].count == 2:
+            number = next(n for n, c in enumerate(columns) if c.footprint.size == 3 and c.footprint.fragments == 1)
+            assert least_rent(market, columns, ((number, 3),)) is None
+            return
+    pytest.fail("no instance of that kind among the seeds")
