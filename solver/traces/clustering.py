@@ -124,17 +124,20 @@ def _ward(one: tuple[Floats, float], other: tuple[Floats, float]) -> float:
 
 
 def _squared(places: Floats, centres: Floats) -> Floats:
-    """Squared distances (n, k)."""
-    return np.stack([((places - centre) ** 2).sum(axis=1) for centre in centres], axis=1)
+    """Squared distances (n, k); column by column, so that they do not depend on how many points come at once."""
+    found = np.zeros((len(places), len(centres)))
+    for axis in range(places.shape[1]):
+        found += (places[:, axis, None] - centres[None, :, axis]) ** 2
+    return found
 
 
 def _first_centres(places: Floats, count: int, rng: np.random.Generator) -> Floats:
     """k-means++: each next centre drawn in proportion to the squared distance from those so far."""
     chosen = [places[rng.integers(len(places))]]
-    nearest = ((places - chosen[0]) ** 2).sum(axis=1)
+    nearest = _squared(places, chosen[0][None])[:, 0]
     while len(chosen) < count and nearest.sum() > 0:
         chosen.append(places[rng.choice(len(places), p=nearest / nearest.sum())])
-        nearest = np.minimum(nearest, ((places - chosen[-1]) ** 2).sum(axis=1))
+        nearest = np.minimum(nearest, _squared(places, chosen[-1][None])[:, 0])
     return np.array(chosen)
 
 

@@ -13,6 +13,7 @@ from solver.traces.record import Entry
 
 #: One stay of KV in an unbounded cache, from a use to the next one or to the end of what is known.
 STAY = np.dtype([("user", "u4"), ("idle_s", "f8"), ("tokens", "u4"), ("shared", "?"), ("reused", "?")])
+_FIELDS = STAY.names or ()
 
 
 class Found(NamedTuple):
@@ -43,33 +44,23 @@ class Stays:
     """
 
     def __init__(self) -> None:
-        self._clear()
-
-    def _clear(self) -> None:
-        self._user, self._idle = array("I"), array("d")
-        self._tokens, self._shared, self._reused = array("I"), array("B"), array("B")
+        self._cells = array("d")
 
     def __len__(self) -> int:
-        return len(self._user)
+        return len(self._cells) // len(_FIELDS)
 
     def add(self, user: int, idle_s: float, tokens: int, shared: bool, reused: bool) -> None:
         """Note one stay."""
-        self._user.append(user)
-        self._idle.append(idle_s)
-        self._tokens.append(tokens)
-        self._shared.append(shared)
-        self._reused.append(reused)
+        self._cells.extend((user, idle_s, tokens, shared, reused))
 
     def take(self) -> NDArray[np.void]:
         """All stays noted since the last call (n,), of type ``STAY``."""
-        table = np.zeros(len(self), STAY)
-        for name, column in zip(STAY.names or (), self._columns(), strict=True):
-            table[name] = np.frombuffer(column, column.typecode) if len(column) else 0
-        self._clear()
+        cells = np.array(self._cells).reshape(-1, len(_FIELDS))
+        self._cells = array("d")
+        table = np.zeros(len(cells), STAY)
+        for name, column in zip(_FIELDS, cells.T, strict=True):
+            table[name] = column
         return table
-
-    def _columns(self) -> tuple[array[int] | array[float], ...]:
-        return self._user, self._idle, self._tokens, self._shared, self._reused
 
 
 class Tracker(Protocol):

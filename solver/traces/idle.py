@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from solver.errors import BadInput
 from solver.traces.found import STAY
-from solver.traces.measure import Measured
+from solver.traces.measure import Measured, no_collector
 from solver.traces.reading import Reading, Trace
 from solver.traces.sampling import Sample
 from solver.traces.spool import ROWS
@@ -62,9 +62,10 @@ def reuse_times(path: str | Path, reading: Reading | None = None, *, most: int =
     how = reading or Reading()
     measured = Measured(Trace(path, how), how)
     sample, stays = Sample(most, seed, STAY), measured.tracker.stays
-    for _ in measured:
-        if len(stays) >= ROWS:
-            _offer(sample, stays.take())
+    with no_collector():
+        for _ in measured:
+            if len(stays) >= ROWS:
+                _offer(sample, stays.take())
     _offer(sample, stays.take())
     rows = sample.rows
     return ReuseTimes(

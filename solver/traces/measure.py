@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from solver.errors import BadFile
 from solver.traces.found import Found, Tracker
@@ -42,3 +44,19 @@ class Measured:
             end_s = entry.arrival_s
             yield entry, use(ordinal, entry)
         self.tracker.close(end_s)
+
+
+@contextmanager
+def no_collector() -> Iterator[None]:
+    """Pause the search for reference cycles while a trace is read.
+
+    Reading makes no cycles but many small objects that live long; walking them again and again would take as long as
+    the rest.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -11,7 +11,7 @@ from solver.errors import BadFile, BadInput
 from solver.traces.burstiness import Clock
 from solver.traces.clustering import ClassTree, cluster, points, tree_of
 from solver.traces.found import STAY
-from solver.traces.measure import Measured
+from solver.traces.measure import Measured, no_collector
 from solver.traces.reading import Reading, Trace
 from solver.traces.replay import replay
 from solver.traces.sampling import Sample
@@ -48,7 +48,8 @@ def summarise(
     with ExitStack() as stack:
         requests, stays = stack.enter_context(Spool(REQUEST)), stack.enter_context(Spool(STAY))
         first = _FirstPass(Measured(Trace(path, how), how), requests, stays, how, seed)
-        first.run()
+        with no_collector():
+            first.run()
         tree = first.tree(most_classes, seed)
         groups = replay(requests, stays, tree, bool(first.labels), first.timing, seed)
     trace = first.measured.trace

@@ -83,15 +83,18 @@ class PrefixTree:
             session = path[-1].session if goes_on else self._open()
         shared = private = 0
         idle_s = math.nan
+        now_s, note, many = entry.arrival_s, self.stays.add, self._shared_from
         for run in path:
-            is_shared = len(run.sessions) >= self._shared_from
+            is_shared = len(run.sessions) >= many
             if is_shared:
                 shared += run.tokens
             else:
                 private += run.tokens
-                idle_s = entry.arrival_s - run.used_s
-            self.stays.add(run.user, entry.arrival_s - run.used_s, run.tokens, is_shared, True)
-            self._stamp(run, entry.arrival_s, ordinal, session)
+                idle_s = now_s - run.used_s
+            note(run.user, now_s - run.used_s, run.tokens, is_shared, True)
+            run.used_s, run.user, run.session = now_s, ordinal, session
+            if not is_shared and session not in run.sessions:
+                run.sessions += (session,)
         if matched < len(blocks):
             self._grow(path, blocks[matched:], entry, matched, ordinal, session)
         shared = min(shared, entry.prompt_tokens)
@@ -130,18 +133,13 @@ class PrefixTree:
         self._sessions += 1
         return self._sessions
 
-    def _stamp(self, run: Run, now_s: float, ordinal: int, session: int | str) -> None:
-        run.used_s, run.user, run.session = now_s, ordinal, session
-        if len(run.sessions) < self._shared_from and session not in run.sessions:
-            run.sessions += (session,)
-
     def _grow(
         self, path: list[Run], rest: array[int], entry: Entry, matched: int, ordinal: int, session: int | str
     ) -> None:
         """Hang the blocks that were not found below those that were."""
         known = matched * self._block_tokens
         leaf = Run(rest, min(len(rest) * self._block_tokens, max(0, entry.prompt_tokens - known)))
-        self._stamp(leaf, entry.arrival_s, ordinal, session)
+        leaf.used_s, leaf.user, leaf.session, leaf.sessions = entry.arrival_s, ordinal, session, (session,)
         if not path:
             self._roots[rest[0]] = leaf
         elif path[-1].branches is None:

@@ -65,10 +65,12 @@ def whole(value: object, name: str) -> int:
     """
     if type(value) is int:
         return value
+    if type(value) is str and value.isdecimal() and len(value) < 19:
+        return int(value)
     number = real(value, name)
     if not number.is_integer():
         raise Broken(f"{name} is not a whole number ({_quoted(value)})")
-    return int(value) if isinstance(value, str) and value.strip().isdecimal() else int(number)
+    return int(number)
 
 
 def real(value: object, name: str) -> float:

@@ -19,7 +19,7 @@ from solver.errors import BadFile
 #: Bytes held in memory before a column goes to disk.
 MEMORY_BYTES = 16 * 1024**2
 #: Rows read back at once.
-ROWS = 65_536
+ROWS = 16_384
 
 #: One request and what it found.
 REQUEST = np.dtype(
