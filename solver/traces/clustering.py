@@ -88,7 +88,7 @@ class ClassTree:
 def cluster(places: Floats, most: int, seed: int) -> ClassTree:
     """A tree of at most ``most`` leaves over points (n, 3); the same for the same points and seed."""
     count = min(most, len(np.unique(places, axis=0)))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed % 2**64)
     tried = [_k_means(places, _first_centres(places, count, rng)) for _ in range(_STARTS)]
     centres = min(tried, key=lambda found: float(_squared(places, found).min(axis=1).sum()))
     centres = centres[np.lexsort(centres.T[::-1])]

@@ -32,63 +32,52 @@ class Format:
     Attributes
     ----------
     name: as options spell it.
-    looks: what a line must look like, in words.
-    known_by: whether a line is the header, or the first request.
-    lacks: what a line lacks to be that, in words.
+    looks: what such a file is, in words.
+    lacks: what a line lacks to be its header or, without one, a request; empty if nothing.
     open: the layout, given that line and the tokens of a block (0: the format's own).
     headed: whether the first line is a header.
     """
 
     name: str
     looks: str
-    known_by: Callable[[str], bool]
     lacks: Callable[[str], str]
     open: Callable[[str, int], Layout]
     headed: bool
 
 
+_CHAT = '"chat_id"'
+
+
 def _table(name: str, columns: Mapping[str, str], looks: str, layout: Callable[[str], Layout]) -> Format:
     def lacks(line: str) -> str:
-        return "column " + ", ".join(repr(column) for column in missing(line, columns)) + " is missing"
+        absent = ", ".join(map(repr, missing(line, columns)))
+        return f"column {absent} is missing" if absent else ""
 
-    return Format(name, looks, lambda line: not missing(line, columns), lacks, lambda line, _: layout(line), True)
+    return Format(name, f"CSV with {looks}", lacks, lambda line, _: layout(line), True)
 
 
-def _objects(
-    name: str, keys: tuple[str, ...], layout: Callable[[int], Layout], block_tokens: int, looks: str
-) -> Format:
-    def absent(line: str) -> list[str]:
-        return [key for key in keys if not line.startswith("{") or f'"{key}"' not in line]
-
+def _objects(name: str, keys: tuple[str, ...], layout: Callable[[int], Layout], block_tokens: int) -> Format:
     def lacks(line: str) -> str:
-        return "key " + ", ".join(absent(line)) + " is missing" if line.startswith("{") else "not a JSON object"
+        if not line.startswith("{"):
+            return "not a JSON object"
+        if "chat_id" not in keys and _CHAT in line:
+            return f"key {_CHAT} tells a bailian trace"
+        absent = [key for key in keys if f'"{key}"' not in line]
+        return f"key {', '.join(absent)} is missing" if absent else ""
 
-    return Format(
-        name, looks, lambda line: not absent(line), lacks, lambda _, size: layout(size or block_tokens), False
-    )
+    def opened(_: str, size: int) -> Layout:
+        return layout(size or block_tokens)
+
+    return Format(name, f"JSON lines with {', '.join(keys)}, hash_ids", lacks, opened, False)
 
 
 #: In the order in which a file is tried: the more particular first.
 FORMATS: tuple[Format, ...] = (
-    _objects(
-        "bailian",
-        ("chat_id", "timestamp", "input_length", "output_length"),
-        Bailian,
-        16,
-        'JSON lines {"chat_id", "parent_chat_id", "timestamp", "input_length", "output_length", "type", "hash_ids"}',
-    ),
-    _objects(
-        "mooncake",
-        ("timestamp", "input_length", "output_length"),
-        Mooncake,
-        512,
-        'JSON lines {"timestamp", "input_length", "output_length", "hash_ids"}',
-    ),
-    _table("azure", AZURE, "CSV with TIMESTAMP,ContextTokens,GeneratedTokens", Azure),
-    _table(
-        "burstgpt", BURSTGPT, "CSV with Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type", BurstGPT
-    ),
-    _table("plain", PLAIN, "CSV with arrival_s,prompt_tokens,output_tokens and perhaps session,class", Plain),
+    _objects("bailian", ("chat_id", "timestamp", "input_length", "output_length"), Bailian, 16),
+    _objects("mooncake", ("timestamp", "input_length", "output_length"), Mooncake, 512),
+    _table("azure", AZURE, "TIMESTAMP,ContextTokens,GeneratedTokens", Azure),
+    _table("burstgpt", BURSTGPT, "Timestamp,Model,Request tokens,Response tokens,Log Type", BurstGPT),
+    _table("plain", PLAIN, "arrival_s,prompt_tokens,output_tokens and perhaps session,class", Plain),
 )
 #: Lines searched for the one that tells the format.
 SEARCHED_LINES = 10
@@ -117,7 +106,7 @@ def recognise(lines: Sequence[tuple[int, str]], wanted: str, file: str) -> tuple
     candidates = FORMATS if wanted == "auto" else (named(wanted),)
     for index, (_, line) in enumerate(lines):
         for known in candidates:
-            if known.known_by(line):
+            if not known.lacks(line):
                 return known, index
     number, first = lines[0] if lines else (1, "")
     if not lines:

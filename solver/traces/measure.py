@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 
 from solver.errors import BadFile
 from solver.traces.found import Found, Tracker
@@ -23,22 +24,25 @@ class Measured:
     Attributes
     ----------
     trace: the file, its format and its tally.
-    tracker: who follows reuse: by blocks where the format hashes them, by sessions elsewhere.
+    tracker: who follows reuse: by blocks if the first request has them, by sessions if not.
     """
 
     def __init__(self, trace: Trace, reading: Reading) -> None:
         self.trace = trace
+        entries = iter(trace)
+        first = list(islice(entries, 1))
+        self._entries = chain(first, entries)
         block_tokens = trace.layout.block_tokens
-        self.tracker: Tracker = (
-            PrefixTree(block_tokens, reading.shared_from, reading.table_bytes)
-            if block_tokens
-            else SessionTable(reading.table_bytes)
-        )
+        self.tracker: Tracker
+        if block_tokens and first and first[0].blocks is not None:
+            self.tracker = PrefixTree(block_tokens, reading.shared_from, reading.table_bytes)
+        else:
+            self.tracker = SessionTable(reading.table_bytes)
 
     def __iter__(self) -> Iterator[tuple[Entry, Found]]:
         use = self.tracker.use
         end_s = 0.0
-        for ordinal, entry in enumerate(self.trace):
+        for ordinal, entry in enumerate(self._entries):
             if ordinal > MOST_REQUESTS:
                 raise BadFile(f"{self.trace.name}: more than {MOST_REQUESTS:,} requests; split the file")
             end_s = entry.arrival_s

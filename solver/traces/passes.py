@@ -61,7 +61,7 @@ def summarise(
         unanswered=trace.tally.unanswered,
         faults=tuple(trace.tally.faults),
         timing=first.timing,
-        block_tokens=trace.layout.block_tokens,
+        block_tokens=trace.layout.block_tokens if first.blocks else None,
         blocks=first.blocks,
         hit_blocks=first.hit_blocks,
         horizon_s=first.measured.tracker.horizon_s,

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections import deque
 from collections.abc import Iterator
-
-import numpy as np
 
 from solver.traces.found import Found, Stays
 from solver.traces.record import Entry
@@ -31,28 +30,39 @@ class Run:
 
     Attributes
     ----------
+    above: the run before this one.
     blocks: hashes (n,).
     tokens: what they hold; the last block of a prompt may be partial.
     used_s, user, session: time, ordinal and session of the last request that used them.
     sessions: the different sessions that did, up to the number that makes a run shared.
-    branches: the runs that follow, by their first block; None at the end of every prompt so far.
+    branches: the runs that follow, by their first block; None where no prompt so far has gone on.
     """
 
-    __slots__ = ("blocks", "branches", "session", "sessions", "tokens", "used_s", "user")
+    __slots__ = ("above", "blocks", "branches", "session", "sessions", "tokens", "used_s", "user")
 
-    def __init__(self, blocks: array[int], tokens: int) -> None:
-        self.blocks, self.tokens = blocks, tokens
+    def __init__(self, above: Run | None, blocks: array[int], tokens: int) -> None:
+        self.above, self.blocks, self.tokens = above, blocks, tokens
         self.used_s, self.user = 0.0, 0
         self.session: int | str = 0
         self.sessions: tuple[int | str, ...] = ()
         self.branches: dict[int, Run] | None = None
 
-    def split(self, at: int, block_tokens: int) -> None:
-        """Keep the first ``at`` blocks; the rest becomes the only branch."""
-        tail = Run(self.blocks[at:], self.tokens - at * block_tokens)
-        tail.used_s, tail.user, tail.session, tail.sessions = self.used_s, self.user, self.session, self.sessions
-        tail.branches, self.branches = self.branches, {tail.blocks[0]: tail}
-        self.blocks, self.tokens = self.blocks[:at], at * block_tokens
+    def add(self, below: Run) -> None:
+        """Let a run follow this one."""
+        if self.branches is None:
+            self.branches = {}
+        self.branches[below.blocks[0]] = below
+        below.above = self
+
+    def divide(self, at: int, block_tokens: int) -> Run:
+        """Make the first ``at`` blocks a run of their own, which this one, now shorter, follows."""
+        head = Run(self.above, self.blocks[:at], at * block_tokens)
+        head.used_s, head.user, head.session, head.sessions = self.used_s, self.user, self.session, self.sessions
+        if self.above is not None:
+            self.above.add(head)
+        self.blocks, self.tokens = self.blocks[at:], self.tokens - at * block_tokens
+        head.add(self)
+        return head
 
 
 class PrefixTree:
@@ -69,21 +79,65 @@ class PrefixTree:
         self.stays = Stays()
         self.horizon_s: float | None = None
         self._block_tokens, self._shared_from, self._most = block_tokens, shared_from, table_bytes
-        self._roots: dict[int, Run] = {}
+        self._root = Run(None, array("Q"), 0)
         self._bytes, self._sessions = 0, 0
+        #: The run where each request since the oldest one remembered ended, in order.
+        self._ends: deque[Run] = deque()
+        self._oldest = 0
 
     def use(self, ordinal: int, entry: Entry) -> Found:
-        """What the request finds; afterwards the tree holds its prompt too."""
+        """What the request finds; afterwards the tree holds its prompt too. Ordinals count up from 0."""
         blocks = entry.blocks
         if not blocks:
+            self._ends.append(self._root)
             return Found(entry.session)
         path, matched, goes_on = self._match(blocks)
         session = entry.session
         if session is None:
             session = path[-1].session if goes_on else self._open()
+        found = self._find(path, ordinal, entry, session)
+        end = path[-1] if path else self._root
+        if matched < len(blocks):
+            end = self._grow(end, blocks[matched:], entry, matched)
+            end.used_s, end.user, end.session, end.sessions = entry.arrival_s, ordinal, session, (session,)
+        self._ends.append(end)
+        if self._bytes > self._most:
+            self._forget(entry.arrival_s)
+        return found._replace(blocks=len(blocks), hit_blocks=matched)
+
+    def close(self, end_s: float) -> None:
+        """Note every run still held as cut off at the end of the trace."""
+        for run in self._runs():
+            self._cut_off(run, end_s)
+            run.above = None
+        self._root = Run(None, array("Q"), 0)
+        self._ends.clear()
+
+    def _match(self, blocks: array[int]) -> tuple[list[Run], int, bool]:
+        """Runs along the longest known prefix, its length in blocks, and whether an earlier session goes on there."""
+        path: list[Run] = []
+        at, total, branches = 0, len(blocks), self._root.branches
+        goes_on = False
+        while branches and at < total:
+            run = branches.get(blocks[at])
+            if run is None:
+                break
+            length = len(run.blocks)
+            same = length if run.blocks == blocks[at : at + length] else _common(run.blocks, blocks, at)
+            goes_on = run.branches is None and same >= length - 1 and len(run.sessions) < self._shared_from
+            if same < length:
+                run = run.divide(same, self._block_tokens)
+                self._bytes += RUN_BYTES
+            path.append(run)
+            at += same
+            branches = run.branches if same == length else None
+        return path, at, goes_on
+
+    def _find(self, path: list[Run], ordinal: int, entry: Entry, session: int | str) -> Found:
+        """What the runs along the path are worth, each of which the request uses."""
+        now_s, note, many = entry.arrival_s, self.stays.add, self._shared_from
         shared = private = 0
         idle_s = math.nan
-        now_s, note, many = entry.arrival_s, self.stays.add, self._shared_from
         for run in path:
             is_shared = len(run.sessions) >= many
             if is_shared:
@@ -95,101 +149,47 @@ class PrefixTree:
             run.used_s, run.user, run.session = now_s, ordinal, session
             if not is_shared and session not in run.sessions:
                 run.sessions += (session,)
-        if matched < len(blocks):
-            self._grow(path, blocks[matched:], entry, matched, ordinal, session)
         shared = min(shared, entry.prompt_tokens)
-        private = min(private, entry.prompt_tokens - shared)
-        return Found(session, shared, private, idle_s, len(blocks), matched)
-
-    def close(self, end_s: float) -> None:
-        """Note every run still held as cut off at the end of the trace."""
-        for run in self._runs():
-            self._cut_off(run, end_s)
-        self._roots, self._bytes = {}, 0
-
-    def _match(self, blocks: array[int]) -> tuple[list[Run], int, bool]:
-        """Runs along the longest known prefix, its length in blocks, and whether an earlier session goes on there."""
-        path: list[Run] = []
-        branches: dict[int, Run] | None = self._roots
-        at, total = 0, len(blocks)
-        goes_on = False
-        while branches and at < total:
-            run = branches.get(blocks[at])
-            if run is None:
-                break
-            path.append(run)
-            length = len(run.blocks)
-            same = length if run.blocks == blocks[at : at + length] else _common(run.blocks, blocks, at)
-            first_to_branch = run.branches is None and same >= length - 1
-            goes_on = first_to_branch and len(run.sessions) < self._shared_from
-            if same < length:
-                run.split(same, self._block_tokens)
-                self._bytes += RUN_BYTES
-            at += same
-            branches = run.branches if same == length else None
-        return path, at, goes_on
+        return Found(session, shared, min(private, entry.prompt_tokens - shared), idle_s)
 
     def _open(self) -> int:
         self._sessions += 1
         return self._sessions
 
-    def _grow(
-        self, path: list[Run], rest: array[int], entry: Entry, matched: int, ordinal: int, session: int | str
-    ) -> None:
+    def _grow(self, end: Run, rest: array[int], entry: Entry, matched: int) -> Run:
         """Hang the blocks that were not found below those that were."""
-        known = matched * self._block_tokens
-        leaf = Run(rest, min(len(rest) * self._block_tokens, max(0, entry.prompt_tokens - known)))
-        leaf.used_s, leaf.user, leaf.session, leaf.sessions = entry.arrival_s, ordinal, session, (session,)
-        if not path:
-            self._roots[rest[0]] = leaf
-        elif path[-1].branches is None:
-            path[-1].branches = {rest[0]: leaf}
-        else:
-            path[-1].branches[rest[0]] = leaf
+        left = max(0, entry.prompt_tokens - matched * self._block_tokens)
+        leaf = Run(end, rest, min(len(rest) * self._block_tokens, left))
+        end.add(leaf)
         self._bytes += RUN_BYTES + _BLOCK_BYTES * len(rest)
-        if self._bytes > self._most:
-            self._forget(entry.arrival_s)
+        return leaf
 
     def _runs(self) -> Iterator[Run]:
-        waiting = list(self._roots.values())
+        waiting = [self._root]
         while waiting:
-            run = waiting.pop()
-            yield run
-            if run.branches:
-                waiting.extend(run.branches.values())
+            branches = waiting.pop().branches
+            if branches:
+                yield from branches.values()
+                waiting.extend(branches.values())
 
     def _forget(self, now_s: float) -> None:
-        """Drop the least recently used quarter; a run is never older than those that follow it."""
-        users, costs = array("I"), array("I")
-        for run in self._runs():
-            users.append(run.user)
-            costs.append(RUN_BYTES + _BLOCK_BYTES * len(run.blocks))
-        order = np.argsort(np.frombuffer(users, "u4"), kind="stable")
-        freed = np.cumsum(np.frombuffer(costs, "u4")[order], dtype=np.int64)
-        first_kept = min(int(np.searchsorted(freed, self._most // 4)) + 1, len(order) - 1)
-        self._prune(self._roots, users[int(order[first_kept])], now_s)
+        """Drop the least recently used runs until the rest fits.
 
-    def _prune(self, roots: dict[int, Run], oldest_kept: int, now_s: float) -> None:
-        waiting = [roots]
-        while waiting:
-            branches = waiting.pop()
-            for key, run in list(branches.items()):
-                if run.user < oldest_kept:
-                    self._drop(run, now_s)
-                    del branches[key]
-                elif run.branches:
-                    waiting.append(run.branches)
-
-    def _drop(self, top: Run, now_s: float) -> None:
-        waiting = [top]
-        while waiting:
-            run = waiting.pop()
-            age_s = now_s - run.used_s
-            self.horizon_s = age_s if self.horizon_s is None else min(self.horizon_s, age_s)
-            self._cut_off(run, now_s)
-            self._bytes -= RUN_BYTES + _BLOCK_BYTES * len(run.blocks)
-            if run.branches:
-                waiting.extend(run.branches.values())
+        A run is at least as recent as those that follow it. So when a request is the oldest and none has used the run
+        where it ended since, nothing follows that run, nor, once that is gone, the runs above that it was last to use.
+        """
+        while self._bytes > self._most and len(self._ends) > 1:
+            run = self._ends.popleft()
+            while run.above is not None and run.user == self._oldest:
+                age_s = now_s - run.used_s
+                self.horizon_s = age_s if self.horizon_s is None else min(self.horizon_s, age_s)
+                self._cut_off(run, now_s)
+                self._bytes -= RUN_BYTES + _BLOCK_BYTES * len(run.blocks)
+                above, run.above = run.above, None
+                if above.branches:
+                    del above.branches[run.blocks[0]]
+                run = above
+            self._oldest += 1
 
     def _cut_off(self, run: Run, now_s: float) -> None:
         self.stays.add(run.user, now_s - run.used_s, run.tokens, len(run.sessions) >= self._shared_from, False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -56,7 +55,7 @@ class Reading:
         }
         for name, (low, high) in limits.items():
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and low <= value <= high):
+            if value is not None and not (isinstance(value, int | float) and low <= value <= high):
                 raise BadInput(f"{name} of {value!r} is not between {low:,} and {high:,}")
         if self.classes_by not in ("auto", "lengths", "labels"):
             raise BadInput(f"classes_by {self.classes_by!r}: write auto, lengths or labels")

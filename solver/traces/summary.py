@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 
 from solver.errors import BadInput
 from solver.traces.clustering import ClassTree
@@ -32,7 +33,7 @@ class TraceSummary:
         has no output. The last two are left out of everything else.
     faults: the first broken lines, with reasons.
     timing: start, span and resolution.
-    block_tokens: tokens of one hashed block; None if the format has none.
+    block_tokens: tokens of one hashed block; None if the trace has no blocks.
     blocks, hit_blocks: blocks of all prompts, and those found in a cache without bounds.
     horizon_s: reuse was seen in full up to this idle time; None if nothing was forgotten [s].
     tree, groups: the classes for every count, and the statistics of each node of the tree.
@@ -89,23 +90,22 @@ class TraceSummary:
         """How many classes: the trace's own, or as many as each explain a tenth of the variance of log lengths."""
         return len(self.labels) or self.tree.natural_count
 
-    def classes(self, count: int | str = "auto") -> tuple[TrafficClass, ...]:
-        """The trace as ``count`` classes, the most frequent first.
+    def classes(self, wanted: int | str = "auto") -> tuple[TrafficClass, ...]:
+        """The trace as ``wanted`` classes, the most frequent first.
 
         Raises
         ------
         BadInput: more classes than leaves, fewer than one, or not a count.
         """
-        wanted = self.natural_count if count == "auto" else count
-        if isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= self.tree.leaves:
+        number = self.natural_count if wanted == "auto" else wanted
+        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= self.tree.leaves:
             raise BadInput(
-                f"{self.source}: {str(count)[:20]} classes: write auto or a number from 1 to {self.tree.leaves}, "
+                f"{self.source}: {str(wanted)[:20]} classes: write auto or a number from 1 to {self.tree.leaves}, "
                 "the most that were kept apart when the trace was read"
             )
-        nodes = sorted(self.tree.cut(wanted), key=lambda node: (-self.groups[node].requests, node))
-        nodes = [node for node in nodes if self.groups[node].requests]
-        names = [self._name(node) for node in nodes]
-        return tuple(TrafficClass(_distinct(names, place), node, self.groups[node]) for place, node in enumerate(nodes))
+        nodes = sorted(self.tree.cut(number), key=lambda node: (-self.groups[node].requests, node))
+        names = _distinct([self._name(node) for node in nodes])
+        return tuple(TrafficClass(name, node, self.groups[node]) for name, node in zip(names, nodes, strict=True))
 
     def _name(self, node: int) -> str:
         if self.labels:
@@ -115,10 +115,13 @@ class TraceSummary:
         return f"{name}-{group.reused_share:.0%}-found".replace("%", "pct") if group.reused_share >= 0.005 else name
 
 
-def _distinct(names: list[str], place: int) -> str:
-    """The name at a place, numbered if an earlier one is alike."""
-    earlier = names[:place].count(names[place])
-    return f"{names[place]}-{earlier + 1}" if earlier else names[place]
+def _distinct(names: list[str]) -> list[str]:
+    """The names in order; one that was taken before gets the first number that makes it new."""
+    taken: list[str] = []
+    for name in names:
+        numbered = (f"{name}-{number}" for number in count(2))
+        taken.append(name if name not in taken else next(other for other in numbered if other not in taken + names))
+    return taken
 
 
 def _short(tokens: float) -> str:

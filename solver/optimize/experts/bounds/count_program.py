@@ -152,8 +152,8 @@ class CountProgram:
         load = self.loads[expert] / copies
         thetas = thresholds(load, self.limit, self.slots)
         changes = np.diff(copies * each_price(load, self.limit, self.slots, thetas), axis=0, prepend=0.0)
-        free = np.flatnonzero(self.options.sum(axis=1)[expert] > 1)
-        fixed = np.setdiff1d(np.arange(len(expert)), free)
+        several = self.options.sum(axis=1)[expert] > 1
+        free, fixed = np.flatnonzero(several), np.flatnonzero(~several)
         places = float(self.ranks * self.slots - copies[fixed].sum())
 
         program = LinearProgram()

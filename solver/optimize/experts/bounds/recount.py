@@ -32,7 +32,7 @@ def adjust_total(loads: Floats, counts: Ints, ranks: int, slots: int, limit: flo
         able = np.flatnonzero((changed >= 1) & (changed <= ranks) & (loads <= limit * changed))
         if not able.size:
             return None
-        trials = np.array([_of_size(_changed(loads, counts, expert, step), places) for expert in able.tolist()])
+        trials = _after_steps(loads, counts, able, step, places)
         counts[able[int(excess(trials, slots, limit).argmin())]] += step
     return counts
 
@@ -78,15 +78,19 @@ def _after_moves(loads: Floats, counts: Ints, donor: Ints, receiver: Ints) -> Fl
     return copies
 
 
-def _changed(loads: Floats, counts: Ints, expert: int, step: int) -> Floats:
-    """Load of every copy with ``step`` more copies of one expert."""
-    changed = counts.copy()
-    changed[expert] += step
-    return copies_of(loads, changed)
+def _after_steps(loads: Floats, counts: Ints, experts: Ints, step: int, places: int) -> Floats:
+    """Load of every copy after each of these experts alone gets ``step`` more copies (experts, places).
 
-
-def _of_size(copies: Floats, places: int) -> Floats:
-    """The heaviest ``places`` copies, with empty slots where there are fewer."""
-    if len(copies) >= places:
-        return np.partition(copies, len(copies) - places)[len(copies) - places :]
-    return np.concatenate([np.zeros(places - len(copies)), copies])
+    Too few copies leave empty slots; of too many the heaviest count.
+    """
+    owner = np.repeat(np.arange(len(loads)), counts)
+    changed = (loads / np.maximum(counts + step, 1))[experts]
+    copies = np.where(owner == experts[:, None], changed[:, None], loads[owner] / counts[owner])
+    if step > 0:
+        copies = np.column_stack([copies, changed])
+    else:
+        copies[np.arange(len(experts)), np.searchsorted(owner, experts)] = 0.0
+    missing = places - copies.shape[1]
+    if missing >= 0:
+        return np.pad(copies, ((0, 0), (0, missing)))
+    return np.asarray(np.partition(copies, -missing - 1, axis=1)[:, -missing:])

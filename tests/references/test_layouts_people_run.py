@@ -1,0 +1,193 @@
+"""The space holds the layouts that people run, and refuses those that engines refused, for the same reason."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from solver.llm import FFN, LLM, Layer, dtype, grouped_query
+from solver.replica import Parallelism
+from solver.space.engines import engine_rules
+from solver.space.legality import Setting, refusals
+
+NAMES = {"deepseek-v3": {"fp8": "deepseek-v3", "nvfp4": "deepseek-v3.1-nvfp4"}, "qwen3-235b-a22b": {"fp8": "qwen3-235b-a22b-fp8"}}
+
+
+def llm_of(name: str, precision: str) -> LLM:
+    """The LLM of a measured row in the precision it was served in."""
+    if precision in NAMES.get(name, {}):
+        return LLM.from_config(NAMES[name][precision])
+    checkpoint = LLM.from_config(name)
+    return checkpoint if precision in ("mxfp4", checkpoint.precision.experts.name.split("_")[0]) else checkpoint.with_precision(precision)
+
+
+def refused(llm: LLM, engine: str, shape: Parallelism, **where: Any) -> set[str]:
+    """Names of the rules that a shape breaks."""
+    setting = Setting.of(llm, engine_rules(engine), where.pop("role", "unified"), [shape], **where)
+    return {rule.name for rule in refusals(setting)[0]}
+
+
+def test_every_measured_run_is_in_the_space(shared_data: Path) -> None:
+    """34 runs are recorded as TP8 without EP; their benchmark scripts enable EP (InferenceX pull request 869)."""
+    rows = list(csv.DictReader((shared_data / "measured" / "serving.csv").read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 1850
+    unrecorded = 0
+    for row in rows:
+        llm = llm_of(row["llm"], row["precision"])
+        tp, dp, ep, moe_tp = (int(row[key]) for key in ("tp", "dp", "ep", "moe_tp"))
+        shape = Parallelism(tp=tp, dp=dp, ep=ep, moe_tp=moe_tp) if llm.experts else Parallelism(tp=tp)
+        found = refused(llm, row["engine"], shape, domain_size=8)
+        if found:
+            assert (row["llm"], row["engine"], tp, ep, found) == ("minimax-m2.5", "vllm", 8, 1, {"quantisation block"})
+            assert not refused(llm, row["engine"], Parallelism(tp=8, ep=8), domain_size=8)
+            unrecorded += 1
+    assert unrecorded == 34
+
+
+def test_every_disaggregated_run_is_in_the_space(shared_data: Path) -> None:
+    points = [p for p in json.loads((shared_data / "measured" / "points.json").read_text(encoding="utf-8")) if p.get("disagg")]
+    assert len(points) == 128
+    for point in points:
+        llm = llm_of("gpt-oss-120b", "mxfp4") if "gpt-oss" in point["model"] else llm_of("deepseek-v3", "nvfp4")
+        engine = "trtllm" if "trt" in point["engine"].lower() else "sglang"
+        domain = 72 if "GB200" in point["hardware"] else 8
+        for role in ("prefill", "decode"):
+            shape = recorded_shape(point[role])
+            fragments = -(-shape.devices // domain)
+            redundant = -llm.experts % shape.ep if shape.ep > 1 else 0
+            found = refused(llm, engine, shape, role=role, domain_size=domain, fragments=fragments, redundant=redundant)
+            assert not found, (point["id"], role, shape, found)
+
+
+def recorded_shape(pool: dict[str, Any]) -> Parallelism:
+    """Degrees of one worker: with attention data parallelism every device is an attention rank of its own.
+
+    SGLang's runs record ep 1 though their recipes set it to the number of devices; either is a shape of the space.
+    """
+    devices = pool["gpus"] // pool["workers"]
+    if pool["attn_dp"]:
+        return Parallelism(dp=devices, ep=devices)
+    ep = max(pool["ep"], 1)
+    return Parallelism(tp=devices, ep=ep, moe_tp=devices // ep)
+
+
+def test_deepseek_production_layouts_are_in_the_space() -> None:
+    """EP32 prefill over 4 nodes with 32 redundant experts, EP144 decode over 18 (open-infra-index, day 6)."""
+    llm = LLM.from_config("deepseek-v3")
+    for role, ranks, redundant in (("prefill", 32, 32), ("decode", 144, 32)):
+        shape = Parallelism(dp=ranks, ep=ranks)
+        assert not refused(llm, "sglang", shape, role=role, domain_size=8, fragments=ranks // 8, redundant=redundant)
+
+
+def dense(heads: int, kv_heads: int | None = None, width: int = 11008, weights: str = "bf16", layers: int = 32) -> LLM:
+    """A dense LLM with so many heads; the rest does not matter to the rules."""
+    attention = grouped_query(hidden=heads * 128, heads=heads, kv_heads=kv_heads or heads, head_dim=128)
+    layer = Layer(attention, FFN(heads * 128, width=width))
+    return LLM("given", heads * 128, 32000, (layer,) * layers).with_precision(dtype(weights))
+
+
+def routed(experts: int, width: int, weights: str, hidden: int = 4096, top_k: int = 8, heads: int = 64) -> LLM:
+    """An LLM of one kind of layer with routed experts."""
+    attention = grouped_query(hidden=hidden, heads=heads, kv_heads=8, head_dim=128)
+    layer = Layer(attention, FFN(hidden, experts=experts, top_k=top_k, expert_width=width))
+    return LLM("given", hidden, 150000, (layer,) * 40).with_precision(dtype(weights))
+
+
+TP = Parallelism
+#: Refusals that engines printed at start-up: (LLM, engine, shape, what else, the rule here). Facts from public issues.
+REFUSED: dict[str, tuple[Any, str, Parallelism, dict[str, Any], str]] = {
+    "r01": (lambda: dense(28, 4, 18944), "vllm", TP(tp=8), {}, "heads % tp"),
+    "r02": (lambda: dense(52), "vllm", TP(tp=3), {}, "heads % tp"),
+    "r03": (lambda: dense(52), "vllm", TP(tp=8), {}, "heads % tp"),
+    "r04": (lambda: routed(64, 2560, "bf16", 3584, 8, 28), "vllm", TP(tp=8, ep=8), {}, "heads % tp"),
+    "r05": (lambda: dense(40), "vllm", TP(tp=3), {}, "heads % tp"),
+    "r06": (lambda: dense(40), "vllm", TP(tp=6), {}, "heads % tp"),
+    "r07": (lambda: dense(71, 1), "vllm", TP(tp=2), {}, "heads % tp"),
+    "r08": (lambda: dense(12, 2, 8960), "vllm", TP(tp=8), {}, "heads % tp"),
+    "r09": (lambda: routed(256, 2048, "fp8"), "vllm", TP(tp=3, ep=3), {}, "heads % tp"),
+    "r10": (lambda: routed(256, 2048, "fp8", heads=63), "sglang", TP(tp=3, ep=3), {}, "experts % ep"),
+    "r11": ("qwen3-235b-a22b-fp8", "vllm", TP(tp=8, moe_tp=8), {}, "quantisation block"),
+    "r12": ("minimax-m2.5", "vllm", TP(tp=8, moe_tp=8), {}, "quantisation block"),
+    "r13": (lambda: LLM.from_config("qwen3.5-397b-a17b").with_precision("fp8_block"), "sglang", TP(tp=16, ep=16), {}, "quantisation block"),
+    "r14": ("deepseek-r1", "sglang", TP(tp=32, ep=32), {"domain_size": 64}, "quantisation block"),
+    "r15": (lambda: dense(32, 8, 9 * 128, "fp8_block"), "vllm", TP(tp=2), {}, "quantisation block"),
+    "r16": (lambda: dense(32, 8, 9 * 128, "fp8_block"), "vllm", TP(tp=4), {}, "quantisation block"),
+    "r17": ("deepseek-v3", "sglang", TP(tp=8, ep=3, moe_tp=2), {}, "expert parallel"),
+    "r18": (lambda: routed(128, 1536, "fp8_block"), "sglang", TP(tp=32, moe_tp=32), {"domain_size": 64}, "quantisation block"),
+    "r19": (lambda: routed(128, 1536, "fp8_block"), "sglang", TP(tp=8, moe_tp=8), {}, "quantisation block"),
+    "r20": (lambda: dense(64, 8, 29568, "int4_g128"), "vllm", TP(tp=2), {}, "quantisation block"),
+    "r21": (lambda: dense(64, 8, 29568, "int4_g128"), "vllm", TP(tp=4), {}, "quantisation block"),
+    "r22": (lambda: dense(64, 8, 29568, "int4_g128"), "vllm", TP(tp=2), {}, "quantisation block"),
+    "r23": (lambda: routed(128, 704, "nvfp4"), "vllm", TP(tp=4, moe_tp=4), {}, "quantisation block"),
+    "r27": ("deepseek-v3", "sglang", TP(tp=8, ep=8, pp=2), {"draft_tokens": 1}, "pipeline and drafts"),
+    "r28": (lambda: dense(32, layers=4), "trtllm", TP(tp=1, pp=8), {}, "pp > layers"),
+    "r34": (lambda: dense(48, 8), "vllm", TP(tp=4, cp=2), {}, "context parallel"),
+    "r35": (lambda: routed(256, 2048, "fp8_block", 3584), "sglang", TP(dp=16, ep=16), {"fragments": 2}, "exchange width"),
+    "r38": (lambda: routed(896, 2048, "fp8_block", 3584, 16), "sglang", TP(dp=16, ep=16), {"fragments": 2}, "exchange top-k"),
+    "r39": ("deepseek-v3", "sglang", TP(dp=16, ep=16), {"fragments": 2, "exchanged_tokens": 2048}, "exchange tokens"),
+    "r40": ("deepseek-v3.1-nvfp4", "sglang", TP(dp=32, ep=32), {"fragments": 4, "exchanged_tokens": 2048}, "exchange tokens"),
+    "r42": ("deepseek-v3", "sglang", TP(dp=24, ep=24), {"fragments": 3}, "experts % ep"),
+    "r43": (lambda: routed(256, 2048, "fp8_block", 2880), "vllm", TP(dp=16, ep=16), {"fragments": 2}, "exchange width"),
+    "r45": ("deepseek-v3", "trtllm", TP(tp=8, ep=4, moe_tp=1), {}, "ep x moe_tp"),
+    "r47": (lambda: routed(128, 2048, "bf16"), "trtllm", TP(tp=16, ep=16, cp=2), {}, "cp with ep"),
+    "r48": ("deepseek-v3.1-nvfp4", "trtllm", TP(tp=2, dp=4, ep=8), {}, "attention dp"),
+    "r50": ("deepseek-v3", "trtllm", TP(dp=24, ep=24), {}, "experts % ep"),
+}
+#: Layouts that start: KV heads may be replicated, MLA keeps one latent, per-channel fp8 has no blocks, dp < tp is fine.
+LEGAL: dict[str, tuple[Any, str, Parallelism]] = {
+    "r33": ("deepseek-v3", "sglang", TP(tp=2, dp=4, ep=8)),
+    "r58": (lambda: dense(64, 4), "vllm", TP(tp=8)),
+    "r59": ("qwen3-235b-a22b", "vllm", TP(tp=8, ep=8)),
+    "r60": ("deepseek-r1", "vllm", TP(tp=8, ep=8)),
+    "r61": (lambda: LLM.from_config("qwen3-235b-a22b").with_precision("fp8"), "vllm", TP(tp=8, ep=8)),
+}
+#: Refusals that do not apply here, and why.
+ELSEWHERE = {
+    "r24": "the list of architectures with pipeline stages has grown since",
+    "r25": "supported since",
+    "r26": "an architecture that the loader does not know",
+    "r29": "attention data parallelism is always on here where dp > 1",
+    "r30": "nodes are whole scale-up domains here, so tp x pp divides over them",
+    "r31": "that flag is never set here",
+    "r32": "SGLang has no context parallelism here: refused as such",
+    "r36": "DeepEP compiles that width since",
+    "r37": "DeepEP compiles that width since",
+    "r41": "fixed since: fewer than 8 ranks or a multiple",
+    "r44": "per-token scales are not a format of the loader",
+    "r46": "world size follows from the degrees here",
+    "r49": "that backend is never chosen here",
+    "r51": "an FP8 repack of DeepSeek-V4-Pro that is not in the catalog",
+    "r52": "Marlin pads MXFP4 experts on Hopper by 9 %, which the ledger does not count",
+    "r53": "Marlin pads MXFP4 experts on Hopper by 9 %, which the ledger does not count",
+    "r54": "memory: tests/references/test_memory.py",
+    "r55": "memory: tests/references/test_memory.py",
+    "r56": "memory: DeepSeek-V4-Flash is not in the catalog",
+    "r57": "a commenter's words, not the engine's; the ledger finds 30 GB left for the cache",
+}
+
+
+def made(source: Any) -> LLM:
+    """An LLM by catalog name, or made by a function."""
+    return LLM.from_config(source) if isinstance(source, str) else source()
+
+
+@pytest.mark.parametrize("number", sorted(REFUSED))
+def test_what_engines_refused_is_refused_for_the_same_reason(number: str) -> None:
+    source, engine, shape, where, rule = REFUSED[number]
+    assert rule in refused(made(source), engine, shape, **({"domain_size": 72} | where))
+
+
+@pytest.mark.parametrize("number", sorted(LEGAL))
+def test_what_engines_started_is_legal(number: str) -> None:
+    source, engine, shape = LEGAL[number]
+    assert not refused(made(source), engine, shape, domain_size=8)
+
+
+def test_every_recorded_refusal_is_accounted_for(shared_data: Path) -> None:
+    records = json.loads((shared_data / "engines" / "refused.json").read_text(encoding="utf-8"))
+    assert {record["id"] for record in records} == REFUSED.keys() | LEGAL.keys() | ELSEWHERE.keys()
+    assert not (REFUSED.keys() & LEGAL.keys()) and not (REFUSED.keys() & ELSEWHERE.keys())
