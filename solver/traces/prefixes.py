@@ -21,7 +21,7 @@ from solver.traces.found import Found, Stays
 from solver.traces.record import Entry
 
 #: Memory of a run besides 8 bytes a block: the object, its entry in the parent, its own table of branches [bytes].
-RUN_BYTES = 450
+RUN_BYTES = 560
 _BLOCK_BYTES = 8
 
 
