@@ -284,7 +284,7 @@ def _exchange(work: Work, machine: Machine, calibration: Calibration, group: Gro
         one_way = [
             collectives.expert_exchange(
                 _column(share * uneven), work.token_width * width, work.top_k, work.experts, _column(group.domains),
-                _column(inside), _column(outside), start + floor, deduplicate,
+                _column(inside), _column(outside), _column(start + floor), deduplicate,
             )  # fmt: skip
             for width, start in ((DISPATCH_WIDTH, calibration.dispatch_s), (COMBINE_WIDTH, calibration.combine_s))
         ]

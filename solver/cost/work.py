@@ -207,21 +207,13 @@ def stack(works: Sequence[Work]) -> Work:
     kinds = max(work.layers.shape[2] for work in works)
     stages = max(work.layers.shape[1] for work in works)
 
-    def padded(array: Floats) -> Floats:
-        if array.ndim == 1:
-            return array
-        wanted = (len(array), stages, kinds) if array.ndim == 3 else None
-        if array.ndim == 2:
-            wanted = (len(array), kinds)
-        assert wanted is not None
-        return np.pad(array, [(0, w - s) for w, s in zip(wanted, array.shape, strict=True)])
+    def padded(name: str, array: Floats) -> Floats:
+        wanted = {1: array.shape, 2: (len(array), stages if name == "last_stage" else kinds), 3: (len(array), stages, kinds)}
+        widths = [(0, w - s) for w, s in zip(wanted[array.ndim], array.shape, strict=True)]
+        return np.pad(array, widths, constant_values=np.inf if name == "stride" else 0.0)
 
-    def column(name: str) -> Floats:
-        if name == "last_stage":
-            return np.concatenate([np.pad(w.last_stage, ((0, 0), (0, stages - w.last_stage.shape[1]))) for w in works])
-        return np.concatenate([padded(getattr(work, name)) for work in works])
-
-    return Work(**{f.name: column(f.name) for f in fields(Work) if f.name != "floor"})
+    columns = [f.name for f in fields(Work) if f.name != "floor"]
+    return Work(**{name: np.concatenate([padded(name, getattr(work, name)) for work in works]) for name in columns})
 
 
 def _stage_counts(llm: LLM, kinds: list[Layer], cuts: list[Stages]) -> tuple[Floats, Floats]:
