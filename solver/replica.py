@@ -56,4 +56,6 @@ class Parallelism:
         return self.tp * self.dp * self.pp
 
     def __str__(self) -> str:
-        return " ".join(f"{f.name}{getattr(self, f.name)}" for f in fields(self) if f.name == "tp" or getattr(self, f.name) > 1)
+        return " ".join(
+            f"{f.name}{getattr(self, f.name)}" for f in fields(self) if f.name == "tp" or getattr(self, f.name) > 1
+        )

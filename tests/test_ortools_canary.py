@@ -1,7 +1,7 @@
 """The solver bug that the pin of ortools guards against (google/or-tools #5293).
 
-CP-SAT 9.15 drops the enforcement literal of a row that shares an at-most-one with it when the row's Booleans could sum past
-2^31, and then certifies a wrong optimum. If this test ever fails, the pin was moved to a release that has the bug.
+CP-SAT 9.15 drops the enforcement literal of a row that shares an at-most-one with it when the row's Booleans could sum
+past 2^31, and then certifies a wrong optimum. If this test ever fails, the pin was moved to a release that has the bug.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def exhaustive(program: Program) -> int:
     best = 0
     for values in itertools.product((0, 1), repeat=len(profits)):
         kept = all(
-            not values[switch] or sum(w * v for w, v in zip(weights, values, strict=True)) <= limit for switch, weights, limit in rows
+            not values[switch] or sum(w * v for w, v in zip(weights, values, strict=True)) <= limit
+            for switch, weights, limit in rows
         )
         if kept and all(sum(values[i] for i in group) <= 1 for group in groups):
             best = max(best, sum(p * v for p, v in zip(profits, values, strict=True)))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 from solver.check.evidence import Evidence
+from solver.replica import Role
 
 
 def losses_are_survived(evidence: Evidence) -> Iterator[str]:
@@ -22,16 +23,16 @@ def losses_are_survived(evidence: Evidence) -> Iterator[str]:
 
 def _survive(evidence: Evidence, what: str, failures: int, unit: Callable[[str], str]) -> Iterator[str]:
     plan = evidence.plan
-    asked: Counter[tuple[tuple[str, ...], str]] = Counter()
-    capacity: Counter[tuple[tuple[str, ...], str]] = Counter()
-    lost: dict[tuple[tuple[str, ...], str], Counter[str]] = defaultdict(Counter)
+    asked: dict[tuple[tuple[str, ...], Role], float] = defaultdict(float)
+    capacity: dict[tuple[tuple[str, ...], Role], float] = defaultdict(float)
+    lost: dict[tuple[tuple[str, ...], Role], dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for pool in plan.pools:
         role = pool.serves, pool.role
-        asked[role] += pool.requests_per_s_per_replica * pool.replicas  # type: ignore[assignment]
-        capacity[role] += pool.capacity_requests_per_s_per_replica * pool.replicas  # type: ignore[assignment]
+        asked[role] += pool.requests_per_s_per_replica * pool.replicas
+        capacity[role] += pool.capacity_requests_per_s_per_replica * pool.replicas
         for devices in evidence.replicas(pool):
             for name in {unit(device) for device in devices}:
-                lost[role][name] += pool.capacity_requests_per_s_per_replica  # type: ignore[assignment]
+                lost[role][name] += pool.capacity_requests_per_s_per_replica
     for role, wanted in sorted(asked.items()):
         worst = sum(sorted(lost[role].values(), reverse=True)[:failures])
         if capacity[role] - worst < wanted * (1 - 1e-6):

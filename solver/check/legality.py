@@ -15,7 +15,12 @@ def engine_would_start(evidence: Evidence) -> Iterator[str]:
     llm = evidence.instance.llm
     for pool in evidence.plan.pools:
         shape = pool.parallelism.shape()
-        faults = [*_attention(llm, shape), *_depth(llm, shape, pool), *_experts(llm, shape, pool), *_widths(llm, shape, pool)]
+        faults = [
+            *_attention(llm, shape),
+            *_depth(llm, shape, pool),
+            *_experts(llm, shape, pool),
+            *_widths(llm, shape, pool),
+        ]
         yield from (f"{pool.engine} would not start pool {pool.name} ({shape}): {fault}" for fault in faults)
 
 

@@ -33,7 +33,7 @@ def every_rank_once(evidence: Evidence) -> Iterator[str]:
     """Each rank of each replica has one device, healthy, of the right kind, used by nobody else."""
     nodes = evidence.instance.cluster.nodes
     for device, count in Counter(placed.device for placed in evidence.plan.placement).items():
-        data = nodes[device] if device in nodes else {}
+        data = nodes.get(device, {})
         if data.get("kind") != "device":
             yield f"{device!r} is not a device of the cluster"
         elif not data["healthy"]:

@@ -17,10 +17,15 @@ def loads_are_served(evidence: Evidence) -> Iterator[str]:
     """Each pool gets its share of the traffic, can serve it, and its operating point is the one the physics gives."""
     plan = evidence.plan
     for pool in plan.pools:
-        rates = [plan.prediction.classes[name].requests_per_s for name in pool.serves if name in plan.prediction.classes]
+        rates = [
+            plan.prediction.classes[name].requests_per_s for name in pool.serves if name in plan.prediction.classes
+        ]
         share = plan.routing[pool.serves[0]][pool.role][pool.name]
         if differs(pool.requests_per_s_per_replica * pool.replicas, math.fsum(rates) * share):
-            yield f"pool {pool.name} is planned for {pool.requests_per_s_per_replica:.6g} requests/s a replica; its share is another"
+            yield (
+                f"pool {pool.name} is planned for {pool.requests_per_s_per_replica:.6g} requests/s a replica, "
+                "which is not its share"
+            )
         if pool.requests_per_s_per_replica > pool.capacity_requests_per_s_per_replica * (1 + 1e-4):
             yield f"pool {pool.name} is planned for more than it can serve"
         yield from _operating_point(evidence, pool)
@@ -94,7 +99,10 @@ def prediction_holds(evidence: Evidence) -> Iterator[str]:
         yield from _latency(evidence, f"class {name!r}", prediction.classes[name], derived, outputs[name])
     whole = overall(figures, rates)
     if differs(prediction.requests_per_s, math.fsum(rates.values())):
-        yield f"the prediction serves {prediction.requests_per_s:.6g} requests/s; its classes add up to {math.fsum(rates.values()):.6g}"
+        yield (
+            f"the prediction serves {prediction.requests_per_s:.6g} requests/s; "
+            f"its classes add up to {math.fsum(rates.values()):.6g}"
+        )
     yield from _latency(evidence, "all classes", prediction, whole, math.fsum(outputs.values()))
     for pool in evidence.plan.pools:
         doubt = evidence.instance.calibration(pool.engine, pool.device)[1]

@@ -13,7 +13,9 @@ from solver.errors import BadInput, RackplanError, SolverDefect
 __all__ = ["app", "main"]
 
 #: The root of what a command line can get wrong, whichever library typer parses with.
-_UsageError = next(kind for kind in reversed(typer.BadParameter.__mro__) if hasattr(kind, "format_message"))
+_UsageError: type[Exception] = next(
+    kind for kind in reversed(typer.BadParameter.__mro__) if hasattr(kind, "format_message")
+)
 
 
 def main() -> None:

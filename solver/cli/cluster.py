@@ -13,7 +13,9 @@ from solver.cli.scenario import cluster_spec
 cluster = typer.Typer(help="Look at clusters.", no_args_is_help=True)
 app.add_typer(cluster, name="cluster")
 
-Source = Annotated[str, typer.Argument(metavar="CLUSTER", help="builder:argument=value,..., a cluster file, or a scenario.")]
+Source = Annotated[
+    str, typer.Argument(metavar="CLUSTER", help="builder:argument=value,..., a cluster file, or a scenario.")
+]
 
 
 @cluster.command(epilog="Example: rackplan cluster show nvl72:racks=2")

@@ -6,6 +6,7 @@ import json
 from typing import Annotated
 
 import typer
+from pydantic import BaseModel
 
 from solver.cli.app import AsJson, PlanFile, app
 from solver.errors import CheckFailed
@@ -35,7 +36,7 @@ def schema(
     from solver.plan import Plan
     from solver.workload import Scenario
 
-    kinds = {"plan": Plan, "scenario": Scenario}
+    kinds: dict[str, type[BaseModel]] = {"plan": Plan, "scenario": Scenario}
     if what not in kinds:
         raise UnknownName("schema", what[:40], kinds)
     print(json.dumps(kinds[what].model_json_schema(), indent=1))

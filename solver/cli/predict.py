@@ -10,9 +10,14 @@ import typer
 from solver.cli.app import AsJson, app
 
 
-@app.command(epilog="Example: rackplan predict --llm deepseek-v3 --device h200 --tp 8 --ep 8 --concurrency 64 --prompt-tokens 1000 --output-tokens 1000")
+@app.command(
+    epilog="Example: rackplan predict --llm deepseek-v3 --device h200 --tp 8 --ep 8 --concurrency 64 "
+    "--prompt-tokens 1000 --output-tokens 1000"
+)
 def predict(
-    layout: Annotated[str | None, typer.Argument(metavar="[LAYOUT]", help="A YAML or JSON file with a list of pools.")] = None,
+    layout: Annotated[
+        str | None, typer.Argument(metavar="[LAYOUT]", help="A YAML or JSON file with a list of pools.")
+    ] = None,
     llm: Annotated[str | None, typer.Option(help="Catalog name or path of a config.json.")] = None,
     device: Annotated[str | None, typer.Option(help="Catalog name of the device.")] = None,
     role: Annotated[str, typer.Option(help="unified, prefill or decode.")] = "unified",
@@ -21,7 +26,9 @@ def predict(
     ep: Annotated[int, typer.Option(min=1)] = 1,
     dp: Annotated[int, typer.Option(min=1)] = 1,
     concurrency: Annotated[float | None, typer.Option(help="Requests in flight on a replica.")] = None,
-    requests_per_s: Annotated[float | None, typer.Option(help="Arrivals at a replica, instead of a concurrency.")] = None,
+    requests_per_s: Annotated[
+        float | None, typer.Option(help="Arrivals at a replica, instead of a concurrency.")
+    ] = None,
     prompt_tokens: Annotated[int, typer.Option(min=1)] = 1000,
     output_tokens: Annotated[int, typer.Option(min=1)] = 1000,
     weights: Annotated[str, typer.Option(help="checkpoint, or a dtype.")] = "checkpoint",

@@ -55,6 +55,8 @@ def cluster_spec(text: str) -> dict[str, Any]:
     for pair in (part for part in arguments.split(",") if part.strip()):
         key, equals, value = pair.partition("=")
         if not equals:
-            raise BadInput(f"--cluster {text[:80]!r}: write builder:argument=value,..., for example hgx:nodes=4,device=h200")
+            raise BadInput(
+                f"--cluster {text[:80]!r}: write builder:argument=value,..., for example hgx:nodes=4,device=h200"
+            )
         spec[key.strip()] = yaml.safe_load(value)
     return spec

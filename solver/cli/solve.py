@@ -16,11 +16,16 @@ _Text = Annotated[str | None, typer.Option()]
 
 @app.command(epilog=f"Example: rackplan solve deepseek-v3-2xnvl72 --tpot-p95 40ms -o plan.json. {EXAMPLE}")
 def solve(
-    scenario: Annotated[str | None, typer.Argument(metavar="[SCENARIO]", help="A YAML or JSON file, or the name of a packaged scenario.")] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Argument(metavar="[SCENARIO]", help="A YAML or JSON file, or the name of a packaged scenario."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the plan here.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page that shows the plan.")] = None,
     llm: Annotated[str | None, typer.Option(help="Catalog name or path of a config.json.")] = None,
-    cluster: Annotated[str | None, typer.Option(help="builder:argument=value,... such as nvl72:racks=2, or a cluster file.")] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="builder:argument=value,... such as nvl72:racks=2, or a cluster file.")
+    ] = None,
     prompt_tokens: Annotated[int | None, typer.Option(help="Prompt tokens of the (first) class.")] = None,
     output_tokens: Annotated[int | None, typer.Option(help="Output tokens of the (first) class.")] = None,
     requests_per_s: Annotated[float | None, typer.Option(help="Arrivals of the (first) class.")] = None,
@@ -28,7 +33,9 @@ def solve(
     tpot_p95: Annotated[str | None, typer.Option(help="Promise on the time per output token, such as 30ms.")] = None,
     engine: Annotated[str | None, typer.Option(help="vllm, sglang, trtllm, auto or ideal.")] = None,
     objective: Annotated[str | None, typer.Option(help="cost or throughput.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="path.to.field=value for any other field.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="path.to.field=value for any other field.")
+    ] = None,
     time_limit: Annotated[float, typer.Option(min=0.1, help="Seconds for each search.")] = 60.0,
     gap: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Relative gap that counts as optimal.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Threads of the search.")] = 2,
@@ -52,7 +59,9 @@ def solve(
         "objective": objective,
         "options.gap": gap,
     }
-    wanted, folder = scenario_from(scenario, {key: value for key, value in flags.items() if value is not None}, settings or [])
+    wanted, folder = scenario_from(
+        scenario, {key: value for key, value in flags.items() if value is not None}, settings or []
+    )
     with _live() as progress:
         effort = Effort(time_limit_s=time_limit, workers=workers, seed=seed, progress=progress)
         outcome = solve_scenario(wanted, effort, folder, alternatives)

@@ -1,7 +1,7 @@
 """Calibrations: the few measured numbers that turn the roofline into an engine on a machine.
 
-A calibration is a JSON file: for every parameter its value and what it was fitted on. ``ideal`` (every efficiency 1, every
-overhead 0) is the textbook roofline.
+A calibration is a JSON file: for every parameter its value and what it was fitted on. ``ideal`` (every efficiency 1,
+every overhead 0) is the textbook roofline.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class Calibration:
     prefill_kernel_s: float = _parameter(0, "s", 0, 1e-2, "further gap per kernel when a step carries prefill tokens")
     step_s: float = _parameter(0, "s", 0, 1e-1, "scheduler and sampler time of every step")
     sequence_s: float = _parameter(0, "s", 0, 1e-3, "host time per running sequence and step")
-    admission_s: float = _parameter(0, "s", 0, 10, "closed-loop bursts: delay before a request is scheduled (not used in promises)")
+    admission_s: float = _parameter(
+        0, "s", 0, 10, "closed-loop bursts: delay before a request is scheduled (not used in promises)"
+    )
 
     scale_up: float = _parameter(1, "1", 0.1, 1.0, "share of scale-up bandwidth that collectives reach")
     scale_out: float = _parameter(1, "1", 0.1, 1.0, "share of scale-out bandwidth that transfers reach")
@@ -62,10 +64,16 @@ class Calibration:
     hop_s: float = _parameter(0, "s", 0, 1e-2, "latency of sending activations to the next pipeline stage")
 
     imbalance: float = _parameter(1, "1", 1, 8, "hottest expert rank over the mean where no expert loads are recorded")
-    prefill_share: float = _parameter(1, "1", 0.1, 3, "share of a prefill chunk's extra time that running requests feel")
+    prefill_share: float = _parameter(
+        1, "1", 0.1, 3, "share of a prefill chunk's extra time that running requests feel"
+    )
     lockstep: float = _parameter(0, "1", 0, 1, "theta: dp ranks stall each other as dp^theta independent ranks would")
-    queue_weight: float = _parameter(0, "1", 0, 100, "closed-loop bursts: wait per unit of prefill load (not used in promises)")
-    burst_share: float = _parameter(0, "1", 0, 2, "closed-loop bursts: share of the prompts ahead that a request waits for")
+    queue_weight: float = _parameter(
+        0, "1", 0, 100, "closed-loop bursts: wait per unit of prefill load (not used in promises)"
+    )
+    burst_share: float = _parameter(
+        0, "1", 0, 2, "closed-loop bursts: share of the prompts ahead that a request waits for"
+    )
 
     memory_fraction: float = _parameter(1, "1", 0.3, 1, "share of the usable HBM that the engine may fill")
     kv_share: float = _parameter(1, "1", 0.1, 1, "share of the HBM left over that the engine gives to the KV cache")
@@ -74,8 +82,12 @@ class Calibration:
     graph_bytes: float = _parameter(0, "B", 0, 50e9, "HBM of the captured graphs")
     activation_factor: float = _parameter(0, "1", 0, 100, "live activations in units of one hidden vector per token")
 
-    tpot_sigma: float = _parameter(0, "1", 0, 3, "standard deviation of log(measured / predicted) TPOT left out of the fit")
-    ttft_sigma: float = _parameter(0, "1", 0, 3, "standard deviation of log(measured / predicted) TTFT left out of the fit")
+    tpot_sigma: float = _parameter(
+        0, "1", 0, 3, "standard deviation of log(measured / predicted) TPOT left out of the fit"
+    )
+    ttft_sigma: float = _parameter(
+        0, "1", 0, 3, "standard deviation of log(measured / predicted) TTFT left out of the fit"
+    )
 
     @classmethod
     def from_json(cls, content: object, source: str) -> Calibration:
@@ -103,7 +115,9 @@ class Calibration:
             for key, data in parameters().items()
             if math.isfinite(getattr(self, key))
         }
-        return {key: getattr(self, key) for key in ("name", "engine", "generation", "fitted_on", "as_of")} | {"parameters": table}
+        return {key: getattr(self, key) for key in ("name", "engine", "generation", "fitted_on", "as_of")} | {
+            "parameters": table
+        }
 
     def with_values(self, **values: float) -> Calibration:
         """The same calibration with some parameters changed."""
@@ -119,7 +133,9 @@ def parameters() -> dict[str, Mapping[str, Any]]:
 def _checked(entry: object, known: Mapping[str, Any], where: str) -> float:
     value = entry.get("value") if isinstance(entry, Mapping) else entry
     if isinstance(value, bool) or not isinstance(value, int | float) or not known["low"] <= value <= known["high"]:
-        raise BadFile(f"{where} = {str(value)[:40]}: {known['meaning']} lies in {known['low']:g}..{known['high']:g} {known['unit']}")
+        raise BadFile(
+            f"{where} = {str(value)[:40]}: {known['meaning']} lies in {known['low']:g}..{known['high']:g} {known['unit']}"
+        )
     return float(value)
 
 
@@ -153,4 +169,6 @@ def packaged(engine: str, generation: str) -> tuple[Calibration, str | None]:
     if engine not in {e for e, _ in table}:
         raise UnknownName("engine", engine, sorted({e for e, _ in table} | {"ideal"}))
     lender = _BORROWS.get(generation, "hopper")
-    return table[engine, lender], f"{engine} was not measured on {generation} devices; its {lender} calibration stands in"
+    return table[
+        engine, lender
+    ], f"{engine} was not measured on {generation} devices; its {lender} calibration stands in"

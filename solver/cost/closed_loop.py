@@ -1,7 +1,7 @@
 """Closed loops: so many requests are always in flight, as load generators and benchmarks keep them.
 
-By Little's law concurrency, latency and rate determine each other: a request that ends makes room for the next, whose prompt
-costs every running sequence a stall.
+By Little's law concurrency, latency and rate determine each other: a request that ends makes room for the next, whose
+prompt costs every running sequence a stall.
 """
 
 from __future__ import annotations
@@ -67,5 +67,9 @@ def closed_loop(
         tpot = step + others * stall / output
         batch = per_rank * output * tpot / (output * tpot + latency)
     load = per_rank * stall / cal.prefill_share / (output * step)
-    waited = step / 2 + cal.queue_weight * load * latency * (1 - burst) + burst * cal.burst_share * (per_rank - 1) / 2 * latency
+    waited = (
+        step / 2
+        + cal.queue_weight * load * latency * (1 - burst)
+        + burst * cal.burst_share * (per_rank - 1) / 2 * latency
+    )
     return ClosedLoop(tpot, cal.admission_s + latency + waited, batch, step)

@@ -2,7 +2,8 @@
 
 All functions take and return numpy arrays (or floats) and broadcast. Bandwidths are one direction per rank [B/s].
 
-Source: Thakur, Rabenseifner and Gropp 2005; Patarasuk and Yuan 2009; DeepEP's published tables for dispatch and combine.
+Source: Thakur, Rabenseifner and Gropp 2005; Patarasuk and Yuan 2009; DeepEP's published tables for dispatch and
+combine.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ def all_reduce(ranks: Floats, size: Floats, bandwidth: Floats | float, latency: 
 
 
 def hierarchical_all_reduce(
-    local: Floats, nodes: Floats, size: Floats, inside: Floats | float, outside: Floats | float, latency: float, growth: float
+    local: Floats,
+    nodes: Floats,
+    size: Floats,
+    inside: Floats | float,
+    outside: Floats | float,
+    latency: float,
+    growth: float,
 ) -> Floats:
     """Seconds of reduce-scatter inside each node, all-reduce of the shards across nodes, all-gather inside.
 

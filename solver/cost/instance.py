@@ -47,7 +47,9 @@ class Group:
     def promise(self) -> Promise:
         """Limits on the 95th percentile."""
         slo = self.slo
-        return Promise(*(math.inf if v is None else v for v in (slo.ttft_p95_s, slo.tpot_p95_s, slo.itl_p95_s, slo.e2e_p95_s)))
+        return Promise(
+            *(math.inf if v is None else v for v in (slo.ttft_p95_s, slo.tpot_p95_s, slo.itl_p95_s, slo.e2e_p95_s))
+        )
 
 
 @dataclass(frozen=True)
@@ -105,11 +107,16 @@ class Instance:
     def longest(self) -> int:
         """Longest context that engines are told to accept [tokens]."""
         classes = self.scenario.traffic.classes
-        needed = [math.ceil(c.prompt_tokens * (1 + 2 * c.prompt_cv) + c.output_tokens * (1 + 2 * c.output_cv)) for c in classes]
+        needed = [
+            math.ceil(c.prompt_tokens * (1 + 2 * c.prompt_cv) + c.output_tokens * (1 + 2 * c.output_cv))
+            for c in classes
+        ]
         longest, name = max(zip(needed, (c.name for c in classes), strict=True))
         limit = self.scenario.constraints.max_model_len or self.llm.max_context
         if longest > limit:
-            origin = "constraints.max_model_len" if self.scenario.constraints.max_model_len else f"{self.llm.name}'s context"
+            origin = (
+                "constraints.max_model_len" if self.scenario.constraints.max_model_len else f"{self.llm.name}'s context"
+            )
             raise BadInput(f"class {name!r} needs a context of {longest:,} tokens; {origin} ends at {limit:,}")
         if self.scenario.constraints.max_model_len:
             return self.scenario.constraints.max_model_len
@@ -117,7 +124,9 @@ class Instance:
 
     @cached_property
     def _domains(self) -> Mapping[str, str]:
-        return {device: domain.name for domain in topologies.scale_up_domains(self.cluster) for device in domain.devices}
+        return {
+            device: domain.name for domain in topologies.scale_up_domains(self.cluster) for device in domain.devices
+        }
 
     def domain_of(self, device: str) -> str:
         """Name of the scale-up domain of a device; an unhealthy device counts with its label."""

@@ -22,7 +22,8 @@ class Machine:
 
     Attributes
     ----------
-    project_in, project_out, dense, shared, expert: peak [FLOP/s] of the GEMM and index of its rate in bf16, fp8, fp4, int8.
+    project_in, project_out, dense, shared, expert: peak [FLOP/s] of the GEMM and index of its rate in bf16, fp8, fp4,
+    int8.
     bf16: peak of attention, router and head [FLOP/s].
     hbm: memory bandwidth [B/s].
     project_fp4, dense_fp4, shared_fp4, expert_fp4: 1 where those weights are 4-bit.
@@ -63,14 +64,21 @@ class Machine:
             rate = dtype.rate(device.flops)
             table[part] = np.array([device.flops[rate]])
             table[f"{part}_rate"] = np.array([_RATES.index(rate)])
-        four_bit = {"project": precision.attention, "dense": precision.dense, "shared": precision.shared, "expert": precision.experts}
+        four_bit = {
+            "project": precision.attention,
+            "dense": precision.dense,
+            "shared": precision.shared,
+            "expert": precision.experts,
+        }
         table |= {f"{part}_fp4": np.array([float(_is_fp4(dtype))]) for part, dtype in four_bit.items()}
         return cls(
             **table,  # type: ignore[arg-type]
             bf16=np.array([device.flops["bf16"]]),
             hbm=np.array([device.hbm_bytes_per_s]),
             scale_up=np.array([device.scale_up_bytes_per_s]),
-            scale_out=np.atleast_1d(np.asarray(device.scale_out_bytes_per_s if scale_out is None else scale_out, float)),
+            scale_out=np.atleast_1d(
+                np.asarray(device.scale_out_bytes_per_s if scale_out is None else scale_out, float)
+            ),
         )
 
     @classmethod
@@ -78,7 +86,9 @@ class Machine:
         """One row per row of work: machine i repeated ``counts[i]`` times."""
         return cls(
             **{
-                f.name: np.concatenate([np.repeat(getattr(m, f.name), n) for m, n in zip(machines, counts, strict=True)])
+                f.name: np.concatenate(
+                    [np.repeat(getattr(m, f.name), n) for m, n in zip(machines, counts, strict=True)]
+                )
                 for f in fields(cls)
             }
         )

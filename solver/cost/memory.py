@@ -1,7 +1,7 @@
 """The memory ledger of one rank: weights, KV cache, activations, buffers and reserve against its usable HBM.
 
-Batch decides every answer, so memory is a ledger, not a fraction. Rows are replica shapes (R), stages S; the fullest stage
-decides.
+Batch decides every answer, so memory is a ledger, not a fraction. Rows are replica shapes (R), stages S; the fullest
+stage decides.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Ledger:
     def rows(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> Ledger:
         """Some of the rows."""
         whole = ("windows", "kv_share")
-        return Ledger(**{f.name: getattr(self, f.name) if f.name in whole else getattr(self, f.name)[index] for f in fields(self)})
+        return Ledger(
+            **{f.name: getattr(self, f.name) if f.name in whole else getattr(self, f.name)[index] for f in fields(self)}
+        )
 
     def evened(self, stages: Floats) -> Ledger:
         """Every stage at the mean of its ``stages`` (R,): what no cut into whole layers can beat."""
@@ -90,7 +92,9 @@ class Ledger:
         """
         room = np.maximum(self.kv_room, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            root = (np.sqrt((quantile * deviation) ** 2 + 4 * mean_bytes * room) - quantile * deviation) / (2 * mean_bytes)
+            root = (np.sqrt((quantile * deviation) ** 2 + 4 * mean_bytes * room) - quantile * deviation) / (
+                2 * mean_bytes
+            )
         return np.where(mean_bytes > 0, root**2, np.inf).min(axis=1)
 
 
@@ -119,7 +123,9 @@ def ledger(
     windows = sorted({w for layer in kinds if (w := _window(layer))})
     here = layers.sum(axis=2) > 0
     stages = np.arange(layers.shape[1])
-    weights = np.einsum("rsk,rk->rs", layers, _by_kind(kinds, lambda k: _layer_weights(k, llm.precision, degree, redundant)))
+    weights = np.einsum(
+        "rsk,rk->rs", layers, _by_kind(kinds, lambda k: _layer_weights(k, llm.precision, degree, redundant))
+    )
     ends = llm.embedding_bytes / degree.tp + llm.encoder_bytes, _head_weights(llm, degree)
     weights = weights + (stages == 0) * ends[0][:, None]
     draft = _draft_weights(llm, degree, redundant, draft_layers)
@@ -130,11 +136,15 @@ def ledger(
         weights=weights,
         activations=here * _activations(llm, calibration, max_batched_tokens)[:, None],
         buffers=here * _buffers(llm, exchanged_tokens)[:, None],
-        reserve=calibration.runtime_bytes + calibration.graph_bytes + calibration.collective_bytes * (degree.tp * degree.dp > 1),
+        reserve=calibration.runtime_bytes
+        + calibration.graph_bytes
+        + calibration.collective_bytes * (degree.tp * degree.dp > 1),
         capacity=np.full(len(degree.tp), device.hbm_usable_bytes * calibration.memory_fraction),
         kv_token=np.einsum("rsk,rk->rs", layers, _by_kind(kinds, lambda k: _token_bytes(k, cache, degree))),
         windows=np.array(windows, float),
-        kv_window=np.stack([np.einsum("rsk,rk->rs", layers, w) for w in windowed], axis=2) if windowed else np.zeros((*here.shape, 0)),
+        kv_window=np.stack([np.einsum("rsk,rk->rs", layers, w) for w in windowed], axis=2)
+        if windowed
+        else np.zeros((*here.shape, 0)),
         state=np.einsum("rsk,rk->rs", layers, _by_kind(kinds, lambda k: _state_bytes(k, degree))),
         kv_share=calibration.kv_share,
     )
@@ -184,7 +194,9 @@ def _split(layer: Layer, degree: Degrees) -> Floats:
 def _token_bytes(layer: Layer, cache: Dtype, degree: Degrees) -> Floats:
     """Cache that each further token adds on one rank, outside local windows [bytes] (R,)."""
     attention = layer.attention
-    if attention.kind not in ("full", "mla", "chunked") and not (attention.kind == "compressed" and attention.compression > 1):
+    if attention.kind not in ("full", "mla", "chunked") and not (
+        attention.kind == "compressed" and attention.compression > 1
+    ):
         return np.zeros_like(degree.tp)
     entry = attention.kv_entry_bytes(cache) / _split(layer, degree) + attention.kv_extra_bytes_per_token / degree.cp
     return entry / attention.compression

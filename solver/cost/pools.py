@@ -135,7 +135,9 @@ class PricedPool:
         """Compute, memory, network and overhead of one step at an operating point, each alone [s]."""
         if self.spec.role == "prefill":
             tokens = min(float(self.mix.mean(self.mix.prompt)), float(self.spec.chunk)) * self.spec.together
-            load = Load.of(prefill=np.array([tokens]), prefill_keys=self.mix.mean(self.mix.cached + self.mix.prompt / 2))
+            load = Load.of(
+                prefill=np.array([tokens]), prefill_keys=self.mix.mean(self.mix.cached + self.mix.prompt / 2)
+            )
         else:
             batch = np.maximum(service.batch, 1.0) / self.spec.parallelism.pp
             load = Load.of(decode=batch, context=self.mix.context)

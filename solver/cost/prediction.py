@@ -57,7 +57,9 @@ def class_latencies(parts: Sequence[Part], position: int, output_tokens: int) ->
     later = [p for p in parts if p.role in ("decode", "unified") and p.share > 0]
 
     def mean(of: Sequence[Part], name: str) -> float:
-        return math.fsum(p.share * float(getattr(p.service, name)[0, position]) for p in of) / math.fsum(p.share for p in of)
+        return math.fsum(p.share * float(getattr(p.service, name)[0, position]) for p in of) / math.fsum(
+            p.share for p in of
+        )
 
     def worst(of: Sequence[Part], name: str) -> float:
         return max(float(getattr(p.service, name)[0, position]) for p in of)
@@ -96,7 +98,9 @@ def overall(classes: Mapping[str, Latencies], rates: Mapping[str, float]) -> Lat
     )
 
 
-def mixture_quantile(pairs: Sequence[tuple[float, float]], weights: np.ndarray[tuple[int], np.dtype[np.float64]], quantile: float) -> float:
+def mixture_quantile(
+    pairs: Sequence[tuple[float, float]], weights: np.ndarray[tuple[int], np.dtype[np.float64]], quantile: float
+) -> float:
     """Quantile of a mixture of normal distributions given by their 50th and 95th percentiles.
 
     >>> mixture_quantile([(1.0, 2.0)], np.array([1.0]), 0.95)
@@ -109,7 +113,8 @@ def mixture_quantile(pairs: Sequence[tuple[float, float]], weights: np.ndarray[t
     for _ in range(60):
         middle = (low + high) / 2
         below = sum(
-            w * 0.5 * (1 + math.erf((middle - p) / (s * math.sqrt(2)))) for (p, _), s, w in zip(pairs, spread, weights, strict=True)
+            w * 0.5 * (1 + math.erf((middle - p) / (s * math.sqrt(2))))
+            for (p, _), s, w in zip(pairs, spread, weights, strict=True)
         )
         low, high = (middle, high) if below < quantile else (low, middle)
     return high

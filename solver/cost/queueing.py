@@ -19,8 +19,8 @@ Floats = NDArray[np.float64]
 
 #: Quantile of decode occupancy that must fit in the KV cache and in the engine's limit on running sequences.
 FULL = 0.99
-#: Fluctuation of the batch that a request feels, averaged over its own stay, against that of one instant: sqrt(2/3), for
-#: arrivals that stay a fixed time (the mean of the triangular autocorrelation over one stay).
+#: Fluctuation of the batch that a request feels, averaged over its own stay, against that of one instant: sqrt(2/3),
+#: for arrivals that stay a fixed time (the mean of the triangular autocorrelation over one stay).
 AVERAGED = math.sqrt(2 / 3)
 
 _EXACT_SERVERS = 256
@@ -83,7 +83,9 @@ class Wait:
         return np.where(np.isinf(self.mean), np.inf, np.where(self.chance > 1 - probability, tail, 0.0))
 
 
-def wait(servers: Floats, arrivals: Floats, service: Floats, service_squared: Floats, burstiness: Floats | float = 1.0) -> Wait:
+def wait(
+    servers: Floats, arrivals: Floats, service: Floats, service_squared: Floats, burstiness: Floats | float = 1.0
+) -> Wait:
     """Wait in a pool of servers behind one queue, first come first served.
 
     Erlang C waits; the tail is exponential with Lee and Longton's mean, extended to arrivals of squared coefficient of

@@ -85,7 +85,9 @@ class Replicas:
             work=work,
             machine=machine,
             calibration=calibration,
-            group=Group(column(domains), column(calibration.imbalance if imbalance is None else imbalance), column(overlap)),
+            group=Group(
+                column(domains), column(calibration.imbalance if imbalance is None else imbalance), column(overlap)
+            ),
             ledger=ledger(llm, device, calibration, degree, work.layers, chunks, column(exchanged_tokens), spare),
             chunk=chunks,
             transfer_bytes_per_s=float(machine.scale_out[0]) * calibration.scale_out if transfer is None else transfer,
@@ -97,7 +99,9 @@ class Replicas:
     def rows(self, index: Any) -> Replicas:
         """Some of the rows, by index or mask."""
         group = Group(**{f.name: getattr(self.group, f.name)[index] for f in fields(Group)})
-        return replace(self, work=self.work.rows(index), group=group, ledger=self.ledger.rows(index), chunk=self.chunk[index])
+        return replace(
+            self, work=self.work.rows(index), group=group, ledger=self.ledger.rows(index), chunk=self.chunk[index]
+        )
 
     def evened(self) -> Replicas:
         """The same replicas with every pipeline stage at the mean of its stages: no cut of the layers is lighter."""
@@ -114,7 +118,8 @@ class Replicas:
     def decode_s(self, batch: Floats, context: Floats | float, queries: float = 1.0) -> Floats:
         """Seconds between two tokens of a sequence when each rank runs ``batch`` of them (R,).
 
-        A pipeline keeps as many micro-batches in flight as it has stages; the slowest stage or the whole way round decides.
+        A pipeline keeps as many micro-batches in flight as it has stages; the slowest stage or the whole way round
+        decides.
         """
         taken = self.step(Load.of(decode=batch / self.work.pp, context=context, queries=queries))
         return np.maximum(taken.latency_s, self.work.pp * taken.slowest_s)
@@ -167,7 +172,15 @@ class Replicas:
         senders = self.work.tp * self.work.pp
         return self.calibration.hop_s + self.llm.kv_bytes(tokens) / (senders * self.transfer_bytes_per_s)
 
-    def _chunk(self, tokens: Floats, keys: Floats, running: Floats, context: Floats | float, company: Floats | float) -> StepTime:
+    def _chunk(
+        self, tokens: Floats, keys: Floats, running: Floats, context: Floats | float, company: Floats | float
+    ) -> StepTime:
         return self.step(
-            Load.of(decode=running, context=context, prefill=tokens, prefill_keys=keys, others=tokens * np.asarray(company, float))
+            Load.of(
+                decode=running,
+                context=context,
+                prefill=tokens,
+                prefill_keys=keys,
+                others=tokens * np.asarray(company, float),
+            )
         )

@@ -18,8 +18,8 @@ STEP_BACK = 1e-5
 def largest(excess: Callable[[Floats], Floats], low: Floats, high: Floats) -> Floats:
     """Largest value in [low, high] at which ``excess`` is at most 0; 0 where it is above 0 throughout.
 
-    ``excess`` must grow with the value and may be infinite. Chandrupatla's method (1997): inverse quadratic interpolation
-    where it is safe, bisection elsewhere. The value returned keeps the promise.
+    ``excess`` must grow with the value and may be infinite. Chandrupatla's method (1997): inverse quadratic
+    interpolation where it is safe, bisection elsewhere. The value returned keeps the promise.
 
     >>> largest(lambda x: x**2 - 2, np.array([0.1]), np.array([3.0])).round(4)
     array([1.4142])

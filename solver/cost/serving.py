@@ -1,7 +1,7 @@
 """From steps to promises: what a pool of replicas serves, and how fast, in each role.
 
-A pool is ``replicas`` copies (R,) of each row's shape behind one router. Each ``*_at`` function prices one operating point;
-each ``most_*`` function finds the largest one that keeps a promise. Latencies are per class (R, C).
+A pool is ``replicas`` copies (R,) of each row's shape behind one router. Each ``*_at`` function prices one operating
+point; each ``most_*`` function finds the largest one that keeps a promise. Latencies are per class (R, C).
 
 Decode and unified pools are trains: a step leaves when the last one has arrived, and carries everybody who is ready.
 """
@@ -56,7 +56,8 @@ class Service:
     full_batch: sequences on a rank that are exceeded 1 % of the time (R,).
     step_s: mean step (R,).
     utilisation: share of the time that the bottleneck is busy (R,).
-    ttft_p50, ttft_p95, tpot_p50, tpot_p95, itl_p95: latencies per class (R, C) [s]; 0 where the role has no part in them.
+    ttft_p50, ttft_p95, tpot_p50, tpot_p95, itl_p95: latencies per class (R, C) [s]; 0 where the role has no part in
+    them.
     """
 
     requests_per_s: Floats
@@ -77,7 +78,12 @@ class Service:
     def excess(self, promise: Promise, mix: Mix) -> Floats:
         """How far the worst class overshoots the tightest promise: latency / limit - 1, at most 0 if all are kept (R,)."""
         e2e = self.ttft_p95 + np.maximum(mix.output - 1, 0) * self.tpot_p95
-        pairs = (self.ttft_p95, promise.ttft), (self.tpot_p95, promise.tpot), (self.itl_p95, promise.itl), (e2e, promise.e2e)
+        pairs = (
+            (self.ttft_p95, promise.ttft),
+            (self.tpot_p95, promise.tpot),
+            (self.itl_p95, promise.itl),
+            (e2e, promise.e2e),
+        )
         worst = np.full(len(self.batch), -1.0)
         for latency, limit in pairs:
             if np.isfinite(limit):
@@ -88,7 +94,8 @@ class Service:
 def decode_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Service:
     """Decode pool whose ranks run ``batch`` sequences on average.
 
-    TPOT is the step at the batch a request feels: the pool's total fluctuates as a Poisson number, averaged over its stay.
+    TPOT is the step at the batch a request feels: the pool's total fluctuates as a Poisson number, averaged over its
+    stay.
     """
     ranks = replicas * pool.work.dp
     typical = pool.decode_s(_felt(pool, batch), mix.context)
@@ -108,12 +115,14 @@ def decode_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Serv
     )
 
 
-def prefill_at(pool: Replicas, replicas: Floats, mix: Mix, utilisation: Floats, together: Floats | float = 1.0) -> Service:
+def prefill_at(
+    pool: Replicas, replicas: Floats, mix: Mix, utilisation: Floats, together: Floats | float = 1.0
+) -> Service:
     """Prefill pool whose ranks are busy for a share ``utilisation`` of the time.
 
-    One queue in front of all ranks; each prefills ``together`` prompts at a time. Data-parallel ranks step together, so a
-    prompt also waits for the step that the others are in. The first token is out when the KV cache has reached a decode
-    replica.
+    One queue in front of all ranks; each prefills ``together`` prompts at a time. Data-parallel ranks step together, so
+    a prompt also waits for the step that the others are in. The first token is out when the KV cache has reached a
+    decode replica.
     """
     latency, occupied, steps = _per_class(pool, mix, company=utilisation, together=together)
     transfer = np.stack([pool.transfer_s(float(tokens)) for tokens in mix.prompt + mix.cached], axis=1)
@@ -158,7 +167,11 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     queue_share = np.zeros_like(batch)
     for _ in range(2):
         latency, occupied, steps = _per_class(pool, mix, felt, company=queue_share)
-        stalls = cal.prefill_share * np.maximum(occupied - steps * (step / pool.work.pp)[:, None], 0.0) * dp[:, None] ** cal.lockstep
+        stalls = (
+            cal.prefill_share
+            * np.maximum(occupied - steps * (step / pool.work.pp)[:, None], 0.0)
+            * dp[:, None] ** cal.lockstep
+        )
         tpot = step + batch * mix.mean(stalls) / mix.mean_output
         arrivals = batch / (mix.mean_output * tpot)
         queue_share = np.minimum(arrivals * mix.mean(occupied), 1.0)
@@ -199,7 +212,9 @@ def most_decode(pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, li
     return decode_at(pool, replicas, mix, batch)
 
 
-def most_prefill(pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, together: Floats | float = 1.0) -> Service:
+def most_prefill(
+    pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, together: Floats | float = 1.0
+) -> Service:
     """Highest prefill utilisation that keeps the promise; 0 where none does."""
     least = np.full(len(pool), LEAST_UTILISATION)
     top = np.full(len(pool), MOST_UTILISATION)
@@ -244,6 +259,8 @@ def _per_class(
     pool: Replicas, mix: Mix, batch: Floats | float = 0.0, company: Floats | float = 1.0, together: Floats | float = 1.0
 ) -> tuple[Floats, Floats, Floats]:
     """Prefill latency, occupied time and number of steps of each class (R, C)."""
-    columns = [pool.prompt_s(p, c, batch, mix.context, company, together) for p, c in zip(mix.prompt, mix.cached, strict=True)]
+    columns = [
+        pool.prompt_s(p, c, batch, mix.context, company, together) for p, c in zip(mix.prompt, mix.cached, strict=True)
+    ]
     latency, occupied, steps = (np.stack(part, axis=1) for part in zip(*columns, strict=True))
     return latency, occupied, steps

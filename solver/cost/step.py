@@ -94,7 +94,8 @@ class StepTime:
     ----------
     stage_s: time of each stage (R, S).
     hops_s: all sends between stages (R,).
-    layer_s: one layer of each kind (R, K); head_s: the output head (R,); fixed_s: scheduler and sampler, on every stage (R,).
+    layer_s: one layer of each kind (R, K); head_s: the output head (R,); fixed_s: scheduler and sampler, on every stage
+    (R,).
     layer_parts_s: what the compute, memory traffic, network and kernel gaps of one layer would take alone: four arrays
         (R, K). They overlap, so they do not add up to ``layer_s``.
     head_parts_s: compute and memory traffic of the head alone (R,).
@@ -170,7 +171,9 @@ def _column(values: Floats | float) -> Floats:
     return np.asarray(values, float)[..., None]
 
 
-def _blocks(work: Work, machine: Machine, calibration: Calibration, group: Group, load: Load) -> tuple[Floats, Floats, Floats]:
+def _blocks(
+    work: Work, machine: Machine, calibration: Calibration, group: Group, load: Load
+) -> tuple[Floats, Floats, Floats]:
     """Seconds of one layer's blocks, and of their compute and memory traffic alone; each (R, K)."""
     parts = [
         _projections(work, machine, calibration, load),
@@ -244,7 +247,9 @@ def _experts(work: Work, machine: Machine, calibration: Calibration, group: Grou
     compute = uneven * 2 * everyone * work.top_k * work.expert / _column(work.ep * rate)
     copies = np.maximum(work.slots * _column(work.ep), 1)
     touched = work.slots / copies * experts_touched(copies, work.top_k, everyone * work.experts / copies)
-    return compute, touched * work.expert_bytes / _hbm(machine, calibration.hbm_experts, machine.expert_fp4, calibration)
+    return compute, touched * work.expert_bytes / _hbm(
+        machine, calibration.hbm_experts, machine.expert_fp4, calibration
+    )
 
 
 def _head(work: Work, machine: Machine, calibration: Calibration, load: Load) -> tuple[Floats, Floats, Floats]:
@@ -258,8 +263,8 @@ def _head(work: Work, machine: Machine, calibration: Calibration, load: Load) ->
 def _network(work: Work, machine: Machine, calibration: Calibration, group: Group, load: Load) -> Floats:
     """Seconds of one layer's collectives (R, K).
 
-    Tensor parallelism reduces after attention and after the FFN. Experts shared by data-parallel ranks replace the second
-    reduction with an exchange.
+    Tensor parallelism reduces after attention and after the FFN. Experts shared by data-parallel ranks replace the
+    second reduction with an exchange.
     """
     tokens = load.decode * load.queries + load.prefill
     size = tokens * work.hidden * 2
@@ -272,8 +277,8 @@ def _network(work: Work, machine: Machine, calibration: Calibration, group: Grou
 def _exchange(work: Work, machine: Machine, calibration: Calibration, group: Group, tokens: Floats) -> Floats:
     """Dispatch and combine among the expert group (R, K), by whichever of the engine's kernels is faster.
 
-    Inside one domain: all-gather and reduce-scatter of every rank's tokens, or an all-to-all. Across domains: low-latency
-    kernels, or high-throughput ones that send a token once per domain.
+    Inside one domain: all-gather and reduce-scatter of every rank's tokens, or an all-to-all. Across domains:
+    low-latency kernels, or high-throughput ones that send a token once per domain.
     """
     inside, outside = machine.scale_up * calibration.scale_up, machine.scale_out * calibration.scale_out
     everywhere = collectives.gather_and_scatter(work.dp, tokens * work.hidden * 2, inside, calibration.all_reduce_s)
@@ -283,13 +288,22 @@ def _exchange(work: Work, machine: Machine, calibration: Calibration, group: Gro
     def all_to_all(floor: float, deduplicate: bool) -> Floats:
         one_way = [
             collectives.expert_exchange(
-                _column(share * uneven), work.token_width * width, work.top_k, work.experts, _column(group.domains),
-                _column(inside), _column(outside), _column(start + floor), deduplicate,
-            )  # fmt: skip
+                _column(share * uneven),
+                work.token_width * width,
+                work.top_k,
+                work.experts,
+                _column(group.domains),
+                _column(inside),
+                _column(outside),
+                _column(start + floor),
+                deduplicate,
+            )
             for width, start in ((DISPATCH_WIDTH, calibration.dispatch_s), (COMBINE_WIDTH, calibration.combine_s))
         ]
         return one_way[0] + one_way[1]
 
     spread = _column(group.domains) > 1
     direct = all_to_all(0.0, False)
-    return np.where(spread, np.minimum(direct, all_to_all(calibration.dispatch_s, True)), np.minimum(_column(everywhere), direct))
+    return np.where(
+        spread, np.minimum(direct, all_to_all(calibration.dispatch_s, True)), np.minimum(_column(everywhere), direct)
+    )

@@ -1,8 +1,8 @@
 """What one rank must do: FLOP, bytes and kernels, from the LLM's shape and the degrees of parallelism.
 
-Nothing here knows a device's speed. Everything is a numpy array with one row per replica shape, so that thousands of shapes
-(or measured points of different LLMs, see :func:`stack`) are priced in one pass. Axes: R rows, K kinds of layer, S pipeline
-stages.
+Nothing here knows a device's speed. Everything is a numpy array with one row per replica shape, so that thousands of
+shapes (or measured points of different LLMs, see :func:`stack`) are priced in one pass. Axes: R rows, K kinds of layer,
+S pipeline stages.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Degrees:
 class StageFloor:
     """What the heaviest pipeline stage weighs in the best cut, at weights near those of the step that is priced.
 
-    If every layer and the head weigh at least s times the reference weights, the heaviest stage of any cut weighs at least
-    s times the reference optimum.
+    If every layer and the head weigh at least s times the reference weights, the heaviest stage of any cut weighs at
+    least s times the reference optimum.
 
     Attributes
     ----------
@@ -208,7 +208,11 @@ def stack(works: Sequence[Work]) -> Work:
     stages = max(work.layers.shape[1] for work in works)
 
     def padded(name: str, array: Floats) -> Floats:
-        wanted = {1: array.shape, 2: (len(array), stages if name == "last_stage" else kinds), 3: (len(array), stages, kinds)}
+        wanted = {
+            1: array.shape,
+            2: (len(array), stages if name == "last_stage" else kinds),
+            3: (len(array), stages, kinds),
+        }
         widths = [(0, w - s) for w, s in zip(wanted[array.ndim], array.shape, strict=True)]
         return np.pad(array, widths, constant_values=np.inf if name == "stride" else 0.0)
 

@@ -53,7 +53,8 @@ class LLM:
     title: name for people.
     tied_embeddings: the head is the embedding's matrix, stored once.
     mtp_layers: multi-token-prediction layers in the checkpoint; not in ``layers`` nor in any total unless said.
-    encoder_bytes: HBM that an image or audio encoder takes on every rank, weights and peak, where it was measured [bytes].
+    encoder_bytes: HBM that an image or audio encoder takes on every rank, weights and peak, where it was measured
+    [bytes].
     max_context: longest context the network was released for [tokens].
     precision: number format of each part.
     source: where the shape comes from.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
 from solver.errors import BadInput, UnknownName
 from solver.llm.attention import KINDS, Attention
@@ -62,8 +62,8 @@ def from_plain(values: Mapping[str, Any]) -> LLM:
         precision=Precision.from_names(_texts(values["precision"], "precision")),
         tied_embeddings=_flag(values["tied_embeddings"], "tied_embeddings"),
         encoder_bytes=float(_count(values["encoder_bytes"], "encoder_bytes")),
-        **{key: _text(values[key], key) for key in _TEXTS},
-        **{key: _count(values[key], key) for key in _COUNTS},
+        **cast(Any, {key: _text(values[key], key) for key in _TEXTS}),
+        **cast(Any, {key: _count(values[key], key) for key in _COUNTS}),
     )
 
 
@@ -86,7 +86,7 @@ def _part(kind: type[_Part], values: object, where: str) -> _Part:
         raise BadInput(f"llm.config: {where} must be a mapping")
     for key in sorted(names ^ {str(key) for key in values}):
         raise BadInput(f"llm.config: {where}.{key[:40]} is {'missing' if key in names else 'not known'}")
-    read = {key: _value(hints[key], values[key], f"{where}.{key}") for key in names}
+    read: dict[str, Any] = {key: _value(hints[key], values[key], f"{where}.{key}") for key in names}
     return kind(**read)
 
 

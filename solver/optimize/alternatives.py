@@ -1,6 +1,7 @@
 """Structurally different plans that cost little more: what a benchmark on hardware should compare.
 
-Each main decision of the best plan is forbidden in turn (a pool's shape, or the mode of service), and the program solved again.
+Each main decision of the best plan is forbidden in turn (a pool's shape, or the mode of service), and the program
+solved again.
 """
 
 from __future__ import annotations
@@ -29,7 +30,11 @@ def alternatives(best: Plan, count: int, planner: Planner) -> tuple[Alternative,
     limit = best.objective.usd_per_million_output_tokens * (1 + WITHIN)
     for scenario, forbidden in _variations(best):
         plan = planner(scenario, forbidden)
-        if plan is not None and plan.objective.usd_per_million_output_tokens <= limit and structure(plan) != structure(best):
+        if (
+            plan is not None
+            and plan.objective.usd_per_million_output_tokens <= limit
+            and structure(plan) != structure(best)
+        ):
             found.setdefault(structure(plan), plan)
     ranked = sorted(found.values(), key=lambda plan: plan.objective.usd_per_million_output_tokens)
     return tuple(_record(best, plan) for plan in ranked[:count])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -98,7 +99,12 @@ def _staff(instance: Instance, offer: Offer, layout: Layout, mapping: Mapping) -
     """Pools in the order of promise and role, each with a name of its own."""
     numbered = sorted(
         zip(layout.pools, mapping.devices, strict=True),
-        key=lambda pair: (pair[0].column.group, ROLES.index(pair[0].column.role), pair[0].column.candidate.shape, pair[0].column.low),
+        key=lambda pair: (
+            pair[0].column.group,
+            ROLES.index(pair[0].column.role),
+            pair[0].column.candidate.shape,
+            pair[0].column.low,
+        ),
     )
     counts: dict[Role, int] = defaultdict(int)
     found = []
@@ -165,10 +171,14 @@ def hourly_usd(instance: Instance, used: Sequence[str]) -> float:
 
 def _objective(instance: Instance, layout: Layout, usd: float, served: dict[int, float]) -> Objective:
     output = math.fsum(
-        served[g.index] * float(share) * tokens for g in instance.groups for share, tokens in zip(g.mix.share, g.mix.output, strict=True)
+        served[g.index] * float(share) * tokens
+        for g in instance.groups
+        for share, tokens in zip(g.mix.share, g.mix.output, strict=True)
     )
     prompt = math.fsum(
-        served[g.index] * float(share) * c.prompt_tokens for g in instance.groups for share, c in zip(g.mix.share, g.classes, strict=True)
+        served[g.index] * float(share) * c.prompt_tokens
+        for g in instance.groups
+        for share, c in zip(g.mix.share, g.classes, strict=True)
     )
     per_million = usd / (output * 3600) * 1e6
     if instance.scenario.objective == "cost":
@@ -196,7 +206,7 @@ def _pool(instance: Instance, rules: EngineRules, pool: Staffed, rate: float, po
     return Pool(
         name=pool.name,
         role=spec.role,
-        engine=rules.name,  # type: ignore[arg-type]
+        engine=rules.name,
         device=column.footprint.device,
         serves=tuple(c.name for c in pool.group.classes),
         parallelism=Degrees.of(spec.parallelism),
@@ -217,14 +227,15 @@ def _pool(instance: Instance, rules: EngineRules, pool: Staffed, rate: float, po
         capacity_requests_per_s_per_replica=float(pool.most.requests_per_s[0]),
         memory=Memory(**pool.priced.memory_bytes(sequences)),
         stages=tuple(
-            Stage(layers=(first, last), device=column.footprint.device, tp=spec.parallelism.tp) for first, last in column.stages
+            Stage(layers=(first, last), device=column.footprint.device, tp=spec.parallelism.tp)
+            for first, last in column.stages
         ),
         roofline=Roofline(
             compute_s=parts[0],
             memory_s=parts[1],
             network_s=parts[2],
             overhead_s=parts[3],
-            bound_by=("compute", "memory", "network", "overhead")[largest],  # type: ignore[arg-type]
+            bound_by=("compute", "memory", "network", "overhead")[largest],
         ),
     )
 
@@ -240,7 +251,9 @@ def _limits(instance: Instance, rules: EngineRules, pool: Staffed, sequences: in
     spec = pool.priced.spec
     return Limits(
         max_sequences=sequences,
-        max_batched_tokens=max(spec.chunk, sequences) if spec.role != "decode" else max(sequences * (1 + spec.draft_tokens), 1),
+        max_batched_tokens=max(spec.chunk, sequences)
+        if spec.role != "decode"
+        else max(sequences * (1 + spec.draft_tokens), 1),
         memory_fraction=pool.calibration.memory_fraction,
         captured_batch_sizes=_captured(rules, sequences),
         max_length=instance.longest,
@@ -259,7 +272,9 @@ def _placed(pools: Sequence[Staffed]) -> list[Placed]:
         size = pool.priced.spec.parallelism.ranks_per_stage
         for replica, devices in enumerate(pool.devices):
             for number, device in enumerate(devices):
-                placed.append(Placed(pool=pool.name, replica=replica, rank=number % size, stage=number // size, device=device))
+                placed.append(
+                    Placed(pool=pool.name, replica=replica, rank=number % size, stage=number // size, device=device)
+                )
     return placed
 
 
@@ -273,18 +288,24 @@ def _experts(instance: Instance, pools: Sequence[Staffed]) -> list[ExpertMap]:
             if layer.ffn.experts:
                 slots = layer.ffn.experts + pool.priced.spec.redundant
                 found.append(
-                    ExpertMap(pool=pool.name, layer=number, physical_to_logical=tuple(slot % layer.ffn.experts for slot in range(slots)))
+                    ExpertMap(
+                        pool=pool.name,
+                        layer=number,
+                        physical_to_logical=tuple(slot % layer.ffn.experts for slot in range(slots)),
+                    )
                 )
     return found
 
 
-def _flows(instance: Instance, pools: Sequence[Staffed], running: dict[str, Running], shares: dict[str, float]) -> list[Flow]:
-    flows = [flow for pool in pools for flow in pool_flows(instance.llm, running[pool.name])]
-    for sender in pools:
-        for receiver in pools:
-            if sender.role == "prefill" and receiver.role == "decode" and sender.group is receiver.group:
-                flows.append(kv_flow(instance.llm, running[sender.name], running[receiver.name], shares[receiver.name]))
-    return flows
+def _flows(
+    instance: Instance, pools: Sequence[Staffed], running: dict[str, Running], shares: dict[str, float]
+) -> list[Flow]:
+    handovers = [
+        kv_flow(instance.llm, running[sender.name], running[receiver.name], shares[receiver.name])
+        for sender, receiver in itertools.product(pools, pools)
+        if (sender.role, receiver.role) == ("prefill", "decode") and sender.group is receiver.group
+    ]
+    return [flow for pool in pools for flow in pool_flows(instance.llm, running[pool.name])] + handovers
 
 
 def _links(instance: Instance, flows: Sequence[Flow]) -> list[LinkLoad]:
@@ -362,7 +383,12 @@ def _provenance(instance: Instance, offer: Offer, pools: Sequence[Staffed], seed
         seed=seed,
         inputs={"scenario": hashlib.sha256(instance.scenario.model_dump_json(by_alias=True).encode()).hexdigest()},
         profiles={"priced": offer.priced, "columns": len(offer.columns)}
-        | {f"dropped {role}: {why}": n for role, reasons in offer.dropped.items() for why, n in sorted(reasons.items()) if n},
+        | {
+            f"dropped {role}: {why}": n
+            for role, reasons in offer.dropped.items()
+            for why, n in sorted(reasons.items())
+            if n
+        },
         bound_over="all legal replica shapes, counts and packings, at the largest load that keeps the promises; "
         "chunk sizes and prompts per step from the engine's list",
     )

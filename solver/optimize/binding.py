@@ -58,7 +58,11 @@ def _capacity(instance: Instance, plan: Plan) -> Iterator[Binding]:
             slack=slack,
         )
     healthy = sum(fleet.devices for fleet in instance.fleets)
-    yield Binding(rule="devices", because=f"The plan uses {plan.devices} of {healthy} healthy devices.", slack=1 - plan.devices / healthy)
+    yield Binding(
+        rule="devices",
+        because=f"The plan uses {plan.devices} of {healthy} healthy devices.",
+        slack=1 - plan.devices / healthy,
+    )
 
 
 def _links(plan: Plan) -> Iterator[Binding]:
@@ -66,6 +70,9 @@ def _links(plan: Plan) -> Iterator[Binding]:
     if busiest is not None and math.isfinite(busiest.utilisation):
         yield Binding(
             rule="links",
-            because=f"The busiest link, {busiest.source} to {busiest.target} ({busiest.fabric}), is {busiest.utilisation:.0%} full.",
+            because=(
+                f"The busiest link, {busiest.source} to {busiest.target} ({busiest.fabric}), "
+                f"is {busiest.utilisation:.0%} full."
+            ),
             slack=1 - busiest.utilisation,
         )

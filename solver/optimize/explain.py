@@ -67,9 +67,10 @@ def _never_legal(instance: Instance, offers: Sequence[Offer]) -> str:
     because = {rule.name: rule.because for rule in RULES}
     worst = [f"{because.get(name, name)} ({count} shapes)" for name, count in reasons.most_common(3) if count]
     kinds = ", ".join(f"{fleet.devices} x {fleet.device.name}" for fleet in instance.fleets)
+    engines = ", ".join(engine_rules(offer.engine).title for offer in offers)
     return (
-        f"No plan exists: {', '.join(engine_rules(o.engine).title for o in offers)} would start {instance.llm.name} in no shape on "
-        f"{kinds}. What stands in the way: {'; '.join(worst)}."
+        f"No plan exists: {engines} would start {instance.llm.name} in no shape on {kinds}. "
+        f"What stands in the way: {'; '.join(worst)}."
     )
 
 
@@ -117,7 +118,12 @@ def _ways_out(instance: Instance, whole: Market, engines: Sequence[Engine], effo
         if most is not None and most.value > 0:
             reachable = most.value * scenario.traffic.requests_per_s
             yield WayOut("throughput", f"{reachable:.3g} requests/s is reachable", max(0.0, 1 - most.value))
-    for name, words in (("ttft_p95_s", "TTFT"), ("tpot_p95_s", "TPOT"), ("itl_p95_s", "inter-token latency"), ("e2e_p95_s", "end-to-end latency")):
+    for name, words in (
+        ("ttft_p95_s", "TTFT"),
+        ("tpot_p95_s", "TPOT"),
+        ("itl_p95_s", "inter-token latency"),
+        ("e2e_p95_s", "end-to-end latency"),
+    ):
         if any(getattr(group.slo, name) is not None for group in instance.groups):
             factor = _least_factor(lambda f, name=name: solvable(_relaxed(scenario, name, f)) is not None)  # type: ignore[misc]
             if factor is not None:

@@ -1,8 +1,8 @@
 """Floats become whole numbers here and nowhere else.
 
-Every row gets a unit of its own so that its sum of |coefficient| x bound stays below 2^31: CP-SAT wraps beyond that in some
-releases (google/or-tools #5293). Rounding errs on the safe side: a realised program counts capacity down and demand and
-cost up; the optimistic twin the other way round.
+Every row gets a unit of its own so that its sum of |coefficient| x bound stays below 2^31: CP-SAT wraps beyond that in
+some releases (google/or-tools #5293). Rounding errs on the safe side: a realised program counts capacity down and
+demand and cost up; the optimistic twin the other way round.
 """
 
 from __future__ import annotations

@@ -62,17 +62,20 @@ class NoLayout:
 
 def best_layout(market: Market, columns: Sequence[Column], effort: Effort) -> Layout | NoLayout:
     """The cheapest layout (or the one that serves most), with a bound over all of them."""
-    if market.survive_domains or market.survive_hosts:
-        columns = spread_out(market, columns)
-    else:
-        columns = undominated(columns)
+    losses = market.survive_domains or market.survive_hosts
+    columns = spread_out(market, columns) if losses else undominated(columns)
     best = _search(market, columns, effort)
     if isinstance(best, NoLayout):
         return best
     bound, proven = _bound(market, columns, best, effort)
     chosen = _tie_break(best, effort)
     return Layout(
-        _pools(best.program, chosen), _modes(best.program, chosen), best.value, bound, proven, _contents(best.program, chosen)
+        _pools(best.program, chosen),
+        _modes(best.program, chosen),
+        best.value,
+        bound,
+        proven,
+        _contents(best.program, chosen),
     )
 
 
@@ -176,7 +179,11 @@ def _cost_of_use(choice: Choice, found: Relaxation) -> float:
     price = found.reduced_costs
     least = choice.column.low
     fragment = min((price[x.index] for x in choice.fragments.values()), default=0.0)
-    moved = price[choice.used.index], price[choice.replicas.index] * least, fragment * least * choice.column.footprint.fragments
+    moved = (
+        price[choice.used.index],
+        price[choice.replicas.index] * least,
+        fragment * least * choice.column.footprint.fragments,
+    )
     return float(sum(max(cost, 0.0) for cost in moved))
 
 
@@ -261,4 +268,3 @@ def _contents(program: LayoutProgram, values: Sequence[int]) -> dict[int, tuple[
 
 def _modes(program: LayoutProgram, values: Sequence[int]) -> tuple[bool, ...]:
     return tuple(bool(values[variable.index]) for variable in program.disaggregated)
-

@@ -1,7 +1,7 @@
 """Names for what was counted: fragments onto scale-up domains, ranks onto devices.
 
-Fragments of the larger sizes go first and fill domain after domain, so that few hosts are opened. Where that leaves something over, CP-SAT looks for a packing, and proves it if there is
-none.
+Fragments of the larger sizes go first and fill domain after domain, so that few hosts are opened. Where that leaves
+something over, CP-SAT looks for a packing, and proves it if there is none.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def _fill(pools: Sequence[Chosen], supply: Supply) -> list[_Bin] | None:
 def _most_in_one(pool: Chosen) -> int:
     """Fragments of a pool that one domain may hold.
 
-    One of each replica, where replicas spread over several domains; no more than the column allows where domains may fail.
+    One of each replica, where replicas spread over several domains; no more than the column allows where domains may
+    fail.
     """
     most = pool.replicas if pool.column.footprint.fragments > 1 else 1_000_000
     return min(most, pool.column.touched or most)
@@ -99,7 +100,8 @@ def _search(
     """
     counts = _counts(pools, supply)
     domains = supply.domain_class.domains
-    names, bounds, rows = [], [], []
+    names: list[str] = []
+    bounds, rows = [], []
     for number, pool, count in counts:
         first = len(names)
         most = min(_most_in_one(pool), supply.size // pool.column.footprint.size)

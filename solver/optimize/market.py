@@ -72,7 +72,10 @@ def _need(group: Group, scenario: Scenario) -> Need:
 
 
 def offer(
-    instance: Instance, engine: Engine, needs: Sequence[Need], forbidden: frozenset[tuple[Role, Parallelism]] = frozenset()
+    instance: Instance,
+    engine: Engine,
+    needs: Sequence[Need],
+    forbidden: frozenset[tuple[Role, Parallelism]] = frozenset(),
 ) -> Offer:
     """Every column with which an engine could serve, for each promise, role and kind of device.
 
@@ -129,7 +132,9 @@ def promises(group: Group, role: Role) -> Iterator[tuple[int, Promise]]:
         yield index, Promise(ttft=first) if role == "prefill" else Promise(tpot=rest, itl=whole.itl)
 
 
-def _priced(legal: Candidates, group: Group, promise: Promise, split: int, constraints: Constraints) -> Iterator[Column]:
+def _priced(
+    legal: Candidates, group: Group, promise: Promise, split: int, constraints: Constraints
+) -> Iterator[Column]:
     """The best columns of all candidates, and those of each pinned pool by itself."""
     yield from columns(legal, group.mix, promise, group.index, split, constraints.min_replicas)
     for number, pool in enumerate(constraints.pools):
@@ -139,8 +144,11 @@ def _priced(legal: Candidates, group: Group, promise: Promise, split: int, const
         if not len(settled):
             continue
         if pool.batch_per_rank is not None:
-            limits = (np.minimum(limit, pool.batch_per_rank) for limit in (settled.limit, settled.optimistic_limit))
-            settled = replace(settled, **dict(zip(("limit", "optimistic_limit"), limits, strict=True)))
+            settled = replace(
+                settled,
+                limit=np.minimum(settled.limit, pool.batch_per_rank),
+                optimistic_limit=np.minimum(settled.optimistic_limit, pool.batch_per_rank),
+            )
         for column in columns(settled, group.mix, promise, group.index, split):
             if pool.replicas is None or column.low <= pool.replicas <= column.high:
                 yield replace(column, pin=number)

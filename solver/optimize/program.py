@@ -1,7 +1,7 @@
 """The layout program: what is decided, and the list of everything that is demanded.
 
-Identical things are counted, never named: a column is chosen with a number of replicas, a class of identical scale-up domains
-holds so many fragments. Names come later (:mod:`solver.optimize.mapping`).
+Identical things are counted, never named: a column is chosen with a number of replicas, a class of identical scale-up
+domains holds so many fragments. Names come later (:mod:`solver.optimize.mapping`).
 """
 
 from __future__ import annotations
@@ -144,7 +144,9 @@ class LayoutProgram:
     level: Variable | None = None
     levels: list[tuple[Variable, Variable]] = field(default_factory=list)
     most: float = 0.0
-    contents: dict[int, tuple[tuple[int, ...], tuple[tuple[tuple[int, ...], Variable], ...]]] = field(default_factory=dict)
+    contents: dict[int, tuple[tuple[int, ...], tuple[tuple[tuple[int, ...], Variable], ...]]] = field(
+        default_factory=dict
+    )
 
     def rate(self, choice: Choice) -> float:
         """Requests/s of one replica, as this program counts them."""
@@ -267,4 +269,6 @@ def rent(program: LayoutProgram) -> Iterable[Expression]:
         elif market.billing == "host":
             yield program.hosts[supply.index] * (price * supply.rented_host)
         else:
-            yield program.domains[supply.index] * (price * sum(host.neighbours for host in supply.domain_class.profile.hosts))
+            yield program.domains[supply.index] * (
+                price * sum(host.neighbours for host in supply.domain_class.profile.hosts)
+            )

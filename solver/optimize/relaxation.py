@@ -33,7 +33,7 @@ def relax(program: LinearProgram) -> Relaxation | None:
     """Solve the relaxation with GLOP; None if even that is infeasible."""
     from ortools.linear_solver.python import model_builder
 
-    model = model_builder.Model()
+    model = model_builder.Model()  # type: ignore[no-untyped-call]
     variables = [model.new_num_var(v.low, v.high, v.name) for v in program.variables]
     infinity = float("inf")
     for row in program.rows:

@@ -71,7 +71,7 @@ def run(program: IntegerProgram, effort: Effort, hint: tuple[int, ...] | None = 
     if effort.progress is not None:
         callback = _Progress(effort.progress, program.unit)
         solver.best_bound_callback = callback.on_bound
-    status = solver.solve(model, callback)
+    status: object = solver.solve(model, callback)
     if status == cp_model.MODEL_INVALID:
         raise SolverDefect(f"CP-SAT refuses the program: {model.validate()[:200]}")
     if status == cp_model.INFEASIBLE:
@@ -98,7 +98,9 @@ def _model(program: IntegerProgram) -> tuple[Any, list[Any]]:
         high = highest if row.high is None else row.high
         model.add_linear_constraint(left, low, high).with_name(row.rule)
     if program.objective:
-        goal = cp_model.LinearExpr.weighted_sum([variables[i] for i, _ in program.objective], [f for _, f in program.objective])
+        goal = cp_model.LinearExpr.weighted_sum(
+            [variables[i] for i, _ in program.objective], [f for _, f in program.objective]
+        )
         if program.maximise:
             model.maximize(goal)
         else:
@@ -121,7 +123,7 @@ def _Progress(report: Callable[[float | None, float], None], unit: float) -> Any
     """A solution callback; made here so that importing this module does not load CP-SAT."""
     from ortools.sat.python import cp_model
 
-    class Progress(cp_model.CpSolverSolutionCallback):  # type: ignore[misc]
+    class Progress(cp_model.CpSolverSolutionCallback):
         incumbent: float | None = None
 
         def on_solution_callback(self) -> None:

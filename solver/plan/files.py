@@ -39,7 +39,9 @@ def load(path: str | PathLike[str]) -> Plan:
     source = Path(path)
     try:
         if source.stat().st_size > MOST_BYTES:
-            raise BadFile(f"{source}: {source.stat().st_size / 1e6:.0f} MB is more than any plan; the limit is {MOST_BYTES / 1e6:.0f} MB")
+            raise BadFile(
+                f"{source}: {source.stat().st_size / 1e6:.0f} MB is more than any plan; the limit is {MOST_BYTES / 1e6:.0f} MB"
+            )
         content = json.loads(source.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadFile(f"{source}: cannot be read: {error.strerror}") from None

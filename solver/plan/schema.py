@@ -1,7 +1,7 @@
 """The plan: what to deploy, where every rank sits, what it will cost and how fast it will be.
 
-``rackplan schema`` publishes it as JSON Schema. Reading is strict: an unknown key, a wrong type or another major version is
-an error that names the path inside the file.
+``rackplan schema`` publishes it as JSON Schema. Reading is strict: an unknown key, a wrong type or another major
+version is an error that names the path inside the file.
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ class Pool(Record):
     name: how placement, routing and experts refer to it.
     serves: names of the request classes.
     domains_per_replica: scale-up domains that one replica spreads over, in equal parts.
-    batch_per_rank: mean running sequences of an attention rank at the planned load (decode, unified), or prompts in service.
+    batch_per_rank: mean running sequences of an attention rank at the planned load (decode, unified), or prompts in
+    service.
     prompts_per_step: prompts that share one prefill step on a rank.
     chunk_tokens: most prompt tokens in one step of a rank.
     draft_tokens: tokens drafted and verified per step.
@@ -136,7 +137,8 @@ class Pool(Record):
     overlap: two-batch overlap of compute and expert exchange.
     utilisation: share of the time that the bottleneck is busy at the planned load.
     step_s: mean step at the planned load.
-    requests_per_s_per_replica, tokens_per_s_per_replica: planned load; prompt tokens for prefill, output tokens otherwise.
+    requests_per_s_per_replica, tokens_per_s_per_replica: planned load; prompt tokens for prefill, output tokens
+    otherwise.
     capacity_requests_per_s_per_replica: the most it serves within the promises.
     """
 

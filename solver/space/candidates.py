@@ -57,7 +57,8 @@ class Candidates:
     Attributes
     ----------
     rows: what each row is (R,); cuts: its pipeline stages.
-    replicas: their prices; ``optimistic``: the same with stages perfectly even and the best links, which no real layout beats.
+    replicas: their prices; ``optimistic``: the same with stages perfectly even and the best links, which no real layout
+    beats.
     limit, optimistic_limit: most sequences that a rank may run (R,); 0 where the longest request does not fit.
     longest: longest context that the engine is told to accept [tokens].
     """
@@ -117,13 +118,20 @@ def candidates(
     optimistic = price(llm, fleet, calibration, rows, best_links=True).evened()
     cuts = {pp: default_stages(llm, pp) for pp in sorted({row.shape.parallelism.pp for row in rows})}
     chosen = tuple(cuts[row.shape.parallelism.pp] for row in rows)
-    found = Candidates(llm, engine, role, fleet, tuple(rows), chosen, replicas, optimistic, np.zeros(0), np.zeros(0), longest)
+    found = Candidates(
+        llm, engine, role, fleet, tuple(rows), chosen, replicas, optimistic, np.zeros(0), np.zeros(0), longest
+    )
     fitting = _fitting(found, mix, dropped)
     return fitting if len(fitting) else None, dropped
 
 
 def price(
-    llm: LLM, fleet: Fleet, calibration: Calibration, rows: Sequence[Candidate], best_links: bool = False, **settings: Any
+    llm: LLM,
+    fleet: Fleet,
+    calibration: Calibration,
+    rows: Sequence[Candidate],
+    best_links: bool = False,
+    **settings: Any,
 ) -> Replicas:
     """The steps and memory of some candidates; ``settings`` go to :meth:`Replicas.of`."""
     spread = [row.shape.exchange_domains for row in rows]
@@ -144,7 +152,13 @@ def price(
 
 
 def _legal(
-    llm: LLM, fleet: Fleet, engine: EngineRules, role: Role, constraints: Constraints, draft_tokens: int, dropped: Counter[str]
+    llm: LLM,
+    fleet: Fleet,
+    engine: EngineRules,
+    role: Role,
+    constraints: Constraints,
+    draft_tokens: int,
+    dropped: Counter[str],
 ) -> list[Shape]:
     """Shapes that the engine would start and the user allows."""
     found = list(shapes(llm, engine, fleet))
@@ -195,7 +209,7 @@ def _settings(shape: Shape, engine: EngineRules, role: Role, mix: Mix, draft_tok
 
 
 def with_limits(found: Candidates, mix: Mix) -> Candidates:
-    """Fill in how many sequences a rank may run: what its KV cache holds 99 % of the time, and no more than the engine takes."""
+    """How many sequences a rank may run: what its KV cache holds 99 % of the time, at most what the engine takes."""
     most = float(found.engine.max_sequences)
     held = holds_longest(found.replicas, found.longest)
     return replace(

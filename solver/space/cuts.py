@@ -50,7 +50,9 @@ def recut(found: Candidates, load: Load) -> Candidates:
     if np.any(before & ~held):
         cuts = [old if b and not h else new for old, new, b, h in zip(found.cuts, cuts, before, held, strict=True)]
         realised = price(llm, found.fleet, found.replicas.calibration, found.rows, stages=cuts)
-    return replace(found, replicas=realised, optimistic=found.optimistic.above(StageFloor(layer, head, optimum)), cuts=tuple(cuts))
+    return replace(
+        found, replicas=realised, optimistic=found.optimistic.above(StageFloor(layer, head, optimum)), cuts=tuple(cuts)
+    )
 
 
 def _best_cut(llm: LLM, pp: int, weight: dict[Layer, int], head: int) -> tuple[Stages, float]:

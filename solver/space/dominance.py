@@ -18,13 +18,14 @@ def undominated(columns: Sequence[Column]) -> list[Column]:
 
     A replaces B if it serves at least as much, safely and at best, and fits into the space that B takes:
 
-    * fragments of a replica that needs one domain may lie anywhere, so ``size A`` dividing ``size B`` and no more devices
+    * fragments of a replica that needs one domain may lie anywhere, so ``size A`` dividing ``size B`` and no more
+    devices
       in all suffice;
     * with fragments of one size, A spreads over no more fragments in all and has no fewer replicas than B, so that no
       domain that B fills holds more of A than A has replicas (Gale and Ryser).
 
-    Only for programs in which a column's part is its space, its rate and its promise: not where failures must be survived.
-    Pinned columns stay.
+    Only for programs in which a column's part is its space, its rate and its promise: not where failures must be
+    survived. Pinned columns stay.
     """
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for number, column in enumerate(columns):
@@ -55,7 +56,7 @@ def _survivors(columns: Sequence[Column], members: Sequence[int]) -> Iterable[in
         better = serves & inside & (order != b)
         equal = better & (safe == safe[b]) & (bold == bold[b]) & (space == space[b])
         if not (better & (~equal | (order < b))).any():
-            survivors.append(members[b])
+            survivors.append(members[int(b)])
     return survivors
 
 

@@ -1,7 +1,7 @@
 """What an engine would refuse to start, as a table of rules over replica shapes.
 
-Each rule is one function from a table of degrees to the rows that break it, with one sentence that says what it means. The
-memory rules live with the ledger (:mod:`solver.space.candidates`).
+Each rule is one function from a table of degrees to the rows that break it, with one sentence that says what it means.
+The memory rules live with the ledger (:mod:`solver.space.candidates`).
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ class Setting:
         def column(values: Sequence[int] | int) -> Counts:
             return np.broadcast_to(np.asarray(values, np.int64), (rows,)).copy()
 
-        degrees = {name: column([getattr(s, name) for s in shapes]) for name in ("tp", "pp", "ep", "dp", "moe_tp", "cp")}
+        degrees = {
+            name: column([getattr(s, name) for s in shapes]) for name in ("tp", "pp", "ep", "dp", "moe_tp", "cp")
+        }
         return cls(
             llm, engine, role, domain_size, **degrees, redundant=column(redundant), fragments=column(fragments),
             draft_tokens=draft_tokens, exchanged_tokens=column(exchanged_tokens),
@@ -156,9 +158,9 @@ def _expert_ranks(s: Setting) -> Mask:
 
 
 def _expert_parallel(s: Setting) -> Mask:
-    if not s.llm.experts or s.engine.expert_parallel == "divides_stage":
-        return (s.tp * s.dp) % s.ep != 0
-    return (s.ep != 1) & (s.ep != s.tp * s.dp)
+    divides_stage = not s.llm.experts or s.engine.expert_parallel == "divides_stage"
+    broken: Mask = (s.tp * s.dp) % s.ep != 0 if divides_stage else (s.ep != 1) & (s.ep != s.tp * s.dp)
+    return broken
 
 
 def _attention_data_parallel(s: Setting) -> Mask:
@@ -169,8 +171,13 @@ def _attention_data_parallel(s: Setting) -> Mask:
 
 def _experts_divide(s: Setting) -> Mask:
     uneven = (s.llm.experts + s.redundant) % s.ep != 0
-    needed = (s.redundant > 0) | (s.fragments > 1) if s.engine.experts_divide == "with_redundancy" else np.ones(s.tp.shape, bool)
-    return uneven & needed & (s.ep > 1)
+    needed = (
+        (s.redundant > 0) | (s.fragments > 1)
+        if s.engine.experts_divide == "with_redundancy"
+        else np.ones(s.tp.shape, bool)
+    )
+    broken: Mask = uneven & needed & (s.ep > 1)
+    return broken
 
 
 def _more_ranks_than_experts(s: Setting) -> Mask:
@@ -187,7 +194,9 @@ def _expert_width(s: Setting) -> Mask:
 
 
 def _dense_width(s: Setting) -> Mask:
-    masks = [f.width % s.tp != 0 for f in s.ffns if f.width] + [f.shared_width % s.tp != 0 for f in s.ffns if f.shared_width]
+    masks = [f.width % s.tp != 0 for f in s.ffns if f.width] + [
+        f.shared_width % s.tp != 0 for f in s.ffns if f.shared_width
+    ]
     return _any(masks, s.tp)
 
 
@@ -223,14 +232,15 @@ def _pipeline_role(s: Setting) -> Mask:
 
 
 def _pipeline_speculation(s: Setting) -> Mask:
-    return (s.pp > 1) & (s.draft_tokens > 0) & (not s.engine.pipeline_with_speculation)
+    drafts = np.full(s.pp.shape, s.draft_tokens > 0)
+    return (s.pp > 1) & drafts & (not s.engine.pipeline_with_speculation)
 
 
 def _context_parallel(s: Setting) -> Mask:
     """Decode context parallelism splits, by position, the copies that tp ranks hold of one KV head."""
     if s.engine.context_parallel == "none":
         return s.cp > 1
-    spare = np.min([s.tp // a.kv_heads for a in s.attentions], axis=0)
+    spare: Counts = np.min([s.tp // a.kv_heads for a in s.attentions], axis=0)
     return (s.cp > 1) & ((s.cp > spare) | (s.tp % s.cp != 0))
 
 
@@ -254,12 +264,28 @@ def _exchange_tokens(s: Setting) -> Mask:
 
 RULES: tuple[Rule, ...] = (
     Rule("heads % tp", "the attention heads must divide evenly over the tensor-parallel ranks", _heads),
-    Rule("kv heads % tp", "tp must divide the KV heads, or be a multiple of them so that each is held more than once", _kv_heads),
+    Rule(
+        "kv heads % tp",
+        "tp must divide the KV heads, or be a multiple of them so that each is held more than once",
+        _kv_heads,
+    ),
     Rule("tp in domain", "a tensor-parallel group must lie inside one scale-up domain", _tp_in_domain),
-    Rule("dense dp", "an LLM without experts gains nothing from dp, ep or moe_tp: more replicas are the same", _dense_data_parallel),
-    Rule("ep x moe_tp", "expert ranks and attention ranks of a stage are the same: ep x moe_tp = tp x dp", _expert_ranks),
-    Rule("expert parallel", "the engine takes no such expert-parallel degree (vLLM: none, or tp x dp)", _expert_parallel),
-    Rule("attention dp", "the engine's attention data parallelism is all or nothing: dp > 1 needs tp = 1", _attention_data_parallel),
+    Rule(
+        "dense dp",
+        "an LLM without experts gains nothing from dp, ep or moe_tp: more replicas are the same",
+        _dense_data_parallel,
+    ),
+    Rule(
+        "ep x moe_tp", "expert ranks and attention ranks of a stage are the same: ep x moe_tp = tp x dp", _expert_ranks
+    ),
+    Rule(
+        "expert parallel", "the engine takes no such expert-parallel degree (vLLM: none, or tp x dp)", _expert_parallel
+    ),
+    Rule(
+        "attention dp",
+        "the engine's attention data parallelism is all or nothing: dp > 1 needs tp = 1",
+        _attention_data_parallel,
+    ),
     Rule("experts % ep", "expert copies must divide evenly over the expert-parallel ranks", _experts_divide),
     Rule("ep > experts", "there are more expert-parallel ranks than expert copies", _more_ranks_than_experts),
     Rule("copies distinct", "spare copies of an expert must find ranks that do not hold it yet", _copies_distinct),
@@ -269,9 +295,15 @@ RULES: tuple[Rule, ...] = (
     Rule("pp > layers", "there are more pipeline stages than layers", _layers),
     Rule("pipeline role", "the engine has no pipeline stages in this role", _pipeline_role),
     Rule("pipeline and drafts", "the engine does not speculate across pipeline stages", _pipeline_speculation),
-    Rule("context parallel", "cp splits spare copies of KV heads: cp <= tp / kv heads, and it divides tp", _context_parallel),
+    Rule(
+        "context parallel",
+        "cp splits spare copies of KV heads: cp <= tp / kv heads, and it divides tp",
+        _context_parallel,
+    ),
     Rule("cp with ep", "the engine does not combine context and expert parallelism", _context_with_experts),
     Rule("exchange width", "the low-latency expert exchange was not compiled for this width", _exchange_hidden),
     Rule("exchange top-k", "the low-latency expert exchange takes fewer experts per token", _exchange_top_k),
-    Rule("exchange tokens", "more tokens per rank than the low-latency expert exchange takes in a step", _exchange_tokens),
+    Rule(
+        "exchange tokens", "more tokens per rank than the low-latency expert exchange takes in a step", _exchange_tokens
+    ),
 )

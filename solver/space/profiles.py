@@ -1,7 +1,8 @@
 """Profiles: candidates at the largest load that keeps the promises, one column per footprint and number of replicas.
 
-How much a replica can serve depends on how many share its queue, so a column covers a band of replica counts: it is priced
-at the fewest (safe) and, for the bound, at the most (optimistic). Within a cell (engine, role, promise, footprint, band)
+How much a replica can serve depends on how many share its queue, so a column covers a band of replica counts: it is
+priced at the fewest (safe) and, for the bound, at the most (optimistic). Within a cell (engine, role, promise,
+footprint, band)
 only the best candidate can be in a best plan: it is no worse in any row of the program.
 """
 
@@ -80,7 +81,9 @@ def bands(most: int) -> Iterator[tuple[int, int]]:
         low = high + 1
 
 
-def columns(found: Candidates, mix: Mix, promise: Promise, group: int, split: int = 0, least_replicas: int = 1) -> list[Column]:
+def columns(
+    found: Candidates, mix: Mix, promise: Promise, group: int, split: int = 0, least_replicas: int = 1
+) -> list[Column]:
     """The best candidate of every footprint and band of replica counts.
 
     Parameters
@@ -113,8 +116,8 @@ def columns(found: Candidates, mix: Mix, promise: Promise, group: int, split: in
 def _promising(found: Candidates, mix: Mix, promise: Promise) -> Candidates | None:
     """Rows that could be best in some band: at their most favourable no worse than every rival at its least.
 
-    A row serves more per replica the more replicas share its queue, so the rate at one replica bounds from below and the
-    optimistic rate at the most replicas from above.
+    A row serves more per replica the more replicas share its queue, so the rate at one replica bounds from below and
+    the optimistic rate at the most replicas from above.
     """
     most = np.array([most_replicas(found.fleet, row.shape.footprint) for row in found.rows], float)
     bold = _most(found, np.arange(len(found)), most, mix, promise, optimistic=True)
@@ -127,7 +130,9 @@ def _promising(found: Candidates, mix: Mix, promise: Promise) -> Candidates | No
     floor: dict[Footprint, float] = defaultdict(float)
     for row, rate in zip(alive.rows, worst, strict=True):
         floor[row.shape.footprint] = max(floor[row.shape.footprint], rate)
-    return alive.keep(np.array([rate >= floor[row.shape.footprint] for row, rate in zip(alive.rows, best, strict=True)]))
+    return alive.keep(
+        np.array([rate >= floor[row.shape.footprint] for row, rate in zip(alive.rows, best, strict=True)])
+    )
 
 
 def _typical(found: Candidates, mix: Mix, batch: Floats) -> Load:

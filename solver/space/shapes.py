@@ -122,7 +122,9 @@ def _with_experts(llm: LLM, engine: EngineRules, tp: int, stage: int, pp: int, f
     if fragments > 1:
         yield Parallelism(tp=tp, dp=stage // tp, ep=stage)
         return
-    degrees = [1, stage] if engine.expert_parallel == "none_or_all" else [d for d in range(1, stage + 1) if stage % d == 0]
+    degrees = (
+        [1, stage] if engine.expert_parallel == "none_or_all" else [d for d in range(1, stage + 1) if stage % d == 0]
+    )
     for ep in sorted(set(degrees)):
         yield Parallelism(tp=tp, pp=pp, dp=stage // tp, ep=ep, moe_tp=stage // ep)
 

@@ -42,7 +42,7 @@ class GivenPool(Record):
     device: str
     role: Role = "unified"
     engine: Engine = "vllm"
-    parallelism: dict[Literal["tp", "pp", "ep", "dp", "moe_tp", "cp"], Degree] = {}
+    parallelism: dict[Literal["tp", "pp", "ep", "dp", "moe_tp", "cp"], Degree] = Field(default_factory=dict)
     replicas: Degree = 1
     concurrency: Annotated[float, Field(gt=0, le=1e7)] | None = None
     requests_per_s: Rate | None = None
@@ -60,7 +60,7 @@ class GivenPool(Record):
 
     def shape(self, llm: LLM) -> Parallelism:
         """Degrees with moe_tp filled in: the ranks of a stage that do not hold different experts share them."""
-        degrees: dict[str, int] = dict(self.parallelism)
+        degrees: dict[str, int] = {str(name): degree for name, degree in self.parallelism.items()}
         if llm.experts and "moe_tp" not in degrees:
             stage = degrees.get("tp", 1) * degrees.get("dp", 1)
             degrees["moe_tp"] = max(stage // degrees.get("ep", 1), 1)
@@ -99,7 +99,9 @@ def _predict(pool: GivenPool) -> dict[str, Any]:
     _must_start(pool, llm, shape, fleet, stage_domains)
     calibration, doubt = packaged(pool.engine, fleet.device.generation)
     spec = PoolSpec(pool.role, shape, pool.replicas, pool.chunk_tokens, domains=stage_domains)
-    request = RequestClass("given", prompt_tokens=pool.prompt_tokens, output_tokens=pool.output_tokens, requests_per_s=1.0)
+    request = RequestClass(
+        "given", prompt_tokens=pool.prompt_tokens, output_tokens=pool.output_tokens, requests_per_s=1.0
+    )
     priced = PricedPool.of(spec, llm, fleet, calibration, Mix.of([request]), engine_rules(pool.engine).max_sequences)
     if priced.limit < 1:
         room = float(priced.replicas.ledger.kv_room.min())
@@ -173,7 +175,9 @@ def _open_loop(pool: GivenPool, priced: PricedPool) -> dict[str, Any]:
         service = priced.at(pool.requests_per_s)
         served = float(service.requests_per_s[0])
         if served < pool.requests_per_s * (1 - 1e-3):
-            raise BadInput(f"a replica serves at most {served:.4g} requests/s of this kind; {pool.requests_per_s:.4g} were asked for")
+            raise BadInput(
+                f"a replica serves at most {served:.4g} requests/s of this kind; {pool.requests_per_s:.4g} were asked for"
+            )
     elif pool.role == "decode":
         service = priced.at_batch((pool.concurrency or 1.0) / shape.dp)
     else:

@@ -77,7 +77,9 @@ def _first_fault(kind: type[BaseModel], error: ValidationError) -> str:
 def _keys_at(kind: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     """The keys that the record at ``path`` accepts, spelt as in files."""
     for part in path:
-        field = kind.model_fields.get(str(part)) or next((f for f in kind.model_fields.values() if f.alias == part), None)
+        field = kind.model_fields.get(str(part)) or next(
+            (f for f in kind.model_fields.values() if f.alias == part), None
+        )
         inner = _record_in(field.annotation) if field else None
         if isinstance(part, int):
             continue

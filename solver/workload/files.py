@@ -149,7 +149,9 @@ def put(content: dict[str, Any], path: str, value: Any) -> None:
         last = depth == len(keys) - 1
         if isinstance(here, list):
             if not key.isdecimal() or int(key) >= len(here):
-                raise BadInput(f"{path[:80]}: {'.'.join(keys[:depth])} has entries 0 to {len(here) - 1}, not {key[:40]!r}")
+                raise BadInput(
+                    f"{path[:80]}: {'.'.join(keys[:depth])} has entries 0 to {len(here) - 1}, not {key[:40]!r}"
+                )
             slot: Any = int(key)
         elif isinstance(here, dict):
             slot = key

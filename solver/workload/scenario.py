@@ -114,7 +114,8 @@ class Scenario(Record):
     llm: what is served.
     cluster: ``{builder: ..., ...}``, ``{file: ...}``, ``{join: [...]}`` or ``{graph: ...}`` (node-link JSON).
     traffic, slo: to whom, and how fast.
-    objective: ``cost`` meets the demand for the fewest USD/h; ``throughput`` serves most of the mix with the whole cluster.
+    objective: ``cost`` meets the demand for the fewest USD/h; ``throughput`` serves most of the mix with the whole
+    cluster.
     engine: whose rules and calibration hold; ``auto`` solves for each and compares.
     billing: what is rented: single devices, whole hosts, or whole scale-up domains.
     owned: the whole cluster is a fixed cost.
@@ -134,14 +135,16 @@ class Scenario(Record):
     billing: Literal["device", "host", "domain"] = "host"
     owned: bool = False
     expert_loads: tuple[str, ...] = ()
-    prices: dict[str, Price] = {}
+    prices: dict[str, Price] = Field(default_factory=dict)
     calibration: str | dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         roles = self.constraints.roles
         if roles is not None and "unified" not in roles and not {"prefill", "decode"} <= set(roles):
-            raise ValueError(f"constraints.roles {list(roles)} can serve nothing: name 'unified', or 'prefill' and 'decode'")
+            raise ValueError(
+                f"constraints.roles {list(roles)} can serve nothing: name 'unified', or 'prefill' and 'decode'"
+            )
         return self
 
     @classmethod
@@ -153,5 +156,7 @@ class Scenario(Record):
         BadInput: naming the path inside the document and what is wrong there.
         """
         if not isinstance(content, dict):
-            raise BadInput(f"{name}: a scenario is a mapping with llm, cluster, traffic and slo, not {type(content).__name__}")
+            raise BadInput(
+                f"{name}: a scenario is a mapping with llm, cluster, traffic and slo, not {type(content).__name__}"
+            )
         return read_record(cls, content, name)

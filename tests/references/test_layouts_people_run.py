@@ -14,7 +14,10 @@ from solver.replica import Parallelism
 from solver.space.engines import engine_rules
 from solver.space.legality import Setting, refusals
 
-NAMES = {"deepseek-v3": {"fp8": "deepseek-v3", "nvfp4": "deepseek-v3.1-nvfp4"}, "qwen3-235b-a22b": {"fp8": "qwen3-235b-a22b-fp8"}}
+NAMES = {
+    "deepseek-v3": {"fp8": "deepseek-v3", "nvfp4": "deepseek-v3.1-nvfp4"},
+    "qwen3-235b-a22b": {"fp8": "qwen3-235b-a22b-fp8"},
+}
 
 
 def llm_of(name: str, precision: str) -> LLM:
@@ -22,7 +25,11 @@ def llm_of(name: str, precision: str) -> LLM:
     if precision in NAMES.get(name, {}):
         return LLM.from_config(NAMES[name][precision])
     checkpoint = LLM.from_config(name)
-    return checkpoint if precision in ("mxfp4", checkpoint.precision.experts.name.split("_")[0]) else checkpoint.with_precision(precision)
+    return (
+        checkpoint
+        if precision in ("mxfp4", checkpoint.precision.experts.name.split("_")[0])
+        else checkpoint.with_precision(precision)
+    )
 
 
 def refused(llm: LLM, engine: str, shape: Parallelism, **where: Any) -> set[str]:
@@ -49,7 +56,9 @@ def test_every_measured_run_is_in_the_space(shared_data: Path) -> None:
 
 
 def test_every_disaggregated_run_is_in_the_space(shared_data: Path) -> None:
-    points = [p for p in json.loads((shared_data / "measured" / "points.json").read_text(encoding="utf-8")) if p.get("disagg")]
+    points = [
+        p for p in json.loads((shared_data / "measured" / "points.json").read_text(encoding="utf-8")) if p.get("disagg")
+    ]
     assert len(points) == 128
     for point in points:
         llm = llm_of("gpt-oss-120b", "mxfp4") if "gpt-oss" in point["model"] else llm_of("deepseek-v3", "nvfp4")
@@ -112,12 +121,24 @@ REFUSED: dict[str, tuple[Any, str, Parallelism, dict[str, Any], str]] = {
     "r10": (lambda: routed(256, 2048, "fp8", heads=63), "sglang", TP(tp=3, ep=3), {}, "experts % ep"),
     "r11": ("qwen3-235b-a22b-fp8", "vllm", TP(tp=8, moe_tp=8), {}, "quantisation block"),
     "r12": ("minimax-m2.5", "vllm", TP(tp=8, moe_tp=8), {}, "quantisation block"),
-    "r13": (lambda: LLM.from_config("qwen3.5-397b-a17b").with_precision("fp8_block"), "sglang", TP(tp=16, ep=16), {}, "quantisation block"),
+    "r13": (
+        lambda: LLM.from_config("qwen3.5-397b-a17b").with_precision("fp8_block"),
+        "sglang",
+        TP(tp=16, ep=16),
+        {},
+        "quantisation block",
+    ),
     "r14": ("deepseek-r1", "sglang", TP(tp=32, ep=32), {"domain_size": 64}, "quantisation block"),
     "r15": (lambda: dense(32, 8, 9 * 128, "fp8_block"), "vllm", TP(tp=2), {}, "quantisation block"),
     "r16": (lambda: dense(32, 8, 9 * 128, "fp8_block"), "vllm", TP(tp=4), {}, "quantisation block"),
     "r17": ("deepseek-v3", "sglang", TP(tp=8, ep=3, moe_tp=2), {}, "expert parallel"),
-    "r18": (lambda: routed(128, 1536, "fp8_block"), "sglang", TP(tp=32, moe_tp=32), {"domain_size": 64}, "quantisation block"),
+    "r18": (
+        lambda: routed(128, 1536, "fp8_block"),
+        "sglang",
+        TP(tp=32, moe_tp=32),
+        {"domain_size": 64},
+        "quantisation block",
+    ),
     "r19": (lambda: routed(128, 1536, "fp8_block"), "sglang", TP(tp=8, moe_tp=8), {}, "quantisation block"),
     "r20": (lambda: dense(64, 8, 29568, "int4_g128"), "vllm", TP(tp=2), {}, "quantisation block"),
     "r21": (lambda: dense(64, 8, 29568, "int4_g128"), "vllm", TP(tp=4), {}, "quantisation block"),
@@ -126,10 +147,28 @@ REFUSED: dict[str, tuple[Any, str, Parallelism, dict[str, Any], str]] = {
     "r27": ("deepseek-v3", "sglang", TP(tp=8, ep=8, pp=2), {"draft_tokens": 1}, "pipeline and drafts"),
     "r28": (lambda: dense(32, layers=4), "trtllm", TP(tp=1, pp=8), {}, "pp > layers"),
     "r34": (lambda: dense(48, 8), "vllm", TP(tp=4, cp=2), {}, "context parallel"),
-    "r35": (lambda: routed(256, 2048, "fp8_block", 3584), "sglang", TP(dp=16, ep=16), {"fragments": 2}, "exchange width"),
-    "r38": (lambda: routed(896, 2048, "fp8_block", 3584, 16), "sglang", TP(dp=16, ep=16), {"fragments": 2}, "exchange top-k"),
+    "r35": (
+        lambda: routed(256, 2048, "fp8_block", 3584),
+        "sglang",
+        TP(dp=16, ep=16),
+        {"fragments": 2},
+        "exchange width",
+    ),
+    "r38": (
+        lambda: routed(896, 2048, "fp8_block", 3584, 16),
+        "sglang",
+        TP(dp=16, ep=16),
+        {"fragments": 2},
+        "exchange top-k",
+    ),
     "r39": ("deepseek-v3", "sglang", TP(dp=16, ep=16), {"fragments": 2, "exchanged_tokens": 2048}, "exchange tokens"),
-    "r40": ("deepseek-v3.1-nvfp4", "sglang", TP(dp=32, ep=32), {"fragments": 4, "exchanged_tokens": 2048}, "exchange tokens"),
+    "r40": (
+        "deepseek-v3.1-nvfp4",
+        "sglang",
+        TP(dp=32, ep=32),
+        {"fragments": 4, "exchanged_tokens": 2048},
+        "exchange tokens",
+    ),
     "r42": ("deepseek-v3", "sglang", TP(dp=24, ep=24), {"fragments": 3}, "experts % ep"),
     "r43": (lambda: routed(256, 2048, "fp8_block", 2880), "vllm", TP(dp=16, ep=16), {"fragments": 2}, "exchange width"),
     "r45": ("deepseek-v3", "trtllm", TP(tp=8, ep=4, moe_tp=1), {}, "ep x moe_tp"),
@@ -190,4 +229,5 @@ def test_what_engines_started_is_legal(number: str) -> None:
 def test_every_recorded_refusal_is_accounted_for(shared_data: Path) -> None:
     records = json.loads((shared_data / "engines" / "refused.json").read_text(encoding="utf-8"))
     assert {record["id"] for record in records} == REFUSED.keys() | LEGAL.keys() | ELSEWHERE.keys()
-    assert not (REFUSED.keys() & LEGAL.keys()) and not (REFUSED.keys() & ELSEWHERE.keys())
+    assert not (REFUSED.keys() & LEGAL.keys())
+    assert not (REFUSED.keys() & ELSEWHERE.keys())

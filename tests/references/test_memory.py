@@ -68,7 +68,9 @@ def recorded_llm(record: dict[str, Any]) -> LLM:
         "llama-2-7b": "llama-2-7b", "Meta-Llama-3-8B": "llama-3-8b", "Llama-3.1-8B": "llama-3.1-8b",
         "Meta-Llama-3.1-8B": "llama-3.1-8b",
     }  # fmt: skip
-    found = next((LLM.from_config(short) for start, short in table.items() if name.startswith(start)), None) or ministral()
+    found = (
+        next((LLM.from_config(short) for start, short in table.items() if name.startswith(start)), None) or ministral()
+    )
     if "-VL-" in name:
         found = dataclasses.replace(found, encoder_bytes=1.4e9)
     if "NVFP4" in name:
@@ -81,9 +83,15 @@ def recorded_llm(record: dict[str, Any]) -> LLM:
     return found.with_precision(kv_cache="fp8_ds_mla" if sparse and cache == "fp8" else cache)
 
 
-DEVICES = {"NVIDIA H200": "h200", "NVIDIA B200": "b200", "AMD MI300X": "mi300x", "H100 80GB HBM3": "h100", "B200": "b200"}
-#: Not explained: AMD pads the experts of Qwen3-VL-30B (21 GiB more weights than on H200); the B200 log of a pull request
-#: leaves 17 GiB less for weights than any sharding of DeepSeek-V3.2 takes.
+DEVICES = {
+    "NVIDIA H200": "h200",
+    "NVIDIA B200": "b200",
+    "AMD MI300X": "mi300x",
+    "H100 80GB HBM3": "h100",
+    "B200": "b200",
+}
+#: Not explained: AMD pads the experts of Qwen3-VL-30B (21 GiB more weights than on H200); the B200 log of a pull
+#: request leaves 17 GiB less for weights than any sharding of DeepSeek-V3.2 takes.
 UNEXPLAINED = {"rhaiis-560df7ea", "sglang-11309-main"}
 
 
@@ -113,13 +121,19 @@ def test_bytes_per_token_agree_with_every_log(shared_data: Path) -> None:
         if record["hybrid_attention"] or not record["logged_kv_gib_per_gpu"]:
             continue
         llm, tp = recorded_llm(record), record["tp"]
-        shape = Parallelism(tp=tp, moe_tp=tp) if llm.experts and record["dp"] == 1 else Parallelism(tp=tp if record["dp"] == 1 else 1)
+        shape = (
+            Parallelism(tp=tp, moe_tp=tp)
+            if llm.experts and record["dp"] == 1
+            else Parallelism(tp=tp if record["dp"] == 1 else 1)
+        )
         calibration = packaged("vllm", "hopper")[0]
         if llm.experts and record["dp"] > 1:
             shape = Parallelism(dp=8, ep=8)
         ledger = Replicas.of(llm, topologies.device("h200"), calibration, [shape], chunk=8192).ledger
         per_token = ledger.kv_bytes(np.array([float(LONG)]))[0, 0] / LONG
-        assert record["logged_kv_gib_per_gpu"] * 2**30 / record["logged_tokens"] == pytest.approx(per_token, rel=0.006), record["id"]
+        assert record["logged_kv_gib_per_gpu"] * 2**30 / record["logged_tokens"] == pytest.approx(
+            per_token, rel=0.006
+        ), record["id"]
 
 
 def test_refusals_for_want_of_memory() -> None:
@@ -129,6 +143,8 @@ def test_refusals_for_want_of_memory() -> None:
     ledger = Replicas.of(big, h100, packaged("vllm", "hopper")[0], [Parallelism()], chunk=8192).ledger
     assert ledger.kv_bytes(np.array([131072.0]))[0, 0] == pytest.approx(20.0 * 2**30, rel=0.001)
     assert ledger.kv_room[0, 0] < 5.2 * 2**30
-    rtx = topologies.Device.parse({"name": "rtx3090", "like": "a100", "hbm_bytes": 24 * 2**30, "hbm_usable_bytes": 23.7 * 2**30})
+    rtx = topologies.Device.parse(
+        {"name": "rtx3090", "like": "a100", "hbm_bytes": 24 * 2**30, "hbm_usable_bytes": 23.7 * 2**30}
+    )
     small = LLM.from_config("llama-3.1-8b")
     assert 15_000 < kv_tokens(small, rtx, "vllm", Parallelism(), 0.9) < 29_000

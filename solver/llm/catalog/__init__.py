@@ -3,8 +3,8 @@
 An entry has ``title``, ``aliases`` (Hugging Face ids and other names), ``hidden``, ``vocab``, ``max_context``,
 ``attention`` and ``ffn`` (shapes by label, as :data:`solver.llm.attention_shapes.SHAPES` and
 :class:`solver.llm.ffn.FFN` take them), ``layers`` (runs of ``[repeat, [attention, ffn], ...]``), ``precision`` (dtype
-by part; ``all`` = every linear part), ``encoder_bytes`` where measured, ``source`` and ``as_of``. ``like`` takes another entry's fields for those not
-given.
+by part; ``all`` = every linear part), ``encoder_bytes`` where measured, ``source`` and ``as_of``. ``like`` takes another
+entry's fields for those not given.
 """
 
 from __future__ import annotations

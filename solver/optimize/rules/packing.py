@@ -35,7 +35,11 @@ def _packing(program: LayoutProgram) -> None:
     for supply in program.market.supplies:
         pairs = list(program.on(supply.index))
         for size in sorted({1} | {choice.column.footprint.size for choice, _ in pairs}):
-            held = total(x * (choice.column.footprint.size // size) for choice, x in pairs if choice.column.footprint.size >= size)
+            held = total(
+                x * (choice.column.footprint.size // size)
+                for choice, x in pairs
+                if choice.column.footprint.size >= size
+            )
             room = program.domains[supply.index] * (supply.size // size)
             program.linear.require("packing", held - room, at_most=0)
 
@@ -48,7 +52,9 @@ def _patterns(program: LayoutProgram) -> None:
     for index, sizes in program.market.packings:
         supply = next(s for s in program.market.supplies if s.index == index)
         found = list(contents(supply.size, sizes))
-        followed = [program.linear.integer(f"content.{index}.{sizes}.{number}", 0, supply.count) for number in range(len(found))]
+        followed = [
+            program.linear.integer(f"content.{index}.{sizes}.{number}", 0, supply.count) for number in range(len(found))
+        ]
         program.contents[index] = (sizes, tuple(zip(found, followed, strict=True)))
         program.linear.require("packing", total(followed) - program.domains[index], at_most=0)
         for position, size in enumerate(sizes):

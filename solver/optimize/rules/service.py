@@ -6,7 +6,6 @@ from solver.optimize.linear import Expression, total
 from solver.optimize.program import LEVELS, LayoutProgram, Rule
 from solver.replica import ROLES, Role
 
-
 #: Unified pools are let off by a little more than they could be asked for, so that rounding cannot bind them.
 LOOSE = 1.01
 
@@ -28,7 +27,9 @@ def _modes(program: LayoutProgram) -> None:
 def _splits(program: LayoutProgram) -> None:
     """Prefill and decode pools of a promise share one division of its end-to-end limit."""
     for group in range(len(program.market.needs)):
-        numbers = sorted({c.column.split for c in program.choices if c.column.group == group and c.column.role != "unified"})
+        numbers = sorted(
+            {c.column.split for c in program.choices if c.column.group == group and c.column.role != "unified"}
+        )
         if len(numbers) < 2:
             continue
         chosen = {number: program.linear.boolean(f"split.{group}.{number}") for number in numbers}

@@ -1,7 +1,7 @@
 """What is left when domains or hosts fail still meets the demand.
 
-A column comes in variants by how many of its replicas one domain may touch (:func:`spread_out`), so that what a failure takes
-is a constant of the column.
+A column comes in variants by how many of its replicas one domain may touch (:func:`spread_out`), so that what a failure
+takes is a constant of the column.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def _touches(market: Market, column: Column) -> Iterator[int]:
 def _survive_domains(program: LayoutProgram) -> None:
     """Lose the fullest domains: of each pool as many replicas as those may touch.
 
-    A replica over several domains is lost with any of them. Pools of a role might share the fullest domains, so their losses
-    add up; the twin counts only the largest, which no mapping avoids.
+    A replica over several domains is lost with any of them. Pools of a role might share the fullest domains, so their
+    losses add up; the twin counts only the largest, which no mapping avoids.
     """
     failures = program.market.survive_domains
     if not failures:
@@ -98,5 +98,7 @@ def _largest(program: LayoutProgram, name: str, losses: Sequence[Expression]) ->
     return taken
 
 
-SURVIVE_DOMAINS = Rule("survival", "the demand is still met after the loss of any so many scale-up domains", _survive_domains)
+SURVIVE_DOMAINS = Rule(
+    "survival", "the demand is still met after the loss of any so many scale-up domains", _survive_domains
+)
 SURVIVE_HOSTS = Rule("survival", "the demand is still met after the loss of any so many hosts", _survive_hosts)
