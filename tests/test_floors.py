@@ -31,7 +31,13 @@ FLOORS = {
     "": 9,
 }
 #: Only these rooms may import these packages.
-OWNERS = {"ortools": {"optimize"}, "simpy": {"simulate"}, "altair": {"view", "traces"}, "typer": {"cli"}, "ray": {"study"}}
+OWNERS = {
+    "ortools": {"optimize"},
+    "simpy": {"simulate"},
+    "altair": {"view", "traces"},
+    "typer": {"cli"},
+    "ray": {"study"},
+}
 
 
 def imports(path: Path) -> list[tuple[int, str]]:

@@ -21,7 +21,7 @@ class RackplanError(Exception):
     """Root of every error raised on purpose; its text is one line meant for a person."""
 
 
-class BadInput(RackplanError):  # noqa: N818, the name says what happened
+class BadInput(RackplanError):
     """What was given cannot be used as it stands."""
 
 

@@ -20,6 +20,11 @@ class Layout(Protocol):
         """Tokens of one hashed block; None where the format has none."""
         ...
 
+    @property
+    def names_classes(self) -> bool:
+        """Whether labels are meant as classes of traffic."""
+        ...
+
     def parse(self, line: str) -> Entry:
         """The request on one line; raises ``Broken``."""
         ...

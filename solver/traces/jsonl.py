@@ -19,6 +19,8 @@ class Mooncake:
     Source: kvcache-ai/Mooncake, FAST'25 traces, README.
     """
 
+    names_classes = False
+
     def __init__(self, block_tokens: int) -> None:
         self.block_tokens = block_tokens
 
@@ -42,6 +44,8 @@ class Bailian:
     Blocks are of 16 tokens. A session is named by the chat at its root, whose parent is -1. Source:
     alibaba-edu/qwen-bailian-usagetraces-anon, README.
     """
+
+    names_classes = False
 
     def __init__(self, block_tokens: int) -> None:
         self.block_tokens = block_tokens

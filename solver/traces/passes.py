@@ -24,6 +24,7 @@ from solver.traces.timing import Timing
 SAMPLE = 20_000
 #: Different labels a trace may have before they are no classes.
 MOST_LABELS = 64
+_UNNAMED = "unnamed"
 
 
 def summarise(
@@ -108,6 +109,8 @@ class _FirstPass:
                 self._flush(rows)
                 rows = []
         self._flush(rows)
+        if self._labelled and set(self.labels) == {_UNNAMED} and not self.measured.trace.by_label:
+            raise BadInput(f"{self.measured.trace.name}: names no classes; find them from the lengths (classes_by)")
 
     def _flush(self, rows: list[tuple[float, int, int, int, int, float, int]]) -> None:
         if stays := self.measured.tracker.stays:
@@ -127,7 +130,7 @@ class _FirstPass:
             np.add.at(self._label_counts, table["label"], 1)
 
     def _label(self, label: str | None) -> int:
-        name = label or "unnamed"
+        name = label or _UNNAMED
         index = self.labels.setdefault(name, len(self.labels))
         if index >= MOST_LABELS:
             raise BadFile(

@@ -91,8 +91,8 @@ class Trace:
 
     @property
     def by_label(self) -> bool:
-        """Whether the file names its own classes."""
-        return self.format.name == "plain"
+        """Whether the file names its own classes, as a plain CSV may."""
+        return self.layout.names_classes
 
     def __iter__(self) -> Iterator[Entry]:
         yield from in_order(self._entries(), self._window, self.tally)

@@ -105,6 +105,7 @@ class Azure:
     """
 
     block_tokens = None
+    names_classes = False
 
     def __init__(self, header: str) -> None:
         self._table = Table(header, AZURE)
@@ -158,6 +159,7 @@ class BurstGPT:
     """
 
     block_tokens = None
+    names_classes = False
 
     def __init__(self, header: str) -> None:
         self._table = Table(header, BURSTGPT)
@@ -184,6 +186,7 @@ class Plain:
 
     def __init__(self, header: str) -> None:
         self._table = Table(header, PLAIN)
+        self.names_classes = self._table.has("label")
 
     def parse(self, line: str) -> Entry:
         """The request on one line.
@@ -199,4 +202,4 @@ class Plain:
         return Entry(arrival_s, prompt, output, self._table.get(row, "session")[:80] or None, self._label(row))
 
     def _label(self, row: list[str]) -> str | None:
-        return (self._table.get(row, "label")[:80] or "unnamed") if self._table.has("label") else None
+        return (self._table.get(row, "label")[:80] or "unnamed") if self.names_classes else None

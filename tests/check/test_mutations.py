@@ -49,7 +49,9 @@ def unified() -> str:
         {
             "llm": {"config": "llama-3.1-8b"},
             "cluster": {"builder": "hgx", "nodes": 3, "device": "h100"},
-            "traffic": {"classes": [{"name": "chat", "prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 30}]},
+            "traffic": {
+                "classes": [{"name": "chat", "prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 30}]
+            },
             "slo": {"ttft_p95": "1s", "tpot_p95": "25ms"},
             "options": {"disaggregate": False, "survive_domain_failures": 1},
         }

@@ -76,7 +76,9 @@ def least_rent(market: Market, columns: Sequence[Column], chosen: Choice) -> flo
     return total
 
 
-def _pack(market: Market, columns: Sequence[Column], supplies: Sequence[Supply], chosen: Sequence[tuple[int, int]]) -> float | None:
+def _pack(
+    market: Market, columns: Sequence[Column], supplies: Sequence[Supply], chosen: Sequence[tuple[int, int]]
+) -> float | None:
     """Depth-first over domains: which fragments each one holds."""
     domains = [supply for supply in supplies for _ in range(supply.count)]
     wanted = [columns[n].footprint.fragments * k for n, k in chosen]
@@ -99,7 +101,11 @@ def _pack(market: Market, columns: Sequence[Column], supplies: Sequence[Supply],
         for held in itertools.product(*ranges):
             devices = sum(h * s for h, s in zip(held, sizes, strict=True))
             if devices <= supply.size:
-                visit(position + 1, tuple(n - h for n, h in zip(left, held, strict=True)), rent + _rent(market, supply, devices))
+                visit(
+                    position + 1,
+                    tuple(n - h for n, h in zip(left, held, strict=True)),
+                    rent + _rent(market, supply, devices),
+                )
 
     visit(0, tuple(wanted), 0.0)
     return best[0]

@@ -23,7 +23,13 @@ ROUNDING = 3 / LEVELS
 def rent(market: Market, columns: list[Column], mapping: Mapping) -> float:
     """What the hosts, domains or devices of a mapping cost."""
     owner = {d: (s, i) for s in market.supplies for i, dom in enumerate(s.domain_class.domains) for d in dom.devices}
-    host = {d: (s.index, i, h) for s in market.supplies for i, dom in enumerate(s.domain_class.domains) for h, devices in enumerate(dom.hosts) for d in devices}
+    host = {
+        d: (s.index, i, h)
+        for s in market.supplies
+        for i, dom in enumerate(s.domain_class.domains)
+        for h, devices in enumerate(dom.hosts)
+        for d in devices
+    }
     used = [d for pool in mapping.devices for replica in pool for d in replica]
     assert len(set(used)) == len(used)
     if market.owned:
@@ -32,7 +38,9 @@ def rent(market: Market, columns: list[Column], mapping: Mapping) -> float:
         return sum(owner[d][0].usd_per_device_hour for d in used)
     if market.billing == "domain":
         rented = {(owner[d][0].index, owner[d][1]): owner[d][0] for d in used}
-        return sum(sum(h.neighbours for h in s.domain_class.profile.hosts) * s.usd_per_device_hour for s in rented.values())
+        return sum(
+            sum(h.neighbours for h in s.domain_class.profile.hosts) * s.usd_per_device_hour for s in rented.values()
+        )
     hosts = {host[d]: owner[d][0] for d in used}
     return sum(s.rented_host * s.usd_per_device_hour for s in hosts.values())
 

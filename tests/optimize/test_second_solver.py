@@ -28,7 +28,9 @@ def highs(program: IntegerProgram) -> float | None:
         low[number] = -np.inf if row.low is None else row.low
         high[number] = np.inf if row.high is None else row.high
     bounds = Bounds([b[0] for b in program.bounds], [b[1] for b in program.bounds])
-    found = milp(cost, constraints=LinearConstraint(matrix.tocsr(), low, high), bounds=bounds, integrality=np.ones(count))
+    found = milp(
+        cost, constraints=LinearConstraint(matrix.tocsr(), low, high), bounds=bounds, integrality=np.ones(count)
+    )
     if found.status == 2:
         return None
     assert found.status == 0, found.message
