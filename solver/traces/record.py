@@ -12,7 +12,7 @@ LONGEST_TOKENS = 10_000_000
 LATEST_S = 1e10
 
 
-class Broken(ValueError):  # noqa: N818, the name says what the line is
+class Broken(ValueError):
     """A line that cannot be believed; the text is the reason. The tally counts it, no user sees it as an error."""
 
 

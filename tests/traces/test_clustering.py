@@ -98,6 +98,13 @@ def test_labels_can_be_set_aside(write: Write) -> None:
     assert [one.name for one in by_label.classes()] == [f"GPT-{model}, API log" for model in range(3)]
 
 
+def test_a_plain_trace_without_labels_is_clustered(write: Write) -> None:
+    lines = [line.rpartition(",")[0] for line in PLAIN]
+    assert [one.name for one in summarise(write(lines)).classes()] == ["100-in-50-out", "4k-in-60-out"]
+    with pytest.raises(BadInput, match="names no classes"):
+        summarise(write(lines), Reading(classes_by="labels"))
+
+
 def test_too_many_labels(write: Write) -> None:
     lines = [PLAIN[0]] + [f"{second},100,10,class {second}" for second in range(100)]
     with pytest.raises(BadInput, match="more than 64 different classes"):
