@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -38,3 +38,14 @@ def all_counts(experts: int, places: int, most: int) -> Iterator[npt.NDArray[np.
         counts = np.diff(np.array((0, *cuts, places)))
         if counts.max() <= most:
             yield counts
+
+
+def sharings(things: Sequence[int], size: int) -> Iterator[list[tuple[int, ...]]]:
+    """All ways to cut things into unordered parts of one size."""
+    if not things:
+        yield []
+        return
+    for companions in itertools.combinations(things[1:], size - 1):
+        rest = [thing for thing in things[1:] if thing not in companions]
+        for others in sharings(rest, size):
+            yield [(things[0], *companions), *others]

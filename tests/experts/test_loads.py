@@ -102,7 +102,11 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("ranks", "slots", "saying"),
-    [(2, 3, "the fewest slots that hold them are 4 a rank"), (4, 9, "use at most 8 slots"), (0, 1, "at least one rank")],
+    [
+        (2, 3, "the fewest slots that hold them are 4 a rank"),
+        (4, 9, "use at most 8 slots"),
+        (0, 1, "at least one rank"),
+    ],
 )
 def test_grids_that_cannot_hold_the_experts(ranks: int, slots: int, saying: str) -> None:
     with pytest.raises(BadInput, match=saying):

@@ -79,7 +79,8 @@ def test_water_fill_makes_the_heaviest_copy_as_light_as_possible(experts: int, p
 
 
 @pytest.mark.parametrize(
-    ("experts", "ranks", "slots"), [(3, 2, 2), (4, 3, 2), (5, 4, 2), (6, 4, 2), (4, 2, 3), (5, 3, 3), (6, 3, 3), (6, 2, 4)]
+    ("experts", "ranks", "slots"),
+    [(3, 2, 2), (4, 3, 2), (5, 4, 2), (6, 4, 2), (4, 2, 3), (5, 3, 3), (6, 3, 3), (6, 2, 4)],
 )
 def test_tiny_layers_are_optimal_and_proven(experts: int, ranks: int, slots: int) -> None:
     loads = synthetic_loads(4, experts, seed=experts * ranks)

@@ -76,7 +76,7 @@ def place_experts(loads: Loads, grid: SlotGrid, split: Split = "even", effort: E
 
     >>> placement = place_experts(Loads.of([[6.0, 3.0, 2.0, 1.0]]), SlotGrid(ranks=2, slots=3))
     >>> placement.map.physical_to_logical(0)
-    [0, 1, 3, 0, 1, 2]
+    [2, 1, 0, 3, 0, 1]
     >>> placement.imbalance.round(3).tolist(), placement.certificates[0][0].reason
     ([[1.083]], 'search')
     """

@@ -74,6 +74,8 @@ class CountProgram:
         worth = loads[:, None] / np.maximum(copies - 1, 1) > limit / (3 * slots)
         few_more = (copies > fewest) & (copies <= np.minimum(most, fewest + EXTRA_COPIES))
         options = (copies == fewest) | (few_more & worth)
+        if (options * copies).max(axis=1).sum() < ranks * slots:
+            options = (copies >= fewest) & (copies <= most)
         if useful is not None:
             width = min(useful.shape[1], len(copies))
             options[:, :width] |= useful[:, :width] & ((copies > fewest) & (copies <= most))[:, :width]

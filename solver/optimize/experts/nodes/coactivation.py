@@ -38,32 +38,30 @@ class TokenSample:
 
     Attributes
     ----------
-    chosen: experts of each distinct choice, as 0 or 1 (choices, experts).
+    choices: experts of each distinct choice (choices, experts per token).
     times: tokens that made the choice (choices,), as shares of all.
+    experts: number of experts.
     """
 
-    chosen: Floats
+    choices: Ints
     times: Floats
+    experts: int
 
     @classmethod
     def of(cls, tokens: npt.ArrayLike, experts: int) -> TokenSample:
         """From expert numbers (tokens, experts per token)."""
-        rows = np.sort(np.asarray(tokens, Int), axis=1)
+        rows = np.asarray(tokens, Int)
         if rows.ndim != 2 or not rows.size or rows.min() < 0 or rows.max() >= experts:
             raise BadInput(f"sampled tokens need rows of expert numbers from 0 to {experts - 1}")
+        rows = np.sort(rows, axis=1)
+        if (rows[:, 1:] == rows[:, :-1]).any():
+            raise BadInput("a sampled token names one expert twice")
         choices, times = np.unique(rows, axis=0, return_counts=True)
-        chosen = np.zeros((len(choices), experts), Float)
-        chosen[np.arange(len(choices))[:, None], choices] = 1.0
-        return cls(chosen, times / times.sum())
-
-    @property
-    def experts(self) -> int:
-        """Number of experts."""
-        return int(self.chosen.shape[1])
+        return cls(choices, times / times.sum(), experts)
 
     def cost(self, home: Ints) -> float:
         """Mean number of nodes that a token touches."""
-        return float(((self.chosen @ _on_node(home, int(home.max()) + 1)) > 0).sum(axis=1) @ self.times)
+        return float((self._there(home, int(home.max()) + 1) > 0).sum(axis=1) @ self.times)
 
     def swap_gains(self, home: Ints, nodes: int) -> Floats:
         """Fall of the mean number of nodes touched.
@@ -71,14 +69,23 @@ class TokenSample:
         Leaving a node helps the tokens for which the expert is alone there; arriving hurts those that have no other
         expert there. Tokens with both experts do not change, which the last term puts right.
         """
-        there = self.chosen @ _on_node(home, nodes)
-        weighted = self.chosen * self.times[:, None]
-        alone = weighted * (there == 1)[:, home]
-        leaving = alone.sum(axis=0)
-        arriving = weighted.T @ (there == 0)
-        both = alone.T @ self.chosen
+        rows, size = self.choices, self.experts
+        there = self._there(home, nodes)
+        alone = self.times[:, None] * (np.take_along_axis(there, home[rows], axis=1) == 1)
+        leaving = np.bincount(rows.ravel(), alone.ravel(), size)
+        absent = self.times[:, None] * (there == 0)
+        arriving = np.stack(
+            [np.bincount(rows.ravel(), np.repeat(absent[:, n], rows.shape[1]), size) for n in range(nodes)], axis=1
+        )
+        pairs = rows[:, :, None] * size + rows[:, None, :]
+        weights = np.broadcast_to(alone[:, :, None], pairs.shape)
+        both = np.bincount(pairs.ravel(), weights.ravel(), size * size).reshape(size, size)
         gain = leaving[:, None] - arriving[:, home] - both
         return np.asarray(gain + gain.T)
+
+    def _there(self, home: Ints, nodes: int) -> Ints:
+        """Experts of each choice on each node (choices, nodes)."""
+        return np.asarray((home[self.choices][:, :, None] == np.arange(nodes)).sum(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +126,8 @@ def homes_by_coactivation(
 ) -> Ints:
     """Home nodes (experts,) that keep co-activated experts together, equally many on each node.
 
-    Steepest swaps from several starts; a swap may not load a node beyond ``1 + slack`` times the mean, or beyond what
-    the more loaded of the two had.
+    Steepest swaps from several starts; none may load a node beyond ``1 + slack`` times the mean (or what the most
+    even homes need, where that is more).
 
     Parameters
     ----------
@@ -129,15 +136,15 @@ def homes_by_coactivation(
     experts = statistics.experts
     if len(loads) != experts or experts % nodes:
         raise BadInput(f"{len(loads)} loads of {experts} experts cannot be spread evenly over {nodes} nodes")
+    even = _balanced(loads, nodes)
+    cap = max(loads.sum() / nodes * (1 + slack), float(np.bincount(even, loads, nodes).max()))
     rng = np.random.default_rng(seed)
-    tries = [_balanced(loads, nodes)]
-    tries += [rng.permutation(np.arange(experts) % nodes) for _ in range(starts - 1)]
-    return min((_descend(statistics, loads, home, nodes, slack) for home in tries), key=statistics.cost)
+    tries = [even, *(_shuffled(even, loads, cap, rng) for _ in range(starts - 1))]
+    return min((_descend(statistics, loads, home, nodes, cap) for home in tries), key=statistics.cost)
 
 
-def _descend(statistics: CoActivation, loads: Floats, home: Ints, nodes: int, slack: float) -> Ints:
+def _descend(statistics: CoActivation, loads: Floats, home: Ints, nodes: int, cap: float) -> Ints:
     """Steepest swaps; several at a time of disjoint experts as long as together they do better than the best alone."""
-    cap = loads.sum() / nodes * (1 + slack)
     cost = statistics.cost(home)
     for _ in range(20 * len(home)):
         gains = _allowed_gains(statistics, loads, home, nodes, cap)
@@ -154,9 +161,8 @@ def _descend(statistics: CoActivation, loads: Floats, home: Ints, nodes: int, sl
 
 def _allowed_gains(statistics: CoActivation, loads: Floats, home: Ints, nodes: int, cap: float) -> Floats:
     """Gain of each swap, -inf where it would load a node too much (experts, experts)."""
-    own = np.bincount(home, weights=loads, minlength=nodes)[home]
-    after = own[:, None] - loads[:, None] + loads
-    allowed = np.maximum(after, after.T) <= np.maximum(cap, np.maximum(own[:, None], own))
+    after = np.bincount(home, weights=loads, minlength=nodes)[home][:, None] - loads[:, None] + loads
+    allowed = np.maximum(after, after.T) <= cap
     return np.asarray(np.where(allowed & (home[:, None] != home), statistics.swap_gains(home, nodes), -np.inf))
 
 
@@ -188,6 +194,19 @@ def _balanced(loads: Floats, nodes: int) -> Ints:
     placed = pack(loads[None], np.ones((1, experts), Int), nodes, experts // nodes, target, Effort())[0]
     home = np.empty(experts, Int)
     home[placed] = np.arange(nodes)[:, None]
+    return home
+
+
+def _shuffled(home: Ints, loads: Floats, cap: float, rng: np.random.Generator) -> Ints:
+    """The homes (experts,) after many random swaps within the cap."""
+    home = home.copy()
+    node_load = np.bincount(home, weights=loads)
+    for one, other in rng.integers(len(home), size=(8 * len(home), 2)):
+        here, there, moved = home[one], home[other], loads[one] - loads[other]
+        if node_load[here] - moved <= cap and node_load[there] + moved <= cap:
+            node_load[here] -= moved
+            node_load[there] += moved
+            home[one], home[other] = there, here
     return home
 
 
