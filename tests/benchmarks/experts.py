@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -61,9 +62,9 @@ def test_gaps_and_times(loads: Loads, ranks: int, slots: int, most_gap: float, m
     place_experts(synthetic_loads(2, 256), grid)
     for name in loads.names:
         alone = loads.select([name])
-        ours, wall, busy = _timed(lambda alone=alone: place_experts(alone, grid))
+        ours, wall, busy = _timed(partial(place_experts, alone, grid))
         shares = alone.shares()[:, 0] * ranks
-        slots_of, wall_eplb, _ = _timed(lambda shares=shares: eplb(shares, grid.places, 1, 1, ranks))
+        slots_of, wall_eplb, _ = _timed(partial(eplb, shares, grid.places, 1, 1, ranks))
         theirs = slots_of.reshape(-1, ranks, slots)
         gap = hottest_over_mean(theirs, shares) / ours.bound - 1
         doubles = (np.diff(np.sort(theirs, axis=2), axis=2) == 0).sum(axis=(1, 2)).mean()
@@ -85,7 +86,7 @@ def test_gaps_and_times(loads: Loads, ranks: int, slots: int, most_gap: float, m
 def test_drift(loads: Loads) -> None:
     names = [name for name in loads.names if name in DRIFTING or not name.startswith("prefill")]
     chosen, grid = loads.select(names), SlotGrid(32, 9)
-    report, wall, _ = _timed(lambda: drift_report(chosen, grid))
+    report, wall, _ = _timed(partial(drift_report, chosen, grid))
     theirs = []
     for name in names:
         average = chosen.without(name).mean_shares()
@@ -109,7 +110,7 @@ def test_rebalancing(loads: Loads) -> None:
     current, best = place_experts(source, grid).map, place_experts(target, grid).objective.mean()
     for share in (0.02, 0.05, 0.1):
         budget = int(share * grid.places * len(loads.moe_layers))
-        answer, wall, _ = _timed(lambda budget=budget: rebalance(current, target, budget))
+        answer, wall, _ = _timed(partial(rebalance, current, target, budget))
         before, after = answer.before.mean(), answer.after.mean()
         won = (before - after) / (before - best)
         print(
@@ -123,7 +124,7 @@ def test_nodes(loads: Loads) -> None:
     name = "prefill_in4096" if RECORDED.is_dir() else loads.names[0]
     chosen, grid = loads.select([name]), SlotGrid(32, 9, ranks_per_node=8)
     for slack in (0.01, 0.1, np.inf):
-        curve, wall, _ = _timed(lambda slack=slack: trade_off(chosen, grid, groups=8, slacks=(slack,)))
+        curve, wall, _ = _timed(partial(trade_off, chosen, grid, groups=8, slacks=(slack,)))
         point = curve.points[0]
         print(
             f"\n{name}, nodes within {slack:.0%}: hottest over mean {point.imbalance.mean():.4f} (worst layer "

@@ -9,13 +9,14 @@ import pytest
 from exhaustive import all_counts, least_hottest, sharings
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linprog
+from scipy.optimize import linprog  # type: ignore[import-untyped]
 
+from solver.errors import SolverDefect
 from solver.optimize.experts import Effort, Loads, SlotGrid, place_experts, synthetic_loads
 from solver.optimize.experts.bounds.certificate import Certificate, copy_costs, copy_range, refutes, simple_bounds
 from solver.optimize.experts.bounds.close import close_counts
 from solver.optimize.experts.bounds.count_program import CountProgram
-from solver.optimize.experts.bounds.exact import settle_counts
+from solver.optimize.experts.bounds.exact import settle_counts, whole_counts
 from solver.optimize.experts.bounds.forced import forced, forced_sums
 from solver.optimize.experts.bounds.prices import Prices, each_price, thresholds
 from solver.optimize.experts.packing.counts import water_fill
@@ -162,11 +163,18 @@ def test_what_counts_force_is_what_every_arrangement_has(seed: int, slots: int) 
 
 
 def test_whole_counts_only_with_whole_conditions() -> None:
-    program = CountProgram.at(1.1, np.array([1.0, 1.0, 1.0, 0.5]), 3, 2)
-    assert program is not None
-    found = program.whole(1.0)
-    assert isinstance(found, np.ndarray) == (not isinstance(found, str))
-    assert CountProgram.at(0.1, np.array([1.0, 1.0]), 2, 2) is None
+    """Steps have whole coefficients, ramps do not; and a limit below every copy has no program."""
+    load = np.array([1.0, 1.0, 1.0, 0.5])
+    pairs = CountProgram.at(1.3, load, 3, 2)
+    assert pairs is not None
+    found = whole_counts(pairs, 1.0)
+    assert not isinstance(found, str)
+    assert forced(load, found, 2) <= 1.3
+    assert CountProgram.at(0.1, load, 3, 2) is None
+    triples = CountProgram.at(1.7, load, 3, 3)
+    assert triples is not None
+    with pytest.raises(SolverDefect, match="two slots"):
+        whole_counts(triples, 1.0)
 
 
 def test_effort_can_buy_an_exact_proof() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.optimize import Bounds, LinearConstraint, milp  # type: ignore[import-untyped]
 
 from solver.errors import BadInput
 from solver.optimize.experts import (
@@ -146,11 +146,18 @@ def test_the_trade_goes_from_balance_to_no_traffic() -> None:
     assert quiet.map.violations() == []
 
 
+@pytest.mark.parametrize("grid", [SlotGrid(8, 7, 4), SlotGrid(8, 6, 2), SlotGrid(6, 8, 6), SlotGrid(4, 5, 1)])
+def test_the_trade_fills_roomy_grids(grid: SlotGrid) -> None:
+    """Several places for each expert, one node, nodes of one rank."""
+    curve = trade_off(synthetic_loads(2, 16, seed=4), grid, groups=4 if grid.nodes > 1 else 1, slacks=(0.3,))
+    assert curve.points[0].map.violations() == []
+
+
 def test_what_the_trade_refuses() -> None:
     loads = synthetic_loads(1, 32)
     for wrong in ({}, {"groups": 8, "home": np.zeros(32, int)}, {"home": np.full(32, 4)}, {"home": np.zeros(3, int)}):
         with pytest.raises(BadInput):
-            trade_off(loads, GRID, **wrong)  # type: ignore[arg-type]
+            trade_off(loads, GRID, **wrong)
     with pytest.raises(BadInput, match="slacks above 0"):
         trade_off(loads, GRID, groups=8, slacks=(0.0,))
 

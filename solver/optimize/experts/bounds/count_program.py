@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 
-from solver.errors import SolverDefect
-from solver.optimize.experts.arrays import Bools, Floats, Int, Ints
+from solver.optimize.experts.arrays import Bools, Floats, Ints
 from solver.optimize.experts.bounds.certificate import MARGIN, Certificate, copy_costs, copy_range, refutes
 from solver.optimize.experts.bounds.linear_program import LinearProgram
 from solver.optimize.experts.bounds.prices import Prices, each_price, thresholds
-from solver.optimize.experts.scale import require_row
 
 EXTRA_COPIES = 2
 """Copies beyond the fewest that the program starts with; other numbers enter when their price asks for it."""
@@ -106,41 +103,6 @@ class CountProgram:
                 cheaper &= cost == cost.min(axis=1, keepdims=True)
             options |= cheaper
         return Relaxed(None, counts, options)
-
-    def whole(self, deterministic_limit: float) -> Ints | Literal["none", "unknown"]:
-        """Counts (experts,) that keep every condition, found by CP-SAT over the options; steps only.
-
-        ``none``: proven that no choice of options does. ``unknown``: the limit came first.
-        """
-        from ortools.sat.python import cp_model
-
-        expert, position = np.nonzero(self.options)
-        copies = position + 1
-        load = self.loads[expert] / copies
-        rows = copies * each_price(load, self.limit, self.slots, thresholds(load, self.limit, self.slots))
-        whole_rows = np.rint(rows).astype(Int)
-        if np.abs(whole_rows - rows).max(initial=0.0) > MARGIN:
-            raise SolverDefect("only the conditions for two slots a rank have whole coefficients")
-        require_row(max(copies.sum(), np.abs(whole_rows).sum(axis=1).max(initial=0)), "condition on replica counts")
-        program = cp_model.CpModel()
-        choice = [program.new_bool_var(f"e{e} k{k}") for e, k in zip(expert, copies, strict=True)]
-        start = np.searchsorted(expert, np.arange(len(self.loads) + 1)).tolist()
-        for first, last in pairwise(start):
-            program.add_exactly_one(choice[first:last])
-        places = self.ranks * self.slots
-        program.add(cp_model.LinearExpr.weighted_sum(choice, copies.tolist()) == places)
-        for row in whole_rows:
-            used = np.flatnonzero(row)
-            program.add(cp_model.LinearExpr.weighted_sum([choice[i] for i in used], row[used].tolist()) <= 0)
-        solver = cp_model.CpSolver()
-        solver.parameters.num_workers = 1
-        solver.parameters.max_deterministic_time = deterministic_limit
-        name = solver.status_name(solver.solve(program))
-        if name == "MODEL_INVALID":
-            raise SolverDefect("the program of replica counts is invalid")
-        if name in ("INFEASIBLE", "UNKNOWN"):
-            return "none" if name == "INFEASIBLE" else "unknown"
-        return copies[[number for number, variable in enumerate(choice) if solver.value(variable)]]
 
     def _solve(self, preferred: Ints) -> tuple[float, Ints, Prices, float]:
         """Largest violation, most chosen counts, prices of the conditions and price of a slot (GLOP).

@@ -19,6 +19,8 @@ HEAVIEST_COPY = 0.7
 """Load that a copy may carry, in mean rank loads, as long as more copies are possible: the ranks are packed later."""
 LIGHT_EXPERT = 0.15
 """Load, in mean rank loads, below which a second copy is not worth its slot."""
+ROOMY = 1.5
+"""Places for each expert above which these habits leave slots empty, and every expert may have more copies."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def patterns(loads: Floats, home: Ints, grid: SlotGrid, split: Split) -> Pattern
     """
     expert, copies = [], []
     for number, (load, node) in enumerate(zip(loads, home, strict=True)):
-        shapes = _shapes(float(load), grid)
+        shapes = _shapes(float(load), grid, len(loads))
         rolled = np.roll(shapes, node, axis=1)
         expert.append(np.full(len(rolled), number))
         copies.append(rolled)
@@ -63,9 +65,11 @@ def patterns(loads: Floats, home: Ints, grid: SlotGrid, split: Split) -> Pattern
     return Patterns(owner, lying, share * load[:, None], load * (1.0 - at_home), heaviest)
 
 
-def _shapes(load: float, grid: SlotGrid) -> Ints:
+def _shapes(load: float, grid: SlotGrid, experts: int) -> Ints:
     """Copies by node with the home node first (shapes, nodes)."""
-    most_home = min(grid.ranks_per_node, max(HOME_COPIES, int(np.ceil(load / HEAVIEST_COPY))))
+    roomy = grid.places > ROOMY * experts
+    wanted = max(HOME_COPIES, int(np.ceil(load / HEAVIEST_COPY)), 2 * grid.places // experts if roomy else 0)
+    most_home = min(grid.ranks_per_node, wanted)
     others = grid.nodes - 1
     shapes = [
         (at_home, *(int(node in chosen) for node in range(others)))
@@ -76,7 +80,7 @@ def _shapes(load: float, grid: SlotGrid) -> Ints:
     ]
     table: Ints = np.array(shapes, Int)
     total = table.sum(axis=1)
-    if load < LIGHT_EXPERT:
+    if load < LIGHT_EXPERT and not roomy:
         return np.asarray(table[total == 1])
     fine = load / total <= HEAVIEST_COPY
     return np.asarray(table[fine] if fine.any() else table[total == total.max()])

@@ -120,8 +120,8 @@ def _point(loads: Loads, share: Floats, home: Ints, grid: SlotGrid, slack: float
         answer = NodeProgram(lying, grid, min(slack, float(grid.nodes))).solve()
         if answer is None:
             raise BadInput(
-                f"layer {loads.moe_layers[number]}: no placement keeps every node within {slack:.1%} of the mean and "
-                f"fills {grid.nodes} nodes of {grid.places_per_node} places; allow more slack or more slots"
+                f"layer {loads.moe_layers[number]}: no placement was found that keeps every node within {slack:.1%} of the "
+                f"mean and fills {grid.nodes} nodes of {grid.places_per_node} places; allow more slack or more slots"
             )
         copies.append(answer.copies.T)
         far.append((answer.far_share, answer.far_bound))
