@@ -100,13 +100,14 @@ class Calibration:
         if not isinstance(content, Mapping) or not isinstance(content.get("parameters"), Mapping):
             raise BadFile(f"{source}: a calibration is an object with name, engine, generation and parameters")
         known = parameters()
-        labels = {key: str(content.get(key, "")) for key in ("name", "engine", "generation", "fitted_on", "as_of")}
-        values: dict[str, float] = {}
+        values: dict[str, Any] = {
+            key: str(content.get(key, "")) for key in ("name", "engine", "generation", "fitted_on", "as_of")
+        }
         for key, entry in content["parameters"].items():
             if key not in known:
                 raise BadFile(f"{source}: {UnknownName('parameter', key, known)}")
             values[key] = _checked(entry, known[key], f"{source}: parameters.{key}")
-        return cls(**labels, **values)
+        return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
         """The file's content: labels, then value, unit and meaning of every parameter."""

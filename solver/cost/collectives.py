@@ -74,7 +74,7 @@ def expert_exchange(
     nodes: Floats,
     inside: Floats | float,
     outside: Floats | float,
-    floor: float,
+    floor: Floats | float,
     deduplicate: Floats | bool,
 ) -> Floats:
     """Seconds of one direction of the expert exchange (dispatch or combine) for one rank.

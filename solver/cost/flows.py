@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from solver.cost.pools import PricedPool
 from solver.cost.serving import Service
 from solver.cost.work import COMBINE_WIDTH, DISPATCH_WIDTH
@@ -97,7 +99,7 @@ def kv_flow(llm: LLM, prefill: Running, decode: Running, share: float) -> Flow:
     share: of the prompts of the prefill pool that go to this decode pool.
     """
     mix = prefill.priced.mix
-    size = float(mix.mean(_kv_bytes(llm, prefill)))
+    size = float(mix.mean(np.array(_kv_bytes(llm, prefill))))
     senders = tuple(itertools.chain(*prefill.replicas))
     rate = float(prefill.service.requests_per_s[0]) * len(prefill.replicas) * share
     return Flow(senders, tuple(itertools.chain(*decode.replicas)), rate * size / len(senders))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,19 +66,20 @@ class Ledger:
             return np.where(present.reshape(*present.shape, *[1] * (table.ndim - 2)), mean[:, None], 0.0)
 
         names = ("weights", "activations", "buffers", "kv_token", "kv_window", "state")
-        return replace(self, **{name: even(getattr(self, name)) for name in names})
+        tables: dict[str, Any] = {name: even(getattr(self, name)) for name in names}
+        return replace(self, **tables)
 
     @property
     def kv_room(self) -> Floats:
         """HBM that the KV cache may take on each stage (R, S); negative where the weights alone do not fit."""
         fixed = self.weights + self.activations + self.buffers + self.reserve[:, None]
-        left = self.capacity[:, None] - fixed
+        left: Floats = self.capacity[:, None] - fixed
         return np.where(left > 0, left * self.kv_share, left)
 
     def kv_bytes(self, context: Floats | float) -> Floats:
         """KV cache of one sequence on each stage, in whole blocks (R, S)."""
         tokens = np.ceil(np.asarray(context, float) / BLOCK_TOKENS)[..., None] * BLOCK_TOKENS
-        windowed = (np.minimum(tokens[..., None], self.windows) * self.kv_window).sum(axis=2)
+        windowed: Floats = (np.minimum(tokens[..., None], self.windows) * self.kv_window).sum(axis=2)
         return tokens * self.kv_token + windowed + self.state
 
     def sequences(self, mean_bytes: Floats, deviation: Floats, quantile: float) -> Floats:
@@ -95,7 +97,8 @@ class Ledger:
             root = (np.sqrt((quantile * deviation) ** 2 + 4 * mean_bytes * room) - quantile * deviation) / (
                 2 * mean_bytes
             )
-        return np.where(mean_bytes > 0, root**2, np.inf).min(axis=1)
+        fitting: Floats = np.where(mean_bytes > 0, root**2, np.inf).min(axis=1)
+        return fitting
 
 
 def ledger(
@@ -131,14 +134,14 @@ def ledger(
     draft = _draft_weights(llm, degree, redundant, draft_layers)
     weights = weights + (stages == degree.pp[:, None] - 1) * (ends[1] + draft)[:, None]
     cache = llm.precision.kv_cache
-    windowed = [_by_kind(kinds, lambda k, w=w: _window_bytes(k, w, cache, degree)) for w in windows]
+    windowed = [np.stack([_window_bytes(kind, w, cache, degree) for kind in kinds], axis=1) for w in windows]
     return Ledger(
         weights=weights,
         activations=here * _activations(llm, calibration, max_batched_tokens)[:, None],
         buffers=here * _buffers(llm, exchanged_tokens)[:, None],
-        reserve=calibration.runtime_bytes
-        + calibration.graph_bytes
-        + calibration.collective_bytes * (degree.tp * degree.dp > 1),
+        reserve=np.where(degree.tp * degree.dp > 1, calibration.collective_bytes, 0.0)
+        + calibration.runtime_bytes
+        + calibration.graph_bytes,
         capacity=np.full(len(degree.tp), device.hbm_usable_bytes * calibration.memory_fraction),
         kv_token=np.einsum("rsk,rk->rs", layers, _by_kind(kinds, lambda k: _token_bytes(k, cache, degree))),
         windows=np.array(windows, float),

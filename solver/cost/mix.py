@@ -63,8 +63,8 @@ class Mix:
     @property
     def resident(self) -> Floats:
         """Share of the sequences in a decode batch that belong to each class: those with long outputs stay longer (C,)."""
-        stay = self.share * self.output
-        return stay / stay.sum()
+        stay: Floats = self.share * self.output
+        return stay / float(stay.sum())
 
     @property
     def context(self) -> float:
@@ -80,8 +80,8 @@ class Mix:
         whole = self.prompt + self.cached
         within = self.prompt_cv2 * whole**2 + self.output**2 * (1 / 12 + self.output_cv2 / 3)
         mean = whole + self._age
-        between = self.resident @ mean**2 - (self.resident @ mean) ** 2
-        return float(np.sqrt(max(self.resident @ within + between, 0.0)))
+        between = float(self.resident @ mean**2) - float(self.resident @ mean) ** 2
+        return float(np.sqrt(max(float(self.resident @ within) + between, 0.0)))
 
     @property
     def _age(self) -> Floats:

@@ -60,7 +60,8 @@ def erlang_c(servers: Floats, load: Floats) -> Floats:
 
 
 def _normal_cdf(x: Floats) -> Floats:
-    return 0.5 * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2)))
+    erf: Floats = np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2))
+    return 0.5 * (1 + erf)
 
 
 @dataclass(frozen=True)
@@ -135,5 +136,5 @@ def mean_for_occupancy(limit: Floats, ranks: Floats, quantile: float) -> Floats:
     """Largest mean occupancy whose quantile stays within ``limit``: the inverse of :func:`occupancy_quantile`."""
     z = normal_quantile(quantile) / np.sqrt(ranks)
     room = np.maximum(limit - 0.5, 0.0)
-    root = (-z + np.sqrt(z**2 + 4 * room)) / 2
+    root: Floats = (-z + np.sqrt(z**2 + 4 * room)) / 2
     return root**2

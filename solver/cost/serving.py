@@ -181,8 +181,9 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     def tpot_quantile(quantile: float) -> Floats:
         crowd = pool.decode_s(np.maximum(occupancy_quantile(batch, ranks, quantile, AVERAGED), 1.0), mix.context) - step
         admitted = (arrivals * dp**cal.lockstep)[:, None] * mix.output * tpot[:, None]
-        scatter = np.sqrt(admitted * mix.mean(stalls**2)[:, None]) / mix.output
-        return tpot[:, None] + np.hypot(crowd[:, None], normal_quantile(quantile) * scatter) * (quantile > 0.5)
+        scatter: Floats = np.sqrt(admitted * mix.mean(stalls**2)[:, None]) / mix.output
+        above: Floats = np.hypot(crowd[:, None], normal_quantile(quantile) * scatter) * (quantile > 0.5)
+        return tpot[:, None] + above
 
     queue = wait(ranks, arrivals * ranks, service, squared, mix.burstiness)
 

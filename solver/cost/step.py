@@ -113,12 +113,13 @@ class StepTime:
     @property
     def latency_s(self) -> Floats:
         """From entering the first stage to leaving the last (R,)."""
-        return self.stage_s.sum(axis=1) + self.hops_s
+        through: Floats = self.stage_s.sum(axis=1) + self.hops_s
+        return through
 
     @property
     def slowest_s(self) -> Floats:
         """The stage that limits throughput (R,)."""
-        slowest = self.stage_s.max(axis=1)
+        slowest: Floats = self.stage_s.max(axis=1)
         if self.work.floor is None:
             return slowest
         return np.maximum(slowest, self.fixed_s + self.work.floor.heaviest(self.layer_s, self.head_s))
@@ -140,7 +141,8 @@ def step(work: Work, machine: Machine, calibration: Calibration, group: Group, l
     part = load.divided(1 + group.overlap)
     blocks, compute, memory = _blocks(work, machine, calibration, group, part)
     network = _network(work, machine, calibration, group, part)
-    kernels = work.kernels * _column(calibration.kernel_s + calibration.prefill_kernel_s * (load.prefill > 0))
+    gap = np.where(load.prefill > 0, calibration.kernel_s + calibration.prefill_kernel_s, calibration.kernel_s)
+    kernels = work.kernels * _column(gap)
     layer = halves * (np.where(halves > 1, np.maximum(blocks, network), blocks + network) + kernels)
     head, head_compute, head_memory = _head(work, machine, calibration, load)
     fixed = calibration.step_s + calibration.sequence_s * load.decode

@@ -171,7 +171,7 @@ class Work:
         """
         kinds = [layer for layer, _ in llm.layer_kinds]
         per_kind = [_layer(layer, llm.precision, degree, redundant) for layer in kinds]
-        tables = {name: np.stack([table[name] for table in per_kind], axis=1) for name in per_kind[0]}
+        tables: dict[str, Any] = {name: np.stack([table[name] for table in per_kind], axis=1) for name in per_kind[0]}
         counts, last = _stage_counts(llm, kinds, stages or _default_cuts(llm, degree.pp))
         return cls(
             tp=degree.tp,
@@ -217,10 +217,13 @@ def stack(works: Sequence[Work]) -> Work:
         return np.pad(array, widths, constant_values=np.inf if name == "stride" else 0.0)
 
     columns = [f.name for f in fields(Work) if f.name != "floor"]
-    return Work(**{name: np.concatenate([padded(name, getattr(work, name)) for work in works]) for name in columns})
+    tables: dict[str, Any] = {
+        name: np.concatenate([padded(name, getattr(work, name)) for work in works]) for name in columns
+    }
+    return Work(**tables)
 
 
-def _stage_counts(llm: LLM, kinds: list[Layer], cuts: list[Stages]) -> tuple[Floats, Floats]:
+def _stage_counts(llm: LLM, kinds: list[Layer], cuts: Sequence[Stages]) -> tuple[Floats, Floats]:
     """Layers of each kind on each stage (R, S, K), and which stage carries the head (R, S)."""
     number = {layer: k for k, layer in enumerate(kinds)}
     before = np.zeros((len(llm.layers) + 1, len(kinds)))

@@ -233,7 +233,8 @@ def _pipeline_role(s: Setting) -> Mask:
 
 def _pipeline_speculation(s: Setting) -> Mask:
     drafts = np.full(s.pp.shape, s.draft_tokens > 0)
-    return (s.pp > 1) & drafts & (not s.engine.pipeline_with_speculation)
+    refused: Mask = (s.pp > 1) & drafts & (not s.engine.pipeline_with_speculation)
+    return refused
 
 
 def _context_parallel(s: Setting) -> Mask:
@@ -241,7 +242,8 @@ def _context_parallel(s: Setting) -> Mask:
     if s.engine.context_parallel == "none":
         return s.cp > 1
     spare: Counts = np.min([s.tp // a.kv_heads for a in s.attentions], axis=0)
-    return (s.cp > 1) & ((s.cp > spare) | (s.tp % s.cp != 0))
+    refused: Mask = (s.cp > 1) & ((s.cp > spare) | (s.tp % s.cp != 0))
+    return refused
 
 
 def _context_with_experts(s: Setting) -> Mask:
