@@ -1,0 +1,175 @@
+"""Charts for the page, for papers and for notebooks: what a pool would do at other loads, and why.
+
+Each function returns an ``altair`` chart. Text and axes are drawn in ``currentColor``, so that a chart follows the theme of
+the page around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from solver.plan import Plan
+from solver.view.amounts import percent, usd
+from solver.view.chart_parts import (
+    INK,
+    altair,
+    data,
+    finished,
+    line,
+    load_axis,
+    log_axis,
+    planned,
+    planned_point,
+    promise,
+)
+from solver.view.curves import Curve, Point
+from solver.view.palette import KINDS
+from topologies.units import show_seconds
+
+Measure = Literal["ttft", "tpot"]
+
+NAMES = {"ttft": "time to first token", "tpot": "time per output token"}
+PARTS = ("compute", "memory", "network", "overhead")
+PART_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#8A939C")
+PART_DASHES = ([1, 0], [6, 2], [2, 2], [8, 2, 2, 2])
+#: The ledger of a rank, and its colours.
+MEMORY = ("weights", "KV cache", "activations", "buffers", "reserve")
+MEMORY_COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#CC79A7", "#8A939C")
+#: Width and height of the charts that show all pools.
+WIDE = (620, 240)
+
+
+def to_svg(chart: Any) -> str:
+    """A chart as SVG."""
+    import vl_convert
+
+    return str(vl_convert.vegalite_to_svg(chart.to_dict()))
+
+
+def to_png(chart: Any, scale: float = 2.0) -> bytes:
+    """A chart as PNG on white; ``scale`` is its resolution over 96 dpi."""
+    import vl_convert
+
+    return bytes(vl_convert.svg_to_png(to_svg(chart.properties(background="white")), scale=scale))
+
+
+def latency_chart(curve: Curve, measure: Measure) -> Any:
+    """The 95th percentile of a latency against the load, with the promise and the planned point."""
+    alt = altair()
+    limit = curve.ttft_limit_s if measure == "ttft" else curve.tpot_limit_s
+    here = _latency(curve.chosen, measure)
+    top = 1.3 * max(limit, here) if limit < 4 * here else 1.6 * here
+    unit, factor = ("ms", 1e3) if top < 2 else ("s", 1.0)
+    scale = alt.Scale(domain=[0, top * factor], nice=False)
+    y = alt.Y("value:Q", title=f"p95 {NAMES[measure]} [{unit}]", scale=scale)
+    rows = [{"load": point.load, "value": _latency(point, measure) * factor} for point in curve.points]
+    layers = [line(rows, curve, y), *planned_point(curve, here * factor, y)]
+    if limit < top:
+        layers.insert(0, promise(limit * factor, f"promised: {show_seconds(limit)}", y))
+    return finished(layers, f"{curve.pool}: {NAMES[measure]}", planned(curve, show_seconds(here)))
+
+
+def cost_chart(curve: Curve) -> Any:
+    """The rent of the pool's devices per million tokens against the load."""
+    alt = altair()
+    here = curve.chosen.usd_per_million
+    kind = "prompt" if curve.role == "prefill" else "output"
+    rows = [{"load": point.load, "value": point.usd_per_million} for point in curve.points]
+    scale = alt.Scale(domain=[0, 4 * here], nice=False)
+    y = alt.Y("value:Q", title=f"USD per million {kind} tokens", scale=scale, axis=alt.Axis(tickCount=5))
+    layers = [line(rows, curve, y), *planned_point(curve, here, y)]
+    return finished(layers, f"{curve.pool}: cost of its devices", planned(curve, usd(here)))
+
+
+def step_chart(curve: Curve) -> Any:
+    """One step against the load: what each of its parts would take alone, and all of them together."""
+    alt = altair()
+    names = ["step", *PARTS]
+    rows = [
+        {"load": point.load, "value": seconds * 1e3, "part": name}
+        for point in curve.points
+        for name, seconds in zip(names, (point.step_s, *point.parts_s), strict=True)
+    ]
+    here = curve.chosen.step_s
+    y = alt.Y("value:Q", title="one step [ms]", scale=alt.Scale(domain=[0, 1.8e3 * here], nice=False))
+    colours = alt.Scale(domain=names, range=[INK, *PART_COLOURS])
+    dashes = alt.Scale(domain=names, range=[[1, 0], *PART_DASHES])
+    lines = data(rows).mark_line(clip=True, strokeWidth=2).encode(
+        x=load_axis(curve),
+        y=y,
+        color=alt.Color("part:N", title=None, scale=colours),
+        strokeDash=alt.StrokeDash("part:N", title=None, scale=dashes),
+    )  # fmt: skip
+    layers = [lines, *planned_point(curve, here * 1e3, y)]
+    return finished(layers, f"{curve.pool}: what a step consists of", planned(curve, show_seconds(here)))
+
+
+def roofline_chart(curves: Sequence[Curve]) -> Any:
+    """Every pool under the roofline: share of the peak FLOP/s against compute time over memory time.
+
+    Left of 1 a pool waits for memory, right of it for compute; the distance to the roof is network and overhead.
+    """
+    alt = altair()
+    paths = [
+        {"pool": curve.pool, "x": x, "y": y, "order": order}
+        for curve in curves
+        for order, (x, y) in enumerate(_on_roofline(curve, point) for point in curve.points)
+    ]
+    dots = [(curve.pool, *_on_roofline(curve, curve.chosen)) for curve in curves]
+    low = min(0.05, *(x for _, x, _ in dots))
+    high = max(20.0, *(2 * x for _, x, _ in dots))
+    x = alt.X(
+        "x:Q",
+        title="compute time over memory time (arithmetic intensity over the ridge point)",
+        scale=alt.Scale(type="log", domain=[low, high], nice=False),
+        axis=log_axis(),
+    )
+    shares = alt.Axis(format="~%", values=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1])
+    y = alt.Y("y:Q", title="share of peak FLOP/s", scale=alt.Scale(type="log", domain=[0.01, 1.5]), axis=shares)
+    names = [f"{name}: {percent(share)} of peak" for name, _, share in dots]
+    colour = dict(zip((name for name, _, _ in dots), names, strict=True))
+    fills = alt.Scale(domain=names, range=[KINDS[index % len(KINDS)][0] for index in range(len(names))])
+    pools = alt.Color("pool:N", scale=fills, title=None)
+    roof = [{"x": low, "y": low}, {"x": 1.0, "y": 1.0}, {"x": high, "y": 1.0}]
+    lines = data([path | {"pool": colour[str(path["pool"])]} for path in paths])
+    marks = data([{"pool": colour[name], "x": at, "y": share} for name, at, share in dots])
+    layers = [
+        data(roof).mark_line(color=INK, strokeWidth=1.5, clip=True).encode(x=x, y=y),
+        lines.mark_line(clip=True, opacity=0.6).encode(x=x, y=y, color=pools, order="order:Q"),
+        marks.mark_point(filled=True, size=110, opacity=1).encode(x=x, y=y, color=pools),
+    ]
+    return finished(layers, "Every pool under the roofline", "dots: the planned points; lines: other loads", WIDE)
+
+
+def memory_chart(plan: Plan) -> Any:
+    """The memory ledger of the fullest rank of every pool, against what the engine may fill."""
+    alt = altair()
+    rows, ends = [], []
+    for pool in plan.pools:
+        m = pool.memory
+        parts = (m.weights_bytes, m.kv_bytes, m.activation_bytes, m.buffer_bytes, m.reserve_bytes)
+        for order, (name, size) in enumerate(zip(MEMORY, parts, strict=True)):
+            rows.append({"pool": pool.name, "part": name, "GB": size / 1e9, "order": order})
+        ends.append({"pool": pool.name, "GB": m.capacity_bytes / 1e9})
+    fills = alt.Scale(domain=list(MEMORY), range=list(MEMORY_COLOURS))
+    x = alt.X("GB:Q", title="GB of HBM on the fullest rank; the mark is what the engine may fill")
+    y = alt.Y("pool:N", title=None, sort=[pool.name for pool in plan.pools])
+    parts_of = alt.Color("part:N", title=None, scale=fills, legend=alt.Legend(symbolType="square"))
+    bars = data(rows).mark_bar().encode(x=x, y=y, color=parts_of, order="order:Q")
+    ticks = data(ends).mark_tick(color=INK, thickness=3, size=26).encode(x=x, y=y)
+    return finished([bars, ticks], "Memory of the fullest rank", size=(WIDE[0], 34 * len(plan.pools)))
+
+
+def _latency(point: Point, measure: Measure) -> float:
+    return point.ttft_p95_s if measure == "ttft" else point.tpot_p95_s
+
+
+def _on_roofline(curve: Curve, point: Point) -> tuple[float, float]:
+    """Compute time over memory time, and share of the step that computes at peak.
+
+    A decode pipeline keeps a micro-batch in every stage, so its parts fill the whole step; a prefill step is one stage's.
+    """
+    compute, memory = point.parts_s[:2]
+    spread = curve.stages if curve.role == "prefill" else 1
+    return compute / max(memory, 1e-12), compute / spread / point.step_s

@@ -1,0 +1,105 @@
+"""How a pool's latency, cost and step change with its load, under the physics that planned it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from solver.cost.pools import PricedPool
+from solver.cost.serving import Service
+from solver.plan import Pool
+from solver.view.scene import Scene
+
+#: Operating points of a curve.
+POINTS = 48
+#: A prefill pool is shown from hardly busy to nearly full.
+PREFILL_BUSY = (0.05, 0.97)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One operating point of a replica.
+
+    Attributes
+    ----------
+    load: running sequences on an attention rank; for prefill the share of the time it is busy.
+    ttft_p95_s, tpot_p95_s: of the slowest class [s]; 0 where the role has no part in them.
+    tokens_per_s: prompt tokens for prefill, output tokens otherwise.
+    usd_per_million: rent of the replica's own devices over those tokens.
+    parts_s: compute, memory traffic, network and overhead of a step, each alone [s].
+    """
+
+    load: float
+    ttft_p95_s: float
+    tpot_p95_s: float
+    tokens_per_s: float
+    usd_per_million: float
+    step_s: float
+    parts_s: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A pool over its load, and the point that the plan chose.
+
+    Attributes
+    ----------
+    holds: most sequences for which an attention rank has memory; infinite for prefill.
+    ttft_limit_s, tpot_limit_s: what was promised; infinite where nothing was.
+    stages: pipeline stages, over which the parts of a prefill step are spread.
+    """
+
+    pool: str
+    role: Literal["prefill", "decode", "unified"]
+    points: tuple[Point, ...]
+    chosen: Point
+    holds: float
+    ttft_limit_s: float
+    tpot_limit_s: float
+    stages: int
+
+
+def curve(scene: Scene, pool: Pool) -> Curve:
+    """Price a pool over its whole range of loads."""
+    priced, service = scene.priced[pool.name], scene.services[pool.name]
+    slo = scene.group(pool).promise
+    chosen = _point(scene, pool, priced, service)
+    return Curve(
+        pool=pool.name,
+        role=pool.role,
+        points=tuple(_point(scene, pool, priced, priced.at_batch(load)) for load in _loads(pool, priced, chosen.load)),
+        chosen=chosen,
+        holds=math.inf if pool.role == "prefill" else priced.limit,
+        ttft_limit_s=slo.ttft,
+        tpot_limit_s=slo.tpot,
+        stages=pool.parallelism.pp,
+    )
+
+
+def _loads(pool: Pool, priced: PricedPool, chosen: float) -> list[float]:
+    """Loads worth showing: up to what the memory holds, or well beyond the chosen point."""
+    if pool.role == "prefill":
+        return [float(load) for load in np.linspace(*PREFILL_BUSY, POINTS)]
+    top = max(min(priced.limit, max(32 * chosen, 64.0)), 1.5 * chosen)
+    low = min(1.0, chosen / 4, top / 4)
+    return [float(load) for load in np.geomspace(low, top, POINTS)]
+
+
+def _point(scene: Scene, pool: Pool, priced: PricedPool, service: Service) -> Point:
+    rate = float(service.requests_per_s[0])
+    mix = priced.mix
+    tokens = rate * (float(mix.mean(mix.prompt)) if pool.role == "prefill" else mix.mean_output)
+    rent = scene.instance.usd_per_hour(pool.device) * pool.parallelism.shape().devices
+    load = service.utilisation if pool.role == "prefill" else service.batch
+    return Point(
+        load=float(load[0]),
+        ttft_p95_s=float(service.ttft_p95.max()),
+        tpot_p95_s=float(service.tpot_p95.max()),
+        tokens_per_s=tokens,
+        usd_per_million=rent / (tokens * 3600) * 1e6,
+        step_s=float(service.step_s[0]),
+        parts_s=priced.parts_s(service),
+    )

@@ -1,0 +1,31 @@
+"""A finished part of a drawing, to be put on a page or into a file of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from solver.view.markup import Markup, number, tag
+from solver.view.palette import DRAWING_RULES, colour_rules
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A part of a drawing: its size in pixels and its SVG elements."""
+
+    width: float
+    height: float
+    elements: Markup
+
+    def svg(self, **attributes: str) -> Markup:
+        """The part as an SVG of its own, for a page."""
+        box = f"0 0 {number(self.width)} {number(self.height)}"
+        size = {"width": number(self.width), "height": number(self.height), "viewBox": box}
+        return tag("svg", self.elements, **attributes, **size)
+
+    def standalone(self) -> str:
+        """The part as a file that needs nothing else, with a margin on white."""
+        size = {"width": number(self.width + 16), "height": number(self.height + 16)}
+        box = f"-8 -8 {size['width']} {size['height']}"
+        style = tag("style", Markup(DRAWING_RULES + colour_rules()))
+        paper = tag("rect", x=-8, y=-8, **size, fill="#fff")
+        return tag("svg", style, paper, self.elements, xmlns="http://www.w3.org/2000/svg", **size, viewBox=box)

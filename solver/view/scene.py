@@ -1,0 +1,118 @@
+"""A plan beside what its scenario says, as far as a drawing needs it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from solver.cost.instance import Group, Instance
+from solver.cost.pools import PoolSpec, PricedPool
+from solver.cost.serving import Service
+from solver.plan import Placed, Plan, Pool
+from solver.view.racks import Rack, racks
+
+#: Beyond this many devices a cluster is drawn small, rack by rack, each of which can be opened.
+MOST_IN_FULL = 640
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is drawn."""
+
+    plan: Plan
+    instance: Instance
+
+    @classmethod
+    def of(cls, plan: Plan) -> Scene:
+        """Look up the names in a plan's scenario.
+
+        Raises
+        ------
+        BadInput: the scenario names something that does not exist.
+        """
+        return cls(plan, Instance.of(plan.scenario))
+
+    @cached_property
+    def racks(self) -> tuple[Rack, ...]:
+        """The cluster in the order in which it is drawn."""
+        return racks(self.instance.cluster, self.instance.domain_of)
+
+    @cached_property
+    def devices(self) -> tuple[str, ...]:
+        """All devices in the order in which they are drawn."""
+        return tuple(device for rack in self.racks for device in rack.devices)
+
+    @cached_property
+    def position(self) -> Mapping[str, int]:
+        """Place of each device in that order."""
+        return {device: index for index, device in enumerate(self.devices)}
+
+    @cached_property
+    def placed(self) -> Mapping[str, Placed]:
+        """The rank on each device in use."""
+        return {rank.device: rank for rank in self.plan.placement}
+
+    @cached_property
+    def numbers(self) -> Mapping[str, int]:
+        """Position of each pool in the plan."""
+        return {pool.name: index for index, pool in enumerate(self.plan.pools)}
+
+    @cached_property
+    def tags(self) -> Mapping[str, str]:
+        """A letter or two for each pool: P, D, U for its role, numbered from the second of a role on."""
+        met: Counter[str] = Counter()
+        found = {}
+        for pool in self.plan.pools:
+            met[pool.role] += 1
+            found[pool.name] = pool.role[0].upper() + (str(met[pool.role]) if met[pool.role] > 1 else "")
+        return found
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the cluster is too large to draw every device at full size."""
+        return len(self.devices) > MOST_IN_FULL
+
+    def is_healthy(self, device: str) -> bool:
+        """Whether the cluster says that a device may be used."""
+        return bool(self.instance.cluster.nodes[device]["healthy"])
+
+    @cached_property
+    def healthy(self) -> int:
+        """Devices that may be used."""
+        return sum(self.is_healthy(device) for device in self.devices)
+
+    def group(self, pool: Pool) -> Group:
+        """The promise that a pool serves."""
+        return next(group for group in self.instance.groups if pool.serves == tuple(c.name for c in group.classes))
+
+    @cached_property
+    def priced(self) -> Mapping[str, PricedPool]:
+        """Every pool under the same physics that planned it."""
+        return {pool.name: self._price(pool) for pool in self.plan.pools}
+
+    @cached_property
+    def services(self) -> Mapping[str, Service]:
+        """Every pool at its planned load."""
+        return {pool.name: self.priced[pool.name].at(pool.requests_per_s_per_replica) for pool in self.plan.pools}
+
+    def _price(self, pool: Pool) -> PricedPool:
+        shape = pool.parallelism.shape()
+        spec = PoolSpec(
+            role=pool.role,
+            parallelism=shape,
+            replicas=pool.replicas,
+            chunk=pool.chunk_tokens,
+            domains=pool.domains_per_replica if shape.pp == 1 else 1,
+            together=pool.prompts_per_step,
+            overlap=pool.overlap,
+            draft_tokens=pool.draft_tokens,
+            redundant=pool.redundant_experts,
+            imbalance=pool.imbalance,
+            stages=tuple(stage.layers for stage in pool.stages),
+        )
+        calibration, _ = self.instance.calibration(pool.engine, pool.device)
+        return PricedPool.of(
+            spec, self.instance.llm, self.instance.fleet(pool.device), calibration, self.group(pool).mix
+        )

@@ -1,0 +1,152 @@
+"""The answer in words: what the plan costs, how near to the best it is, what it keeps and what limits it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from solver.view.amounts import percent, plural, quantity, usd
+from solver.view.scene import Scene
+from topologies.units import show_seconds
+
+#: What a reader calls the rules that may bind.
+RULES = {
+    "ttft_p95": "Time to first token",
+    "tpot_p95": "Time per output token",
+    "itl_p95": "Gap between tokens",
+    "e2e_p95": "Time to last token",
+    "memory": "Memory",
+    "capacity": "Capacity",
+    "devices": "Devices",
+    "links": "Links",
+}
+#: A gap below this is none.
+NO_GAP = 5e-5
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One promise to one class: predicted and promised [s]."""
+
+    request_class: str
+    what: str
+    predicted_s: float
+    promised_s: float
+
+    @property
+    def spare(self) -> float:
+        """Share of the promise that is left; negative where it is broken."""
+        return 1 - self.predicted_s / self.promised_s
+
+    def __str__(self) -> str:
+        end = f"{percent(self.spare)} to spare" if self.spare >= 0 else f"{percent(-self.spare)} too slow"
+        times = f"{show_seconds(self.predicted_s)} of the {show_seconds(self.promised_s)} promised"
+        return f"{self.what} of {self.request_class!r} is {times}, {end}"
+
+
+def promises_kept(scene: Scene) -> list[Kept]:
+    """Every promise beside its prediction, class by class."""
+    found = []
+    for group in scene.instance.groups:
+        for request_class in group.classes:
+            latency = scene.plan.prediction.classes[request_class.name]
+            slo = group.slo
+            whole = latency.ttft_p95_s + max(request_class.output_tokens - 1, 0) * latency.tpot_p95_s
+            pairs = (
+                ("TTFT p95", latency.ttft_p95_s, slo.ttft_p95_s),
+                ("TPOT p95", latency.tpot_p95_s, slo.tpot_p95_s),
+                ("Largest gap between tokens p95", _gap_s(scene, request_class.name), slo.itl_p95_s),
+                ("Time to last token p95", whole, slo.e2e_p95_s),
+            )
+            found += [Kept(request_class.name, what, value, limit) for what, value, limit in pairs if limit is not None]
+    return found
+
+
+def _gap_s(scene: Scene, request_class: str) -> float:
+    """95th percentile of a single gap between two tokens, in the slowest pool that serves the class [s]."""
+    serving = [pool for pool in scene.plan.pools if request_class in pool.serves and pool.role != "prefill"]
+    gaps = [float(scene.services[pool.name].itl_p95[0, pool.serves.index(request_class)]) for pool in serving]
+    return max(gaps, default=0.0)
+
+
+def tightest(scene: Scene) -> Kept | None:
+    """The promise with the least to spare."""
+    return min(promises_kept(scene), key=lambda kept: kept.spare, default=None)
+
+
+def title(scene: Scene) -> str:
+    """What is served on what, for a heading.
+
+    The kinds of devices are those in use.
+    """
+    kinds = " and ".join(sorted({pool.device.upper() for pool in scene.plan.pools}))
+    return f"{scene.instance.llm.name} on {plural(scene.plan.devices, f'{kinds} device')}"
+
+
+def verdict(scene: Scene) -> str:
+    """How good the plan is, in a few words."""
+    gap = scene.plan.objective.gap
+    if gap < NO_GAP:
+        return "Proven: no plan is cheaper"
+    if scene.plan.status == "optimal":
+        return f"Proven within {percent(gap)} of the best"
+    return f"Best plan found; a better one would save {percent(gap)} at most"
+
+
+def sentences(scene: Scene) -> Iterator[str]:
+    """The answer, sentence by sentence."""
+    yield _cost(scene)
+    yield _proof(scene)
+    yield _service(scene)
+    yield from _promises(scene)
+    spare = scene.healthy - scene.plan.devices
+    if spare > 0:
+        yield f"{plural(spare, 'healthy device')} of the cluster {'is' if spare == 1 else 'are'} not needed."
+    broken = len(scene.devices) - scene.healthy
+    if broken:
+        yield f"{plural(broken, 'device')} {'is' if broken == 1 else 'are'} not healthy and carry nothing."
+
+
+def _cost(scene: Scene) -> str:
+    o, scenario = scene.plan.objective, scene.plan.scenario
+    output = f"{usd(o.usd_per_million_output_tokens)} per million output tokens"
+    both = f"{usd(o.usd_per_million_tokens)} per million tokens of prompts and outputs together"
+    if scenario.owned or scenario.objective == "throughput":
+        return f"The whole cluster costs {usd(o.usd_per_hour)} per hour, which is {output}, or {both}."
+    unit = {"device": "devices", "host": "whole hosts", "domain": "whole scale-up domains"}[scenario.billing]
+    return f"Serving costs {output}, or {both}: {usd(o.usd_per_hour)} per hour for {unit}."
+
+
+def _proof(scene: Scene) -> str:
+    o = scene.plan.objective
+    if o.gap < NO_GAP:
+        return "Under the cost model no plan for this scenario can cost less."
+    return (
+        f"Under the cost model no plan for this scenario can cost less than {usd(o.bound)} per million output tokens, "
+        f"so at most {percent(o.gap)} could still be saved."
+    )
+
+
+def _service(scene: Scene) -> str:
+    p = scene.plan.prediction
+    most = "at most " if scene.plan.scenario.objective == "throughput" else ""
+    return (
+        f"It serves {most}{quantity(p.requests_per_s)} requests/s with {quantity(round(p.output_tokens_per_s, 0))} output "
+        f"tokens/s on {scene.plan.devices:,} of {plural(scene.healthy, 'healthy device')}, "
+        f"{quantity(float(f'{p.output_tokens_per_s_per_device:.4g}'))} output tokens/s on each device in use."
+    )
+
+
+def _promises(scene: Scene) -> Iterator[str]:
+    every = promises_kept(scene)
+    if not every:
+        yield "Nothing was promised about latency."
+        return
+    broken = [kept for kept in every if kept.spare < -1e-9]
+    least = min(every, key=lambda kept: kept.spare)
+    if broken:
+        yield f"{plural(len(broken), 'promise')} of {len(every)} would be broken; the worst: {least}."
+    elif len(every) == 1:
+        yield f"The one promise is kept: {least}."
+    else:
+        yield f"All {len(every)} promises are kept; the tightest: {least}."
