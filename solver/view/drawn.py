@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from solver.view.markup import Markup, number, tag
-from solver.view.palette import DRAWING_RULES, colour_rules
+from solver.view.palette import DRAWING_RULES, colour_rules, on_paper
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,17 @@ class Drawn:
         size = {"width": number(self.width), "height": number(self.height), "viewBox": box}
         return tag("svg", self.elements, **attributes, **size)
 
-    def standalone(self) -> str:
-        """The part as a file that needs nothing else, with a margin on white."""
+    def standalone(self, *ways: str) -> str:
+        """The part as a file that needs nothing else, with a margin on white; ``ways`` are the colourings in it."""
         size = {"width": number(self.width + 16), "height": number(self.height + 16)}
         box = f"-8 -8 {size['width']} {size['height']}"
-        style = tag("style", Markup(DRAWING_RULES + colour_rules()))
+        style = tag("style", Markup(on_paper(DRAWING_RULES + colour_rules(ways))))
         paper = tag("rect", x=-8, y=-8, **size, fill="#fff")
         return tag("svg", style, paper, self.elements, xmlns="http://www.w3.org/2000/svg", **size, viewBox=box)
+
+
+def to_png(svg: str, scale: float = 2.0) -> bytes:
+    """An SVG as PNG; ``scale`` is its resolution over 96 dpi."""
+    import vl_convert
+
+    return bytes(vl_convert.svg_to_png(svg, scale=scale))

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 
 from solver.plan import Plan
 from solver.view.amounts import percent
+from solver.view.cells import shortened
 from solver.view.drawn import Drawn
 from solver.view.fabric import Bundle, Fabric, fabric_of
 from solver.view.markup import Markup, join, number, tag
 from solver.view.palette import HEAT, HEAT_STEPS, heat_step
 from solver.view.scene import Scene
-from solver.view.topology import shortened
 from topologies.units import show_bandwidth
 
 WIDTH = 1120

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from solver.errors import BadInput
 from solver.plan import Plan
+from solver.view.colouring import colouring
 from solver.view.markup import Markup, tag
-from solver.view.palette import page_rules
 from solver.view.scene import Scene
 from solver.view.sections.answer import answer
 from solver.view.topology import cluster_svg
@@ -38,9 +38,9 @@ def render(plan: Plan) -> str:
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("title", f"{title(scene)} - rackplan"),
-        tag("style", Markup(_asset("page.css") + page_rules())),
+        tag("style", Markup(_asset("page.css"))),
     )
-    body = tag("body", tag("main", answer(scene), Markup(cluster_svg(scene))))
+    body = tag("body", tag("main", answer(scene), Markup(cluster_svg(scene, colouring(scene, "pool")))))
     return "<!doctype html>\n" + tag("html", head, body, lang="en") + "\n"
 
 

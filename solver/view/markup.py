@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 
 #: Elements that never have content; in SVG, those that have none here.
 EMPTY = frozenset({"meta", "link", "br", "input", "rect", "path", "line", "circle", "use"})
+#: Characters that no XML file may hold.
+_FORBIDDEN = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ud800-\\udfff\\ufffe\\uffff]")
 
 
 class Markup(str):
@@ -44,7 +47,7 @@ def join(children: Child) -> Markup:
     if isinstance(children, Markup):
         return children
     if isinstance(children, str | int):
-        return Markup(escape(str(children), quote=False))
+        return Markup(_safe(str(children), quote=False))
     return Markup("".join(join(child) for child in children))
 
 
@@ -64,4 +67,8 @@ def _attribute(key: str, value: Attribute) -> str:
     if value is True:
         return f" {name}"
     text = number(value) if isinstance(value, float) else str(value)
-    return f' {name}="{escape(text)}"'
+    return f' {name}="{_safe(text)}"'
+
+
+def _safe(text: str, quote: bool = True) -> str:
+    return escape(_FORBIDDEN.sub("\ufffd", text), quote)

@@ -6,7 +6,8 @@ orders get ramps whose lightness alone tells the order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable
 
 #: For pools and replicas, in turn, and the ink that is legible on each.
 KINDS = (
@@ -36,26 +37,49 @@ HEAT_DARK = ("#2B3238", "#53351A", "#7A430F", "#A3590D", "#CF7818", "#EE9B3F", "
 #: Shares of its bandwidth at which a link passes from one heat to the next.
 HEAT_STEPS = (0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9)
 
-#: What a standalone drawing needs besides the rules of :func:`colour_rules`.
+#: The grounds of drawings on paper; a page has its own, by theme.
+PAPER = {
+    "ink": "#1b1f24",
+    "faint": "#5b646d",
+    "rule": "#aab2ba",
+    "ground": "#fff",
+    "unused": "#e9ecef",
+    "broken": "#d0d4d8",
+    **{f"h{step}": fill for step, fill in enumerate(HEAT)},
+}
+#: How drawings use them.
 DRAWING_RULES = """
-text{font:10px system-ui,"DejaVu Sans",sans-serif;fill:#1b1f24}
+svg text{font:10px system-ui,"DejaVu Sans",sans-serif;fill:var(--ink)}
 .d rect{stroke:#0003;stroke-width:.5}.d text{font-size:9px;text-anchor:middle}
-.u rect{fill:#fff;stroke:#8a939c;stroke-dasharray:2 2;stroke-width:1}.u text{fill:#5b646d}
-.x rect{fill:#d0d4d8;stroke:#5b646d}.x path{stroke:#1b1f24;stroke-width:1.5;fill:none}
-.small .u rect{fill:#e6e9ec;stroke:none}.small .frame{stroke-width:3}
-.frame{fill:none;stroke:#aab2ba}.host{fill:#5b646d;text-anchor:end}.title{font-size:13px;font-weight:600}
-.node rect{fill:#f6f7f8;stroke:#5b646d}.node text{text-anchor:middle}.tier{fill:#5b646d}.edge{fill:none}
-.middle{text-anchor:middle}
-.cold{fill:none;stroke:#c3c9cf;stroke-width:.7}
+.u rect{fill:var(--ground);stroke:var(--faint);stroke-dasharray:2 2;stroke-width:.8}
+.x rect{fill:var(--broken);stroke:var(--faint)}.x path{stroke:var(--ink);stroke-width:1.5;fill:none}
+path.u{fill:var(--unused)}path.x{fill:var(--ink)}
+.frame{fill:none;stroke:var(--rule)}svg .host,svg .tier{fill:var(--faint)}.host{text-anchor:end}
+svg .title{font-size:13px;font-weight:600}
+.node rect{fill:var(--ground);stroke:var(--faint)}.node text,.middle{text-anchor:middle}.edge{fill:none}
+.cold{fill:none;stroke:var(--rule);stroke-width:.7}
 """
 
 
-def colour_rules(heat: Sequence[str] = HEAT) -> str:
-    """CSS rules of kinds (``p0``...), order (``q0``...) and heat (``h0``...)."""
-    rules = [f".p{i} rect{{fill:{fill}}}.p{i} text{{fill:{ink}}}" for i, (fill, ink) in enumerate(KINDS)]
-    rules += [f".q{i} rect{{fill:{fill}}}.q{i} text{{fill:{ink}}}" for i, (fill, ink) in enumerate(ORDER)]
-    rules += [f"path.h{i}.c{{fill:{fill}}}.edge.h{i}{{stroke:{fill}}}" for i, fill in enumerate(heat)]
+def colour_rules(ways: Iterable[str]) -> str:
+    """CSS rules of kinds and order for each way to colour devices, and of heat.
+
+    A device bears a class for each way, such as ``pool-p0`` and ``stage-q3``; ``data-by`` above it says which one counts.
+    """
+    rules = []
+    for way in ways:
+        kinds = KINDS if way in ("pool", "replica") else ORDER
+        letter = "p" if kinds is KINDS else "q"
+        for index, (fill, ink) in enumerate(kinds):
+            here = f"[data-by={way}] .{way}-{letter}{index}"
+            rules.append(f"{here}{{fill:{fill}}}{here} text{{fill:{ink}}}")
+    rules += [f"path.h{i}.c{{fill:var(--h{i})}}.edge.h{i}{{stroke:var(--h{i})}}" for i in range(len(HEAT))]
     return "".join(rules)
+
+
+def on_paper(drawing: str) -> str:
+    """Rules with every variable replaced by its colour on white, for programs that know no variables."""
+    return re.sub(r"var\(--(\w+)\)", lambda match: PAPER[match[1]], drawing)
 
 
 def heat_step(share: float) -> int:
@@ -67,16 +91,6 @@ def heat_step(share: float) -> int:
     return 0 if share <= 0 else sum(share > step for step in HEAT_STEPS)
 
 
-def page_rules() -> str:
-    """The same rules for a page, where the heat follows its theme."""
-
-    def ramp(fills: Sequence[str]) -> str:
-        return ":root{" + "".join(f"--h{i}:{fill};" for i, fill in enumerate(fills)) + "}"
-
-    dark = f"@media screen and (prefers-color-scheme:dark){{{ramp(HEAT_DARK)}}}"
-    return ramp(HEAT) + dark + colour_rules([f"var(--h{i})" for i in range(len(HEAT))])
-
-
 def kind(index: int) -> str:
-    """CSS class of the index-th pool or replica."""
+    """Number of the colour of the index-th pool or replica, as the end of a CSS class."""
     return f"p{index % len(KINDS)}"

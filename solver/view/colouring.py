@@ -1,0 +1,121 @@
+"""The ways to colour the devices of a drawing: by pool, replica, pipeline stage or rank."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import Literal, get_args
+
+from solver.errors import UnknownName
+from solver.plan import Placed
+from solver.view.amounts import plural
+from solver.view.palette import ORDER, kind
+from solver.view.scene import Scene
+
+Way = Literal["pool", "replica", "stage", "rank"]
+WAYS: tuple[Way, ...] = get_args(Way)
+#: With more replicas than this, a legend names only the first of each pool.
+MOST_KEYS = 16
+
+
+@dataclass(frozen=True)
+class Key:
+    """One line of a legend: the CSS class of the swatch, the letters on it, and what it means."""
+
+    swatch: str
+    letters: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Colouring:
+    """What a device's colour and letters say."""
+
+    scene: Scene
+    way: Way
+
+    def swatch(self, rank: Placed) -> str:
+        """CSS class of the device that runs a rank."""
+        if self.way == "pool":
+            return f"pool-{kind(self.scene.numbers[rank.pool])}"
+        if self.way == "replica":
+            return f"replica-{kind(self._first_replica[rank.pool] + rank.replica)}"
+        return f"{self.way}-q{step(rank.stage if self.way == 'stage' else rank.rank, self._count)}"
+
+    def letters(self, rank: Placed) -> str:
+        """What is written on it."""
+        tag = self.scene.tags[rank.pool]
+        if self.way == "replica":
+            return f"{tag}.{rank.replica}" if rank.replica < 100 else str(rank.replica)
+        return tag if self.way == "pool" else str(getattr(rank, self.way))
+
+    def legend(self) -> Iterator[Key]:
+        """The legend."""
+        yield from {"pool": self._pools, "replica": self._replicas}.get(self.way, self._order)()
+        unused = self.scene.healthy - sum(self.scene.is_healthy(device) for device in self.scene.placed)
+        if unused:
+            yield Key("u", "", f"not used, {plural(unused, 'device')}")
+        broken = len(self.scene.devices) - self.scene.healthy
+        if broken:
+            yield Key("x", "", f"not healthy, {plural(broken, 'device')}")
+
+    def _pools(self) -> Iterator[Key]:
+        for number, pool in enumerate(self.scene.plan.pools):
+            name = f"{pool.name}, {plural(pool.devices, 'device')}"
+            yield Key(f"pool-{kind(number)}", self.scene.tags[pool.name], name)
+
+    def _replicas(self) -> Iterator[Key]:
+        """Each replica, or where there are many the first of each pool: the colours only tell neighbours apart."""
+        pools = self.scene.plan.pools
+        every = sum(pool.replicas for pool in pools) <= MOST_KEYS
+        for pool in pools:
+            each = plural(pool.parallelism.shape().devices, "device")
+            first, tag = self._first_replica[pool.name], self.scene.tags[pool.name]
+            for replica in range(pool.replicas if every else 1):
+                name = f"{pool.name} {replica}" if every else f"{pool.name} 0 of {pool.replicas:,} replicas"
+                yield Key(f"replica-{kind(first + replica)}", f"{tag}.{replica}", f"{name}, {each}")
+
+    def _order(self) -> Iterator[Key]:
+        members: dict[int, list[int]] = {}
+        for number in range(self._count):
+            members.setdefault(step(number, self._count), []).append(number)
+        for which, numbers in members.items():
+            several = f"{self.way}s {numbers[0]}–{numbers[-1]}"
+            name = f"{self.way} {numbers[0]}" if len(numbers) == 1 else several
+            yield Key(f"{self.way}-q{which}", str(numbers[0]), name)
+
+    @cached_property
+    def _first_replica(self) -> dict[str, int]:
+        """Replicas of the pools before each pool."""
+        pools = self.scene.plan.pools
+        before = accumulate((pool.replicas for pool in pools), initial=0)
+        return {pool.name: first for pool, first in zip(pools, before, strict=False)}
+
+    @cached_property
+    def _count(self) -> int:
+        """How many stages or ranks there are to tell apart."""
+        return 1 + max(rank.stage if self.way == "stage" else rank.rank for rank in self.scene.plan.placement)
+
+
+def step(number: int, count: int) -> int:
+    """Step of the ramp for one of ``count`` things in order.
+
+    >>> step(0, 1), step(0, 4), step(3, 4), step(40, 80)
+    (0, 0, 9, 5)
+    """
+    return 0 if count == 1 else round(number * (len(ORDER) - 1) / (count - 1))
+
+
+def colouring(scene: Scene, by: str) -> Colouring:
+    """The colouring of that name.
+
+    Raises
+    ------
+    BadInput: there is none.
+    """
+    for way in WAYS:
+        if way == by:
+            return Colouring(scene, way)
+    raise UnknownName("colouring", by, WAYS)
