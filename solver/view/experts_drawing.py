@@ -27,6 +27,17 @@ def draw_experts(experts: PoolExperts) -> Drawn:
     return Drawn(box[0] + 2, box[1] + 2, Markup("".join([*paths, *texts])))
 
 
+def draw_scale() -> Drawn:
+    """What the colours mean."""
+    words = [f"up to {EDGES[0]:g}", *(f"over {edge:g}" for edge in EDGES)]
+    parts = []
+    for step, text in enumerate(words):
+        x = step * 76
+        parts.append(tag("path", class_=f"h{step} c", d=f"M{x} 1h16v12h-16z"))
+        parts.append(tag("text", text, x=x + 21, y=11))
+    return Drawn(76 * len(words), 15, Markup("".join(parts)))
+
+
 def heat_of(load: float) -> int:
     """Step of the heat ramp of a rank: 0 below 0.8 of the mean, the last from 2.0 on.
 

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from html import escape
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 
 from solver.errors import BadInput
 from solver.plan import Plan
-from solver.view.colouring import colouring
+from solver.view.colouring import WAYS
+from solver.view.facts import facts
 from solver.view.markup import Markup, tag
+from solver.view.page_data import page_data
+from solver.view.palette import DRAWING_RULES, colour_rules, theme_rules
 from solver.view.scene import Scene
+from solver.view.sections.about import alternatives, provenance
 from solver.view.sections.answer import answer
-from solver.view.topology import cluster_svg
+from solver.view.sections.charts import charts
+from solver.view.sections.cluster import cluster
+from solver.view.sections.experts import experts
+from solver.view.sections.network import network
+from solver.view.sections.pools import pools
+from solver.view.sections.promises import promises
+from solver.view.sections.ranks import ranks
+from solver.view.sections.tiers import tiers
 from solver.view.words import title
+
+#: The page may run its own script and nothing else, and may fetch nothing at all.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
 def save(plan: Plan, path: str | PathLike[str]) -> None:
@@ -33,15 +49,57 @@ def save(plan: Plan, path: str | PathLike[str]) -> None:
 def render(plan: Plan) -> str:
     """The page as text."""
     scene = Scene.of(plan)
-    head = tag(
+    about_ranks = facts(scene)
+    main = (
+        answer(scene),
+        cluster(scene),
+        pools(scene),
+        promises(scene),
+        charts(scene),
+        network(scene),
+        experts(scene),
+        tiers(scene),
+        alternatives(scene),
+        ranks(scene, about_ranks),
+        provenance(scene),
+    )
+    body = tag(
+        "body",
+        tag("button", "Light or dark", type="button", id="theme"),
+        tag("main", main),
+        page_data(scene, about_ranks),
+        tag("script", Markup(_asset("page.js"))),
+    )
+    return "<!doctype html>\n" + tag("html", _head(scene), body, lang="en") + "\n"
+
+
+@dataclass(frozen=True)
+class Inline:
+    """The page inside a notebook, in a frame of its own so that neither's style reaches the other.
+
+    Attributes
+    ----------
+    height: of the frame [pixels].
+    """
+
+    plan: Plan
+    height: int = 800
+
+    def _repr_html_(self) -> str:
+        page = escape(render(self.plan))
+        return f'<iframe srcdoc="{page}" style="width:100%;height:{self.height}px;border:0"></iframe>'
+
+
+def _head(scene: Scene) -> Markup:
+    rules = (theme_rules(), DRAWING_RULES, colour_rules(WAYS), _asset("page.css"))
+    return tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
         tag("title", f"{title(scene)} - rackplan"),
-        tag("style", Markup(_asset("page.css"))),
+        tag("style", Markup("".join(rules))),
     )
-    body = tag("body", tag("main", answer(scene), Markup(cluster_svg(scene, colouring(scene, "pool")))))
-    return "<!doctype html>\n" + tag("html", head, body, lang="en") + "\n"
 
 
 def _asset(name: str) -> str:

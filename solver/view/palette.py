@@ -45,18 +45,32 @@ PAPER = {
     "ground": "#fff",
     "unused": "#e9ecef",
     "broken": "#d0d4d8",
+    "edge": "#0003",
     **{f"h{step}": fill for step, fill in enumerate(HEAT)},
+}
+#: The same on a dark page.
+NIGHT = {
+    "ink": "#e8ebee",
+    "faint": "#a3adb7",
+    "rule": "#4b545d",
+    "ground": "#15191d",
+    "unused": "#2a3138",
+    "broken": "#3b434b",
+    "edge": "#fff5",
+    **{f"h{step}": fill for step, fill in enumerate(HEAT_DARK)},
 }
 #: How drawings use them.
 DRAWING_RULES = """
 svg text{font:10px system-ui,"DejaVu Sans",sans-serif;fill:var(--ink)}
-.d rect{stroke:#0003;stroke-width:.5}.d text{font-size:9px;text-anchor:middle}
+.d rect{stroke:var(--edge);stroke-width:.5}.d text{font-size:9px;text-anchor:middle}
 .u rect{fill:var(--ground);stroke:var(--faint);stroke-dasharray:2 2;stroke-width:.8}
 .x rect{fill:var(--broken);stroke:var(--faint)}.x path{stroke:var(--ink);stroke-width:1.5;fill:none}
 path.u{fill:var(--unused)}path.x{fill:var(--ink)}
 .frame{fill:none;stroke:var(--rule)}svg .host,svg .tier{fill:var(--faint)}.host{text-anchor:end}
 svg .title{font-size:13px;font-weight:600}
 .node rect{fill:var(--ground);stroke:var(--faint)}.node text,.middle{text-anchor:middle}.edge{fill:none}
+.tier-hbm{fill:#0072B2}.tier-dram{fill:#56B4E9}.tier-flash{fill:#E69F00}
+svg .tier-hbm text{fill:#fff}svg .tier-dram text,svg .tier-flash text{fill:#000}
 .cold{fill:none;stroke:var(--rule);stroke-width:.7}
 """
 
@@ -75,6 +89,12 @@ def colour_rules(ways: Iterable[str]) -> str:
             rules.append(f"{here}{{fill:{fill}}}{here} text{{fill:{ink}}}")
     rules += [f"path.h{i}.c{{fill:var(--h{i})}}.edge.h{i}{{stroke:var(--h{i})}}" for i in range(len(HEAT))]
     return "".join(rules)
+
+
+def theme_rules() -> str:
+    """The grounds as variables that follow the theme of the page."""
+    pairs = (f"--{name}:light-dark({day},{NIGHT[name]});" for name, day in PAPER.items())
+    return ":root{" + "".join(pairs) + "}"
 
 
 def on_paper(drawing: str) -> str:

@@ -1,0 +1,49 @@
+"""The fabrics: how full every one is, the busiest links, and the scale-out fabric as a drawing."""
+
+from __future__ import annotations
+
+from solver.view.amounts import percent
+from solver.view.fabric import NAMES, busiest_links, fabric_of, loads_by_fabric
+from solver.view.fabric_drawing import draw_fabric
+from solver.view.markup import Markup, tag
+from solver.view.scene import Scene
+from solver.view.sections.tables import table
+from topologies.units import show_bandwidth
+
+
+def network(scene: Scene) -> Markup:
+    """Fabrics, drawing, busiest links."""
+    fabric = fabric_of(scene)
+    fabrics = (
+        (
+            NAMES[load.fabric],
+            f"{load.links:,}",
+            f"{load.loaded:,}",
+            show_bandwidth(load.bytes_per_s),
+            percent(load.busiest.utilisation) if load.busiest else "idle",
+        )
+        for load in loads_by_fabric(scene)
+    )
+    busiest = (
+        (
+            f"{link.source} → {link.target}",
+            NAMES.get(link.fabric, link.fabric),
+            show_bandwidth(link.bytes_per_s),
+            show_bandwidth(link.bandwidth_bytes_per_s),
+            percent(link.utilisation),
+        )
+        for link in busiest_links(scene)
+    )
+    drawing = (
+        tag("p", "The cluster has no scale-out fabric.")
+        if fabric is None
+        else tag("div", draw_fabric(fabric).svg(role="img", aria_label="scale-out fabric"), class_="scroll", tabindex=0)
+    )
+    return tag(
+        "section",
+        tag("h2", "What the links carry"),
+        drawing,
+        table(("fabric", "links", "loaded", "carried together", "fullest link"), fabrics, "Fabrics, each direction"),
+        table(("link", "fabric", "carries", "of", "full"), busiest, "The fullest links") if scene.plan.links else None,
+        id="network",
+    )

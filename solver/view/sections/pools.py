@@ -1,0 +1,70 @@
+"""What to deploy: every pool with its shape, its load and what the engine must be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from solver.plan import Pool
+from solver.view.amounts import percent, plural, quantity
+from solver.view.markup import Markup, tag
+from solver.view.scene import Scene
+from solver.view.sections.tables import table
+from topologies.units import show_bytes, show_seconds
+
+HEADS = (
+    "pool", "engine", "replicas", "each replica", "batch per rank", "step", "tokens/s per replica", "busy",
+    "bound by", "memory per rank", "draft tokens", "chunk",
+)  # fmt: skip
+LIMITS = ("pool", "max sequences", "max batched tokens", "memory fraction", "max length", "captured batch sizes")
+
+
+def pools(scene: Scene) -> Markup:
+    """Pools, what their engines must be told, and which requests go where."""
+    limits = (
+        (
+            pool.name,
+            f"{pool.limits.max_sequences:,}",
+            f"{pool.limits.max_batched_tokens:,}",
+            f"{pool.limits.memory_fraction:.2f}",
+            f"{pool.limits.max_length:,}",
+            ", ".join(map(str, pool.limits.captured_batch_sizes)) or "none",
+        )
+        for pool in scene.plan.pools
+    )
+    return tag(
+        "section",
+        tag("h2", "What to deploy"),
+        table(HEADS, (_row(pool) for pool in scene.plan.pools), "Pools"),
+        table(LIMITS, limits, "What the engines must be told"),
+        tag("ul", (tag("li", sentence) for sentence in _routes(scene))),
+        id="pools",
+    )
+
+
+def shape(pool: Pool) -> str:
+    """Degrees of parallelism that are more than one, and the devices that they take.
+
+    A lone device is ``tp 1``.
+    """
+    degrees = pool.parallelism.model_dump()
+    words = [f"{name} {degree}" for name, degree in degrees.items() if degree > 1] or ["tp 1"]
+    return f"{plural(pool.parallelism.shape().devices, pool.device.upper())}: {', '.join(words)}"
+
+
+def _row(pool: Pool) -> tuple[str, ...]:
+    m = pool.memory
+    used = m.weights_bytes + m.kv_bytes + m.activation_bytes + m.buffer_bytes + m.reserve_bytes
+    kind = "prompt" if pool.role == "prefill" else "output"
+    return (
+        pool.name, pool.engine, f"{pool.replicas:,}", shape(pool), quantity(float(f"{pool.batch_per_rank:.3g}")),
+        show_seconds(pool.step_s), f"{quantity(round(pool.tokens_per_s_per_replica))} {kind}", percent(pool.utilisation),
+        pool.roofline.bound_by, f"{show_bytes(used)} of {show_bytes(m.capacity_bytes)}", str(pool.draft_tokens),
+        f"{pool.chunk_tokens:,}",
+    )  # fmt: skip
+
+
+def _routes(scene: Scene) -> Iterator[str]:
+    for name, by_role in scene.plan.routing.items():
+        for role, shares in by_role.items():
+            words = " and ".join(f"{percent(share)} to {pool}" for pool, share in shares.items())
+            yield f"Requests of {name!r}: {role} goes {words}."

@@ -1,0 +1,65 @@
+"""What is promised to whom, and what is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from solver.plan import Latency
+from solver.view.amounts import percent, quantity
+from solver.view.markup import Markup, tag
+from solver.view.scene import Scene
+from solver.view.sections.tables import table
+from solver.view.words import promises_kept
+from topologies.units import show_seconds
+
+FIGURES = {"ttft_p50_s": "TTFT p50", "ttft_p95_s": "TTFT p95", "tpot_p50_s": "TPOT p50", "tpot_p95_s": "TPOT p95"}
+
+
+def promises(scene: Scene) -> Markup:
+    """The traffic, the promises and the predictions with their intervals."""
+    kept = (
+        (k.request_class, k.what, show_seconds(k.promised_s), show_seconds(k.predicted_s), percent(k.spare))
+        for k in promises_kept(scene)
+    )
+    prediction = scene.plan.prediction
+    everyone = {**prediction.classes, "all requests": prediction} if len(prediction.classes) > 1 else prediction.classes
+    return tag(
+        "section",
+        tag("h2", "Traffic and promises"),
+        tag("ul", (tag("li", sentence) for sentence in _traffic(scene))),
+        table(("class", "promise", "promised", "predicted", "to spare"), kept, "Promises"),
+        table(
+            ("class", *FIGURES.values(), "requests/s", "output tokens/s"),
+            ((name, *_predicted(latency)) for name, latency in everyone.items()),
+            "Predictions, each with the range that holds for 80 % of the runs that the model was not fitted on",
+        ),
+        id="promises",
+    )
+
+
+def _traffic(scene: Scene) -> Iterator[str]:
+    for group in scene.instance.groups:
+        for c in group.classes:
+            rate = scene.plan.prediction.classes[c.name].requests_per_s
+            yield (
+                f"{c.name!r}: {quantity(rate)} requests/s with {quantity(c.prompt_tokens)} prompt tokens and "
+                f"{quantity(c.output_tokens)} output tokens on average."
+            )
+
+
+def _predicted(latency: Latency) -> Iterator[Markup]:
+    for key in FIGURES:
+        low, high = latency.interval_80.get(key, (0.0, 0.0))
+        yield _with_range(show_seconds(getattr(latency, key)), f"{show_seconds(low)} – {show_seconds(high)}", high > 0)
+    for key in ("requests_per_s", "output_tokens_per_s"):
+        low, high = latency.interval_80.get(key, (0.0, 0.0))
+        value = getattr(latency, key)
+        yield _with_range(_rate(value), f"{_rate(low)} – {_rate(high)}", high > 0)
+
+
+def _rate(value: float) -> str:
+    return quantity(float(f"{value:.4g}"))
+
+
+def _with_range(value: str, words: str, known: bool) -> Markup:
+    return tag("span", value, tag("small", words) if known else None, class_="ranged")
