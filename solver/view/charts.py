@@ -106,7 +106,7 @@ def step_chart(curve: Curve) -> Any:
 
 
 def roofline_chart(curves: Sequence[Curve]) -> Any:
-    """Every pool under the roofline: share of the peak FLOP/s against compute time over memory time.
+    """Every pool under the roofline: share of the FLOP/s that the kernels attain against compute time over memory time.
 
     Left of 1 a pool waits for memory, right of it for compute; the distance to the roof is network and overhead.
     """
@@ -126,8 +126,8 @@ def roofline_chart(curves: Sequence[Curve]) -> Any:
         axis=log_axis(),
     )
     shares = alt.Axis(format="~%", values=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1])
-    y = alt.Y("y:Q", title="share of peak FLOP/s", scale=alt.Scale(type="log", domain=[0.01, 1.5]), axis=shares)
-    names = [f"{name}: {percent(share)} of peak" for name, _, share in dots]
+    y = alt.Y("y:Q", title="share of attainable FLOP/s", scale=alt.Scale(type="log", domain=[0.01, 1.5]), axis=shares)
+    names = [f"{name}: {percent(share)} of attainable FLOP/s" for name, _, share in dots]
     colour = dict(zip((name for name, _, _ in dots), names, strict=True))
     fills = alt.Scale(domain=names, range=[KINDS[index % len(KINDS)][0] for index in range(len(names))])
     pools = alt.Color("pool:N", scale=fills, title=None)
@@ -153,7 +153,8 @@ def memory_chart(plan: Plan) -> Any:
             rows.append({"pool": pool.name, "part": name, "GB": size / 1e9, "order": order})
         ends.append({"pool": pool.name, "GB": m.capacity_bytes / 1e9})
     fills = alt.Scale(domain=list(MEMORY), range=list(MEMORY_COLOURS))
-    x = alt.X("GB:Q", title="GB of HBM on the fullest rank; the mark is what the engine may fill")
+    words = "GB of HBM on the fullest rank; the mark is what the engine may fill"
+    x = alt.X("GB:Q", title=words, axis=alt.Axis(tickCount=8))
     y = alt.Y("pool:N", title=None, sort=[pool.name for pool in plan.pools])
     parts_of = alt.Color("part:N", title=None, scale=fills, legend=alt.Legend(symbolType="square"))
     bars = data(rows).mark_bar().encode(x=x, y=y, color=parts_of, order="order:Q")
@@ -166,7 +167,7 @@ def _latency(point: Point, measure: Measure) -> float:
 
 
 def _on_roofline(curve: Curve, point: Point) -> tuple[float, float]:
-    """Compute time over memory time, and share of the step that computes at peak.
+    """Compute time over memory time, and share of the step that computes.
 
     A decode pipeline keeps a micro-batch in every stage, so its parts fill the whole step; a prefill step is one stage's.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
 from typing import Literal, get_args
 
 from solver.errors import UnknownName
@@ -41,7 +40,7 @@ class Colouring:
         if self.way == "pool":
             return f"pool-{kind(self.scene.numbers[rank.pool])}"
         if self.way == "replica":
-            return f"replica-{kind(self._first_replica[rank.pool] + rank.replica)}"
+            return f"replica-{kind(self._replica_numbers[rank.pool, rank.replica])}"
         return f"{self.way}-q{step(rank.stage if self.way == 'stage' else rank.rank, self._count)}"
 
     def letters(self, rank: Placed) -> str:
@@ -72,10 +71,11 @@ class Colouring:
         every = sum(pool.replicas for pool in pools) <= MOST_KEYS
         for pool in pools:
             each = plural(pool.parallelism.shape().devices, "device")
-            first, tag = self._first_replica[pool.name], self.scene.tags[pool.name]
+            tag = self.scene.tags[pool.name]
             for replica in range(pool.replicas if every else 1):
                 name = f"{pool.name} {replica}" if every else f"{pool.name} 0 of {pool.replicas:,} replicas"
-                yield Key(f"replica-{kind(first + replica)}", f"{tag}.{replica}", f"{name}, {each}")
+                look = kind(self._replica_numbers[pool.name, replica])
+                yield Key(f"replica-{look}", f"{tag}.{replica}", f"{name}, {each}")
 
     def _order(self) -> Iterator[Key]:
         members: dict[int, list[int]] = {}
@@ -87,11 +87,11 @@ class Colouring:
             yield Key(f"{self.way}-q{which}", str(numbers[0]), name)
 
     @cached_property
-    def _first_replica(self) -> dict[str, int]:
-        """Replicas of the pools before each pool."""
-        pools = self.scene.plan.pools
-        before = accumulate((pool.replicas for pool in pools), initial=0)
-        return {pool.name: first for pool, first in zip(pools, before, strict=False)}
+    def _replica_numbers(self) -> dict[tuple[str, int], int]:
+        """Replicas in the order in which they are drawn, so that neighbours differ in colour."""
+        ranks = (self.scene.placed[device] for device in self.scene.devices if device in self.scene.placed)
+        order = dict.fromkeys((rank.pool, rank.replica) for rank in ranks)
+        return {replica: number for number, replica in enumerate(order)}
 
     @cached_property
     def _count(self) -> int:

@@ -61,16 +61,16 @@ NIGHT = {
 }
 #: How drawings use them.
 DRAWING_RULES = """
-svg text{font:10px system-ui,"DejaVu Sans",sans-serif;fill:var(--ink)}
+svg:not(.marks) text{font:10px system-ui,"DejaVu Sans",sans-serif;fill:var(--ink)}
 .d rect{stroke:var(--edge);stroke-width:.5}.d text{font-size:9px;text-anchor:middle}
 .u rect{fill:var(--ground);stroke:var(--faint);stroke-dasharray:2 2;stroke-width:.8}
 .x rect{fill:var(--broken);stroke:var(--faint)}.x path{stroke:var(--ink);stroke-width:1.5;fill:none}
 path.u{fill:var(--unused)}path.x{fill:var(--ink)}
-.frame{fill:none;stroke:var(--rule)}svg .host,svg .tier{fill:var(--faint)}.host{text-anchor:end}
-svg .title{font-size:13px;font-weight:600}
+.frame{fill:none;stroke:var(--rule)}svg:not(.marks) :is(.host,.tier){fill:var(--faint)}.host{text-anchor:end}
+svg:not(.marks) .title{font-size:13px;font-weight:600}
 .node rect{fill:var(--ground);stroke:var(--faint)}.node text,.middle{text-anchor:middle}.edge{fill:none}
 .tier-hbm{fill:#0072B2}.tier-dram{fill:#56B4E9}.tier-flash{fill:#E69F00}
-svg .tier-hbm text{fill:#fff}svg .tier-dram text,svg .tier-flash text{fill:#000}
+svg:not(.marks) .tier-hbm text{fill:#fff}svg:not(.marks) :is(.tier-dram,.tier-flash) text{fill:#000}
 .cold{fill:none;stroke:var(--rule);stroke-width:.7}
 """
 

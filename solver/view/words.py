@@ -149,4 +149,4 @@ def _promises(scene: Scene) -> Iterator[str]:
     elif len(every) == 1:
         yield f"The one promise is kept: {least}."
     else:
-        yield f"All {len(every)} promises are kept; the tightest: {least}."
+        yield f"{'Both' if len(every) == 2 else f'All {len(every)}'} promises are kept; the tightest: {least}."

@@ -6,6 +6,7 @@
   const racks = document.getElementById("racks");
   const detail = document.getElementById("detail");
   const PARTS = ["weights", "KV cache", "activations", "buffers", "reserve"];
+  const hint = [...detail.childNodes];
   let kept = null;
 
   const element = (name, text = "", className = "") => {
@@ -83,7 +84,7 @@
       }
       detail.append(pairs(rows), ...memory(stage));
     } else detail.append(pairs(rows));
-    detail.hidden = false;
+    detail.classList.add("told");
     light(i);
   };
 
@@ -100,7 +101,8 @@
 
   const leave = () => {
     if (kept !== null) return show(kept);
-    detail.hidden = true;
+    detail.classList.remove("told");
+    detail.replaceChildren(...hint);
     racks.classList.remove("dimmed");
     for (const cell of racks.querySelectorAll(".d.lit, .d.kept")) cell.classList.remove("lit", "kept");
     return undefined;

@@ -5,7 +5,7 @@ from __future__ import annotations
 from solver.view.amounts import percent, quantity, usd
 from solver.view.markup import Markup, tag
 from solver.view.scene import Scene
-from solver.view.words import sentences, tightest, title, verdict
+from solver.view.words import NO_GAP, sentences, tightest, title, verdict
 
 
 def answer(scene: Scene) -> Markup:
@@ -28,7 +28,7 @@ def _figures(scene: Scene) -> Markup:
     least = tightest(scene)
     cards = [
         (usd(o.usd_per_million_output_tokens), "per million output tokens"),
-        (percent(o.gap), "gap: the most that any other plan could save"),
+        (percent(o.gap) if o.gap >= NO_GAP else "0%", "gap: the most that any other plan could save"),
         (usd(o.usd_per_hour), "per hour"),
         (f"{scene.plan.devices:,}", f"of {scene.healthy:,} healthy devices in use"),
         (quantity(round(p.output_tokens_per_s)), "output tokens/s"),

@@ -11,6 +11,8 @@ from solver.view.racks import Rack
 from solver.view.scene import Scene
 from solver.view.tiles import draw_tile
 
+HINT = "Point at a device for its rank, layers, experts and memory, or move with the arrow keys; Enter keeps it."
+
 
 def cluster(scene: Scene) -> Markup:
     """Switch between colourings, legends, racks, and the panel of the device under the pointer."""
@@ -19,13 +21,13 @@ def cluster(scene: Scene) -> Markup:
     return tag(
         "section",
         tag("h2", "Where every rank runs"),
-        tag("p", _hint(scene), class_="hint"),
+        tag("p", _size(scene), class_="hint") if scene.is_large else None,
         tag("fieldset", tag("legend", "Colour by"), (_choice(way) for way in ways), class_="ways"),
         (_legend(way) for way in ways),
         tag(
             "div",
             tag("div", (draw(scene, rack, ways) for rack in scene.racks), id="racks", class_=_room(scene)),
-            tag("aside", id="detail", hidden=True, aria_label="the device"),
+            tag("aside", tag("p", HINT, class_="hint"), id="detail", aria_label="the device"),
             class_="beside",
         ),
         id="cluster",
@@ -33,12 +35,9 @@ def cluster(scene: Scene) -> Markup:
     )
 
 
-def _hint(scene: Scene) -> str:
-    every = "Point at a device for its rank, layers, experts and memory, or move with the arrow keys; Enter keeps it."
-    if not scene.is_large:
-        return every
+def _size(scene: Scene) -> str:
     racks = plural(len(scene.racks), "rack or domain", "racks and domains")
-    return f"{plural(len(scene.devices), 'device')} in {racks}, one dot each; open a rack for its devices. {every}"
+    return f"{plural(len(scene.devices), 'device')} in {racks}, a dot for each; open a rack to see its devices."
 
 
 def _room(scene: Scene) -> str:
