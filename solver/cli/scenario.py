@@ -8,7 +8,9 @@ from typing import Any
 
 import yaml
 
+import topologies
 from solver.errors import BadInput
+from solver.plan import Plan
 from solver.workload import Scenario
 from solver.workload.files import override, packaged, put, read_content
 
@@ -16,14 +18,22 @@ EXAMPLE = f"Packaged scenarios: {', '.join(packaged())}."
 _CLASS = {"name": "requests", "requests_per_s": 1.0}
 
 
-def scenario_from(source: str | None, flags: Mapping[str, Any], settings: Sequence[str]) -> tuple[Scenario, Path]:
+def scenario_from(
+    source: str | None, flags: Mapping[str, Any], settings: Sequence[str], running: Plan | None = None
+) -> tuple[Scenario, Path]:
     """The scenario that a command line describes, and the folder from which its relative paths start.
+
+    Parameters
+    ----------
+    running: a plan in force, whose scenario stands in where no other is named.
 
     Raises
     ------
     BadInput: a file that cannot be read, or a field that is wrong or missing.
     """
     content, folder = read_content(source) if source is not None else ({}, Path("."))
+    if source is None and running is not None:
+        source, content = "the plan's scenario", running.scenario.model_dump(mode="json", by_alias=True)
     whole = override(content, ())
     if any(key.startswith("traffic.classes.0.") for key in flags):
         traffic = whole.setdefault("traffic", {})
@@ -38,6 +48,23 @@ def scenario_from(source: str | None, flags: Mapping[str, Any], settings: Sequen
         if missing:
             raise BadInput(f"without a scenario these options are needed: {', '.join(missing)}; {EXAMPLE}")
     return Scenario.from_mapping(whole, source or "command line"), folder
+
+
+def without_vertices(scenario: Scenario, names: Sequence[str], folder: Path) -> Scenario:
+    """The scenario with some devices, hosts or racks marked as lost.
+
+    Raises
+    ------
+    BadInput: no device is, or is in, one of them.
+    """
+    spec = dict(scenario.cluster)
+    if "graph" in spec:
+        marked = topologies.mark_unhealthy(topologies.validate(topologies.from_plain(spec["graph"])), names)
+        spec = {"graph": topologies.to_plain(marked)}
+    else:
+        spec["unhealthy"] = [*(spec.get("unhealthy") or ()), *names]
+        topologies.build(spec, folder)
+    return scenario.model_copy(update={"cluster": spec})
 
 
 def cluster_spec(text: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from solver.cli.app import AsJson, app
-from solver.cli.scenario import EXAMPLE, scenario_from
+from solver.cli.scenario import EXAMPLE, scenario_from, without_vertices
 
 _Text = Annotated[str | None, typer.Option()]
 
@@ -41,11 +41,21 @@ def solve(
     workers: Annotated[int, typer.Option(min=1, max=256, help="Threads of the search.")] = 2,
     seed: Annotated[int | None, typer.Option(help="Repeatable search: the same plan, byte for byte.")] = None,
     alternatives: Annotated[int, typer.Option(min=0, max=20, help="Structurally different plans to add.")] = 0,
+    from_: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="A plan in force: its replicas stay on their devices as far as that costs nothing."
+        ),
+    ] = None,
+    without: Annotated[
+        str | None, typer.Option(help="Devices, hosts or racks that are lost, such as rack0/host3,rack1.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the cheapest layout that keeps the promises, and prove how near to the best it is."""
     from solver.optimize.run import Effort
     from solver.optimize.solve import solve_scenario
+    from solver.plan import load
 
     flags: dict[str, Any] = {
         "llm.config": llm,
@@ -59,12 +69,14 @@ def solve(
         "objective": objective,
         "options.gap": gap,
     }
-    wanted, folder = scenario_from(
-        scenario, {key: value for key, value in flags.items() if value is not None}, settings or []
-    )
+    given = {key: value for key, value in flags.items() if value is not None}
+    running = None if from_ is None else load(from_)
+    wanted, folder = scenario_from(scenario, given, settings or [], running)
+    if without is not None:
+        wanted = without_vertices(wanted, [name.strip() for name in without.split(",") if name.strip()], folder)
     with _live() as progress:
         effort = Effort(time_limit_s=time_limit, workers=workers, seed=seed, progress=progress)
-        outcome = solve_scenario(wanted, effort, folder, alternatives)
+        outcome = solve_scenario(wanted, effort, folder, alternatives, running)
     plan = outcome.plan
     if output is not None:
         plan.save(output)

@@ -95,6 +95,21 @@ def assemble(instance: Instance, offer: Offer, layout: Layout, mapping: Mapping,
     )
 
 
+def busiest_link(
+    instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapping: Mapping
+) -> tuple[float, float]:
+    """Utilisation of the busiest scale-out link, and the load of all of them [B/s]: how a placement strains the fabric."""
+    pools = _staff(instance, offer, layout, mapping)
+    served, shares = _served(instance, pools), _shares(pools)
+    running = {
+        p.name: Running(p.priced, p.priced.at(served[p.group.index] * shares[p.name] / p.chosen.replicas), p.devices)
+        for p in pools
+    }
+    loads = link_loads(routes, _flows(instance, pools, running, shares))
+    outside = {link: rate for link, rate in loads.items() if instance.cluster.edges[link]["fabric"] == "scale_out"}
+    return max(routes.utilisation(outside).values(), default=0.0), math.fsum(outside.values())
+
+
 def _staff(instance: Instance, offer: Offer, layout: Layout, mapping: Mapping) -> list[Staffed]:
     """Pools in the order of promise and role, each with a name of its own."""
     numbered = sorted(

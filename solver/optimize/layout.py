@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from solver.optimize.integers import IntegerProgram, IntegerRow, integerise
 from solver.optimize.linear import total
@@ -20,6 +20,8 @@ from solver.space.profiles import Column
 FIRST_COLUMNS = 24
 #: Weights of a pool, a device and a step of latency when equally good layouts are compared.
 POOL_WEIGHT, DEVICE_WEIGHT, WAIT_STEPS = 2_000_000, 100, 99
+#: Steps in which the weights of standing replicas are compared.
+WEIGHT_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def best_layout(market: Market, columns: Sequence[Column], effort: Effort) -> La
     if isinstance(best, NoLayout):
         return best
     bound, proven = _bound(market, columns, best, effort)
-    chosen = _tie_break(best, effort)
+    chosen = _tie_break(_least_moved(best, effort), effort)
     return Layout(
         _pools(best.program, chosen),
         _modes(best.program, chosen),
@@ -117,13 +119,13 @@ def _search(market: Market, columns: Sequence[Column], effort: Effort) -> _Solve
     relaxed = _relaxed(market, columns)
     if relaxed is None or (relaxed.maximise and relaxed.value <= 0):
         return NoLayout(proven=True)
-    likely = _likeliest(columns, relaxed)
+    likely = _likeliest(columns, relaxed, _settled(market, columns))
     first = _solve(market, [columns[i] for i in likely], effort, relaxed.ceiling)
     if len(likely) == len(columns):
         return first if first.answer.values else NoLayout(first.answer.status == "infeasible")
     kept = list(range(len(columns)))
     if first.answer.values:
-        kept = _could_beat(columns, relaxed, first.value)
+        kept = _could_beat(relaxed, first.value, _settled(market, columns))
         if set(kept) <= set(likely):
             return first
     second = _solve(market, [columns[i] for i in kept], effort, relaxed.ceiling)
@@ -187,21 +189,30 @@ def _cost_of_use(choice: Choice, found: Relaxation) -> float:
     return float(sum(max(cost, 0.0) for cost in moved))
 
 
-def _likeliest(columns: Sequence[Column], relaxed: _Relaxed) -> list[int]:
-    """Columns that the relaxation uses, pinned ones, and the next best of every promise and role."""
+def _settled(market: Market, columns: Sequence[Column]) -> frozenset[int]:
+    """Columns that stay in the program though they look dear: pinned ones, and those of replicas that run already."""
+    return frozenset(
+        number
+        for number, column in enumerate(columns)
+        if column.pin is not None or any(standing.like(column) for standing in market.standing)
+    )
+
+
+def _likeliest(columns: Sequence[Column], relaxed: _Relaxed, settled: Collection[int]) -> list[int]:
+    """Columns that the relaxation uses, settled ones, and the next best of every promise and role."""
     by_role: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for number, column in enumerate(columns):
         by_role[column.group, column.role, column.footprint.device].append(number)
-    chosen = {n for n, column in enumerate(columns) if column.pin is not None or relaxed.share[n] > 1e-9}
+    chosen = {n for n in range(len(columns)) if n in settled or relaxed.share[n] > 1e-9}
     for members in by_role.values():
         chosen.update(sorted(members, key=lambda n: (relaxed.loss[n], n))[:FIRST_COLUMNS])
     return sorted(chosen)
 
 
-def _could_beat(columns: Sequence[Column], relaxed: _Relaxed, value: float) -> list[int]:
+def _could_beat(relaxed: _Relaxed, value: float, settled: Collection[int]) -> list[int]:
     """Columns whose use does not by itself make every layout worse than one that is known (exact, up to a margin)."""
     room = abs(value - relaxed.value) + MARGIN * abs(relaxed.value)
-    return [n for n, loss in enumerate(relaxed.loss) if loss <= room or columns[n].pin is not None]
+    return [n for n, loss in enumerate(relaxed.loss) if loss <= room or n in settled]
 
 
 def _bound(market: Market, columns: Sequence[Column], best: _Solved, effort: Effort) -> tuple[float, bool]:
@@ -212,7 +223,7 @@ def _bound(market: Market, columns: Sequence[Column], best: _Solved, effort: Eff
     relaxed = _relaxed(market, columns, optimistic=True)
     if relaxed is None:
         return best.value, True
-    kept = _could_beat(columns, relaxed, best.value)
+    kept = _could_beat(relaxed, best.value, _settled(market, columns))
     solved = _solve(market, [columns[n] for n in kept], effort, relaxed.ceiling, optimistic=True)
     if solved.answer.status == "infeasible":
         return best.value, True
@@ -222,16 +233,44 @@ def _bound(market: Market, columns: Sequence[Column], best: _Solved, effort: Eff
     return min(max(solved.limit, relaxed.value), best.value), finished
 
 
+def _least_moved(best: _Solved, effort: Effort) -> _Solved:
+    """Of the layouts as good as the best: the one in which standing replicas of most weight can stay."""
+    program, integers = best.program, best.integers
+    names, bounds, rows = list(integers.names), list(integers.bounds), [*integers.rows, _as_good(best)]
+    goal, hint = [], list(best.answer.values)
+    most = max((s.weights_bytes for s in program.market.standing), default=1.0)
+    for number, standing in enumerate(program.market.standing):
+        alike = [choice.replicas.index for choice in program.choices if standing.like(choice.column)]
+        if not alike:
+            continue
+        stay = len(names)
+        names.append(f"stay.{number}")
+        bounds.append((0, len(standing.replicas)))
+        rows.append(IntegerRow("stay", ((stay, -1), *((index, 1) for index in alike)), 0, None))
+        goal.append((stay, math.ceil(standing.weights_bytes / most * WEIGHT_STEPS)))
+        hint.append(min(len(standing.replicas), sum(hint[index] for index in alike)))
+    if not goal:
+        return best
+    widened = IntegerProgram(tuple(names), tuple(bounds), tuple(rows), tuple(goal), 1.0, True)
+    answer = run(widened, Effort(effort.time_limit_s / 4, effort.workers, effort.seed), hint=tuple(hint))
+    if answer.objective is None:
+        return best
+    kept = IntegerRow("stay", tuple(goal), answer.objective, None)
+    again = replace(integers, names=widened.names, bounds=widened.bounds, rows=(*widened.rows, kept))
+    return replace(best, integers=again, answer=replace(best.answer, values=answer.values))
+
+
+def _as_good(best: _Solved) -> IntegerRow:
+    assert best.answer.objective is not None
+    objective, maximise = best.answer.objective, best.integers.maximise
+    return IntegerRow(
+        "as good", best.integers.objective, objective if maximise else None, None if maximise else objective
+    )
+
+
 def _tie_break(best: _Solved, effort: Effort) -> tuple[int, ...]:
     """Of the layouts as good as the best: fewest pools, then fewest devices, then least latency."""
     program, integers = best.program, best.integers
-    assert best.answer.objective is not None
-    keep = IntegerRow(
-        "as good",
-        integers.objective,
-        best.answer.objective if integers.maximise else None,
-        None if integers.maximise else best.answer.objective,
-    )
     slowest = max((choice.column.wait for choice in program.choices), default=0.0) or 1.0
     goal = total(
         choice.used * (POOL_WEIGHT + math.ceil(choice.column.wait / slowest * WAIT_STEPS))
@@ -239,7 +278,7 @@ def _tie_break(best: _Solved, effort: Effort) -> tuple[int, ...]:
         for choice in program.choices
     )
     terms = tuple((variable.index, int(factor)) for variable, factor in goal.sorted())
-    again = IntegerProgram(integers.names, integers.bounds, (*integers.rows, keep), terms, 1.0, False)
+    again = IntegerProgram(integers.names, integers.bounds, (*integers.rows, _as_good(best)), terms, 1.0, False)
     quiet = Effort(effort.time_limit_s / 4, effort.workers, effort.seed)
     answer = run(again, quiet, hint=best.answer.values)
     return answer.values or best.answer.values

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from solver.optimize.linear import Expression, LinearProgram, Variable, total
+from solver.optimize.standing import Standing
 from solver.replica import Role
 from solver.space.profiles import Column
 from topologies import DomainClass
@@ -84,6 +85,7 @@ class Market:
     packings: sizes of fragments for which the contents of a domain are enumerated, by supply.
     joint: columns that do not always fit together, of which each domain's content is enumerated, by supply.
     whole_hosts: count hosts fragment by fragment, as if none were shared by fragments of different sizes.
+    standing: replicas that run already; of equally good layouts the one that loads the fewest weights is best.
     """
 
     supplies: tuple[Supply, ...]
@@ -99,6 +101,7 @@ class Market:
     packings: tuple[tuple[int, tuple[int, ...]], ...] = ()
     joint: tuple[tuple[int, tuple[Column, ...]], ...] = ()
     whole_hosts: bool = False
+    standing: tuple[Standing, ...] = ()
 
 
 @dataclass(frozen=True)

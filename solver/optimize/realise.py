@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from solver.errors import SolverDefect
 from solver.optimize.layout import Layout, NoLayout, best_layout
-from solver.optimize.mapping import Mapping, place, sizes_on
+from solver.optimize.mapping import Mapping, Unpackable, placements, sizes_on
 from solver.optimize.program import Market
 from solver.optimize.rules.packing import contents
 from solver.optimize.run import Effort
@@ -22,34 +22,55 @@ ROUNDING = 1e-6
 MOST_CONTENTS = 4000
 
 
+@dataclass(frozen=True)
+class Judge:
+    """What makes one placement better than another: the lower rent, then surviving replicas in place, then the links.
+
+    Attributes
+    ----------
+    usd_per_hour: rent of a mapping.
+    busiest: utilisation of its busiest scale-out link, and bytes/s times hops; asked only where it could decide.
+    """
+
+    usd_per_hour: Callable[[Mapping], float]
+    busiest: Callable[[Layout, Mapping], tuple[float, float]]
+
+    def best(self, layout: Layout, found: Sequence[Mapping]) -> Mapping:
+        """The best of some placements; of equals the first."""
+        rents = {mapping: self.usd_per_hour(mapping) for mapping in found}
+        cheap = [mapping for mapping in found if rents[mapping] <= min(rents.values()) * (1 + ROUNDING)]
+        if len(cheap) == 1 or cheap[0].in_place:
+            return cheap[0]
+        return min(cheap, key=lambda mapping: self.busiest(layout, mapping))
+
+
 def realise(
-    whole: Market, columns: Sequence[Column], usd_per_hour: Callable[[Mapping], float], effort: Effort
+    whole: Market, columns: Sequence[Column], judge: Judge, effort: Effort
 ) -> tuple[Layout, Mapping] | NoLayout:
     """A layout that packs into domains and hosts as the program counted.
 
     Where it does not, the contents of domains are enumerated for the sizes in question and the program solved again.
-
-    Parameters
-    ----------
-    usd_per_hour: rent of a mapping.
     """
     best: tuple[Layout, Mapping] | None = None
     for _ in range(MOST_REPACKS):
         layout = best_layout(whole, columns, effort)
         if isinstance(layout, NoLayout):
             return best or layout
-        mapping = place(layout, whole.supplies, effort)
-        if isinstance(mapping, Mapping):
-            if best is None or usd_per_hour(mapping) < usd_per_hour(best[1]):
+        found = placements(layout, whole.supplies, effort, whole.standing)
+        if isinstance(found, Unpackable):
+            widened = _with_packings(whole, {(found.supply, sizes_on(found.pools, found.supply))})
+            if widened == whole:
+                entry = found.supply, tuple(pool.column for pool in found.pools)
+                widened = replace(whole, joint=tuple(dict.fromkeys((*whole.joint, entry))))
+        else:
+            mapping = judge.best(layout, found)
+            rent = judge.usd_per_hour(mapping)
+            if best is None or rent < judge.usd_per_hour(best[1]):
                 best = layout, mapping
-            if whole.objective == "throughput" or usd_per_hour(mapping) <= layout.value * (1 + ROUNDING):
+            counted = max(layout.value * (1 + ROUNDING), layout.bound / (1 - min(effort.gap, 0.5)))
+            if whole.objective == "throughput" or rent <= counted:
                 return replace(best[0], bound=layout.bound), best[1]
             widened = _with_packings(whole, {(s.index, sizes_on(layout.pools, s.index)) for s in whole.supplies})
-        else:
-            widened = _with_packings(whole, {(mapping.supply, sizes_on(mapping.pools, mapping.supply))})
-            if widened == whole:
-                entry = mapping.supply, tuple(pool.column for pool in mapping.pools)
-                widened = replace(whole, joint=tuple(dict.fromkeys((*whole.joint, entry))))
         if widened == whole:
             break
         whole = widened

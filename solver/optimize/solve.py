@@ -11,25 +11,31 @@ from solver.cost.instance import Instance
 from solver.errors import SolverDefect
 from solver.optimize.alternatives import Forbidden
 from solver.optimize.alternatives import alternatives as different
-from solver.optimize.assemble import assemble, hourly_usd
+from solver.optimize.assemble import assemble, busiest_link, hourly_usd
 from solver.optimize.binding import binding
 from solver.optimize.explain import why_none
 from solver.optimize.layout import Layout, NoLayout
 from solver.optimize.mapping import Mapping
 from solver.optimize.market import Offer, market, offer
 from solver.optimize.outcome import Outcome
-from solver.optimize.realise import realise
+from solver.optimize.realise import Judge, realise
 from solver.optimize.run import Effort
+from solver.optimize.standing import Standing, standing
 from solver.plan import Plan
 from solver.replica import SERVING_ENGINES, Engine
 from solver.workload import Scenario
+from topologies import Routes
 
 #: Share of the gap that a user asks for that each of the two searches may leave.
 SHARE_OF_GAP = 0.3
 
 
 def solve_scenario(
-    scenario: Scenario, effort: Effort | None = None, folder: Path = Path("."), alternatives: int = 0
+    scenario: Scenario,
+    effort: Effort | None = None,
+    folder: Path = Path("."),
+    alternatives: int = 0,
+    running: Plan | None = None,
 ) -> Outcome:
     """Find the best plan of a scenario.
 
@@ -37,6 +43,7 @@ def solve_scenario(
     ----------
     folder: where relative paths in the scenario start.
     alternatives: structurally different plans within 5 % to add.
+    running: a plan in force, whose replicas stay where they are as far as that costs nothing.
 
     Raises
     ------
@@ -46,7 +53,8 @@ def solve_scenario(
     instance = Instance.of(scenario, folder)
     wanted = replace(effort or Effort(), gap=scenario.options.gap * SHARE_OF_GAP)
     engines: Sequence[Engine] = SERVING_ENGINES if scenario.engine == "auto" else (scenario.engine,)
-    solved = [(engine, *_solve_engine(instance, engine, wanted)) for engine in engines]
+    stand = standing(running, _healthy(instance)) if running is not None else ()
+    solved = [(engine, *_solve_engine(instance, engine, wanted, stand=stand)) for engine in engines]
     plans = [(engine, result) for engine, result, _ in solved if isinstance(result, Plan)]
     if not plans:
         proven = all(isinstance(result, NoLayout) and result.proven for _, result, _ in solved)
@@ -69,11 +77,15 @@ def _with_alternatives(instance: Instance, best: Plan, count: int, effort: Effor
 
 
 def _solve_engine(
-    instance: Instance, engine: Engine, effort: Effort, forbidden: Forbidden = frozenset()
+    instance: Instance,
+    engine: Engine,
+    effort: Effort,
+    forbidden: Forbidden = frozenset(),
+    stand: tuple[Standing, ...] = (),
 ) -> tuple[Plan | NoLayout, Offer]:
-    whole = market(instance)
+    whole = replace(market(instance), standing=stand)
     offered = offer(instance, engine, whole.needs, forbidden)
-    result = realise(whole, offered.columns, lambda mapping: _usd(instance, mapping), effort)
+    result = realise(whole, offered.columns, _judge(instance, offered), effort)
     if isinstance(result, NoLayout):
         return result, offered
     plan = _planned(instance, offered, result, effort)
@@ -86,6 +98,18 @@ def _solve_engine(
 def _planned(instance: Instance, offered: Offer, result: tuple[Layout, Mapping], effort: Effort) -> Plan:
     plan = assemble(instance, offered, *result, effort.seed)
     return plan.model_copy(update={"binding": binding(instance, plan)})
+
+
+def _healthy(instance: Instance) -> set[str]:
+    return {device for fleet in instance.fleets for c in fleet.classes for d in c.domains for device in d.devices}
+
+
+def _judge(instance: Instance, offered: Offer) -> Judge:
+    routes = Routes(instance.cluster)
+    return Judge(
+        usd_per_hour=lambda mapping: _usd(instance, mapping),
+        busiest=lambda layout, mapping: busiest_link(instance, offered, routes, layout, mapping),
+    )
 
 
 def _usd(instance: Instance, mapping: Mapping) -> float:

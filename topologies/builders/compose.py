@@ -61,7 +61,7 @@ def mark_unhealthy(graph: nx.Graph[str], vertices: Iterable[str]) -> nx.Graph[st
     Parameters
     ----------
     graph: left as it is.
-    vertices: devices, hosts (all their devices) or prefixes of names such as a rack.
+    vertices: devices, hosts, racks, scale-up domains (all their devices) or prefixes of names.
 
     >>> from topologies import nvl72, scale_up_domains
     >>> partly = mark_unhealthy(nvl72(racks=1), ["rack0/host3", "rack0/host4/gpu0"])
@@ -75,7 +75,8 @@ def mark_unhealthy(graph: nx.Graph[str], vertices: Iterable[str]) -> nx.Graph[st
         devices = [
             vertex
             for vertex, data in marked.nodes(data=True)
-            if data["kind"] == "device" and (name in (vertex, data["host"]) or vertex.startswith(f"{name}/"))
+            if data["kind"] == "device"
+            and (name in (vertex, data["host"], data.get("rack"), data.get("domain")) or vertex.startswith(f"{name}/"))
         ]
         if not devices:
             near = ", ".join(nearest(str(name)[:100], in_order(marked)[:20_000]))
