@@ -41,17 +41,10 @@ WIDE = (620, 240)
 
 
 def to_svg(chart: Any) -> str:
-    """A chart as SVG."""
+    """A chart as SVG on no ground, so that it suits a page of either theme."""
     import vl_convert
 
     return str(vl_convert.vegalite_to_svg(chart.to_dict()))
-
-
-def to_png(chart: Any, scale: float = 2.0) -> bytes:
-    """A chart as PNG on white; ``scale`` is its resolution over 96 dpi."""
-    import vl_convert
-
-    return bytes(vl_convert.svg_to_png(to_svg(chart.properties(background="white")), scale=scale))
 
 
 def latency_chart(curve: Curve, measure: Measure) -> Any:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from solver.plan import Plan
 from solver.view.amounts import percent
 from solver.view.cells import shortened
 from solver.view.drawn import Drawn
-from solver.view.fabric import Bundle, Fabric, fabric_of
+from solver.view.fabric import Bundle, Fabric
 from solver.view.markup import Markup, join, number, tag
 from solver.view.palette import HEAT, HEAT_STEPS, heat_step
-from solver.view.scene import Scene
 from topologies.units import show_bandwidth
 
 WIDTH = 1120
@@ -20,12 +18,6 @@ ROW = 96
 NODE = 20
 #: With more links than this, idle ones are left out.
 MOST_IDLE = 1500
-
-
-def fabric_svg(plan: Plan) -> str | None:
-    """The scale-out fabric as a standalone SVG; None where the cluster has none."""
-    fabric = fabric_of(Scene.of(plan))
-    return None if fabric is None else draw_fabric(fabric).standalone()
 
 
 def draw_fabric(fabric: Fabric) -> Drawn:

@@ -33,7 +33,7 @@ ORDER = (
 )
 #: For loads, on a light and on a dark page: from nothing to full.
 HEAT = ("#E9ECEF", "#F8D9A8", "#F6BF70", "#EFA244", "#DD8220", "#B9620B", "#8A4306", "#552604")
-HEAT_DARK = ("#2B3238", "#53351A", "#7A430F", "#A3590D", "#CF7818", "#EE9B3F", "#FBC381", "#FFE9CC")
+HEAT_DARK = ("#2B3238", "#70471F", "#8A5016", "#A8600F", "#CF7818", "#EE9B3F", "#FBC381", "#FFE9CC")
 #: Shares of its bandwidth at which a link passes from one heat to the next.
 HEAT_STEPS = (0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9)
 

@@ -18,20 +18,20 @@ def charts(scene: Scene) -> Markup:
         "section",
         tag("h2", "Why these operating points"),
         _figures((draw.roofline_chart(curves), draw.memory_chart(scene.plan)), "all"),
-        (_figures(charts_of(each), f"pool{number}-") for number, each in enumerate(curves)),
+        (_figures((chart for _, chart in charts_of(each)), f"pool{number}-") for number, each in enumerate(curves)),
         id="charts",
     )
 
 
-def charts_of(curve: Curve) -> Iterator[object]:
-    """The charts that say something about a role."""
+def charts_of(curve: Curve) -> Iterator[tuple[str, object]]:
+    """The charts that say something about a role, and what each shows."""
     if curve.role != "decode":
-        yield draw.latency_chart(curve, "ttft")
+        yield "ttft", draw.latency_chart(curve, "ttft")
     if curve.role != "prefill":
-        yield draw.latency_chart(curve, "tpot")
-    yield draw.cost_chart(curve)
+        yield "tpot", draw.latency_chart(curve, "tpot")
+    yield "cost", draw.cost_chart(curve)
     if curve.role != "prefill":
-        yield draw.step_chart(curve)
+        yield "step", draw.step_chart(curve)
 
 
 def _figures(drawn: Iterable[object], name: str) -> Markup:

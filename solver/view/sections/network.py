@@ -42,8 +42,22 @@ def network(scene: Scene) -> Markup:
     return tag(
         "section",
         tag("h2", "What the links carry"),
+        tag("p", _told(scene)),
         drawing,
         table(("fabric", "links", "loaded", "carried together", "fullest link"), fabrics, "Fabrics, each direction"),
         table(("link", "fabric", "carries", "of", "full"), busiest, "The fullest links") if scene.plan.links else None,
         id="network",
     )
+
+
+def _told(scene: Scene) -> str:
+    busiest = busiest_links(scene, 1)
+    if not busiest:
+        return "The plan loads no link."
+    link = busiest[0]
+    fullest = (
+        f"The fullest link runs from {link.source} to {link.target} in the {NAMES.get(link.fabric, link.fabric)} fabric: "
+        f"{show_bandwidth(link.bytes_per_s)} of {show_bandwidth(link.bandwidth_bytes_per_s)}, {percent(link.utilisation)}."
+    )
+    crosses = any(other.fabric == "scale_out" for other in scene.plan.links)
+    return fullest if crosses else f"{fullest} Nothing crosses the scale-out fabric."

@@ -13,9 +13,12 @@ from topologies.units import show_bytes, show_seconds
 
 HEADS = (
     "pool", "engine", "replicas", "each replica", "batch per rank", "step", "tokens/s per replica", "busy",
-    "bound by", "memory per rank", "draft tokens", "chunk",
+    "bound by", "memory per rank",
 )  # fmt: skip
-LIMITS = ("pool", "max sequences", "max batched tokens", "memory fraction", "max length", "captured batch sizes")
+LIMITS = (
+    "pool", "max sequences", "max batched tokens", "chunk tokens", "draft tokens", "memory fraction", "max length",
+    "captured batch sizes",
+)  # fmt: skip
 
 
 def pools(scene: Scene) -> Markup:
@@ -25,6 +28,8 @@ def pools(scene: Scene) -> Markup:
             pool.name,
             f"{pool.limits.max_sequences:,}",
             f"{pool.limits.max_batched_tokens:,}",
+            f"{pool.chunk_tokens:,}",
+            f"{pool.draft_tokens}",
             f"{pool.limits.memory_fraction:.2f}",
             f"{pool.limits.max_length:,}",
             ", ".join(map(str, pool.limits.captured_batch_sizes)) or "none",
@@ -58,8 +63,7 @@ def _row(pool: Pool) -> tuple[str, ...]:
     return (
         pool.name, pool.engine, f"{pool.replicas:,}", shape(pool), quantity(float(f"{pool.batch_per_rank:.3g}")),
         show_seconds(pool.step_s), f"{quantity(round(pool.tokens_per_s_per_replica))} {kind}", percent(pool.utilisation),
-        pool.roofline.bound_by, f"{show_bytes(used)} of {show_bytes(m.capacity_bytes)}", str(pool.draft_tokens),
-        f"{pool.chunk_tokens:,}",
+        pool.roofline.bound_by, f"{show_bytes(used)} of {show_bytes(m.capacity_bytes)}",
     )  # fmt: skip
 
 

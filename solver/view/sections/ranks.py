@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from solver.plan import Placed
 from solver.view.amounts import plural
 from solver.view.facts import PoolFacts, by_replica
@@ -12,7 +10,7 @@ from solver.view.scene import Scene
 from solver.view.sections.tables import table
 from topologies.units import show_bytes
 
-HEADS = ("device", "pool", "replica", "stage", "rank", "layers", "experts", "KV cache", "memory in use", "of")
+HEADS = ("device", "stage", "rank", "layers", "experts", "KV cache", "memory in use", "of")
 
 
 def ranks(scene: Scene, facts: dict[str, PoolFacts]) -> Markup:
@@ -22,8 +20,13 @@ def ranks(scene: Scene, facts: dict[str, PoolFacts]) -> Markup:
         lists = (_folded(scene, name, replica, members, facts[name]) for (name, replica), members in groups.items())
         body = tag("div", lists, class_="replicas")
     else:
-        rows = (_row(rank, facts[name]) for (name, _), members in groups.items() for rank in members)
-        body = table(HEADS, rows, f"{plural(len(scene.placed), 'rank')} on as many devices")
+        rows = (
+            (cells[0], name, str(replica), *cells[1:])
+            for (name, replica), members in groups.items()
+            for cells in (_row(rank, facts[name]) for rank in members)
+        )
+        heads = (HEADS[0], "pool", "replica", *HEADS[1:])
+        body = table(heads, rows, f"{plural(len(scene.placed), 'rank')} on as many devices")
     return tag("section", tag("h2", "Every rank"), body, id="ranks")
 
 
@@ -35,13 +38,15 @@ def _folded(scene: Scene, name: str, replica: int, members: list[Placed], facts:
 
 
 def _row(rank: Placed, facts: PoolFacts) -> tuple[str, ...]:
-    return tuple(_cells(rank, facts))
-
-
-def _cells(rank: Placed, facts: PoolFacts) -> Iterator[str]:
+    """The cells below :data:`HEADS`."""
     memory = facts.ledgers[rank.stage]
-    yield from (rank.device, rank.pool, str(rank.replica), str(rank.stage), str(rank.rank), facts.layers(rank.stage))
-    yield facts.experts_told(rank.rank)
-    yield show_bytes(memory.kv_bytes)
-    yield show_bytes(facts.used_bytes(rank.stage))
-    yield show_bytes(memory.capacity_bytes)
+    return (
+        rank.device,
+        str(rank.stage),
+        str(rank.rank),
+        facts.layers(rank.stage),
+        facts.experts_told(rank.rank),
+        show_bytes(memory.kv_bytes),
+        show_bytes(facts.used_bytes(rank.stage)),
+        show_bytes(memory.capacity_bytes),
+    )

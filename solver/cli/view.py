@@ -1,0 +1,71 @@
+"""``rackplan view``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from solver.cli.app import PlanFile, app
+from solver.errors import BadInput
+
+if TYPE_CHECKING:
+    from solver.view.figures import Figure
+
+#: What a file name should not hold; names of pools may hold anything.
+_SAFE = re.compile(r"[^\w.-]+")
+
+
+@app.command(epilog="Example: rackplan view plan.json -o plan.html --svg topology.svg --by replica")
+def view(
+    plan: PlanFile,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a page that shows the plan.")] = None,
+    svg: Annotated[Path | None, typer.Option("--svg", help="Write the topology as SVG.")] = None,
+    png: Annotated[Path | None, typer.Option("--png", help="Write the topology as PNG.")] = None,
+    figures: Annotated[
+        Path | None, typer.Option("--figures", metavar="DIR", help="Write every figure as SVG into a folder.")
+    ] = None,
+    by: Annotated[
+        str, typer.Option("--by", help="What colours of the figures tell: pool, replica, stage or rank.")
+    ] = "pool",
+) -> None:
+    """Draw a plan: one page that needs nothing else, or figures for papers."""
+    from solver.plan import load
+    from solver.view import figures as draw
+    from solver.view import html
+
+    if not any((output, svg, png, figures)):
+        raise BadInput("nothing to write: name a page with -o plan.html, or a figure with --svg, --png or --figures")
+    wanted = load(plan)
+    if output:
+        html.save(wanted, output)
+    if svg or png:
+        topology = draw.topology(wanted, by)
+        for target, kind in ((svg, ".svg"), (png, ".png")):
+            if target:
+                topology.save(_ending(target, kind))
+    if figures:
+        _save_all(draw.figures(wanted, by), figures)
+
+
+def _ending(target: Path, kind: str) -> Path:
+    """The file, if its name ends as its option says.
+
+    Raises
+    ------
+    BadInput: it does not.
+    """
+    if target.suffix.lower() != kind:
+        raise BadInput(f"--{kind[1:]} {target}: the name must end in {kind}")
+    return target
+
+
+def _save_all(drawn: dict[str, Figure], folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be made: {error.strerror}") from None
+    for name, figure in drawn.items():
+        figure.save(folder / f"{_SAFE.sub('_', name)}.svg")
