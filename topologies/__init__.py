@@ -14,7 +14,7 @@ from topologies.builders import BUILDERS, build, fat_tree, hgx, join, mark_unhea
 from topologies.cluster import devices_of, validate
 from topologies.domains import Domain, DomainClass, domain_classes, scale_up_domains
 from topologies.errors import BadCluster, BadInput, RackplanError, UnknownName
-from topologies.faults import Fault, find_faults
+from topologies.faults import Fault, crippled, find_faults
 from topologies.files import from_plain, load, save, to_plain
 from topologies.hardware import DTYPES, Device, device, devices
 from topologies.overview import summary
@@ -41,6 +41,7 @@ __all__ = [
     "SwitchPorts",
     "UnknownName",
     "build",
+    "crippled",
     "describe",
     "device",
     "devices",

@@ -48,6 +48,24 @@ def find_faults(graph: nx.Graph[str]) -> tuple[Fault, ...]:
     return tuple(Fault(kind, what, tuple(in_order(vertices))) for kind, what, vertices in found if vertices)
 
 
+def crippled(graph: nx.Graph[str]) -> tuple[str, ...]:
+    """Healthy devices that lack the scale-up or scale-out link that most devices of their host have, in natural order.
+
+    >>> import topologies
+    >>> graph = topologies.hgx(2)
+    >>> graph.remove_edge("rack0/host1/gpu3", "leaf3")
+    >>> crippled(graph)
+    ('rack0/host1/gpu3',)
+    """
+    by_host = _devices_by_host(graph)
+    found = []
+    for rate in _rates(graph).values():
+        lacking = _lacking(graph, rate)
+        few = Counter(graph.nodes[device]["host"] for device in lacking)
+        found += [v for v in lacking if 2 * few[graph.nodes[v]["host"]] < len(by_host[graph.nodes[v]["host"]])]
+    return tuple(in_order(set(found)))
+
+
 def _rates(graph: nx.Graph[str]) -> dict[str, Counter[str]]:
     """Bandwidth of each vertex on each of both fabrics [bytes/s]."""
     rates: dict[str, Counter[str]] = {"scale_up": Counter(), "scale_out": Counter()}

@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-import topologies
 from solver.errors import BadInput
 from solver.plan import Plan
 from solver.workload import Scenario
@@ -48,23 +47,6 @@ def scenario_from(
         if missing:
             raise BadInput(f"without a scenario these options are needed: {', '.join(missing)}; {EXAMPLE}")
     return Scenario.from_mapping(whole, source or "command line"), folder
-
-
-def without_vertices(scenario: Scenario, names: Sequence[str], folder: Path) -> Scenario:
-    """The scenario with some devices, hosts or racks marked as lost.
-
-    Raises
-    ------
-    BadInput: no device is, or is in, one of them.
-    """
-    spec = dict(scenario.cluster)
-    if "graph" in spec:
-        marked = topologies.mark_unhealthy(topologies.validate(topologies.from_plain(spec["graph"])), names)
-        spec = {"graph": topologies.to_plain(marked)}
-    else:
-        spec["unhealthy"] = [*(spec.get("unhealthy") or ()), *names]
-        topologies.build(spec, folder)
-    return scenario.model_copy(update={"cluster": spec})
 
 
 def cluster_spec(text: str) -> dict[str, Any]:

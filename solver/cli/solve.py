@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from solver.cli.app import AsJson, app
-from solver.cli.scenario import EXAMPLE, scenario_from, without_vertices
+from solver.cli.scenario import EXAMPLE, scenario_from
 
 _Text = Annotated[str | None, typer.Option()]
 
@@ -53,6 +53,7 @@ def solve(
     as_json: AsJson = False,
 ) -> None:
     """Find the cheapest layout that keeps the promises, and prove how near to the best it is."""
+    from solver.optimize.losses import without as without_devices
     from solver.optimize.run import Effort
     from solver.optimize.solve import solve_scenario
     from solver.plan import load
@@ -73,7 +74,7 @@ def solve(
     running = None if from_ is None else load(from_)
     wanted, folder = scenario_from(scenario, given, settings or [], running)
     if without is not None:
-        wanted = without_vertices(wanted, [name.strip() for name in without.split(",") if name.strip()], folder)
+        wanted = without_devices(wanted, [name.strip() for name in without.split(",") if name.strip()], folder)
     with _live() as progress:
         effort = Effort(time_limit_s=time_limit, workers=workers, seed=seed, progress=progress)
         outcome = solve_scenario(wanted, effort, folder, alternatives, running)

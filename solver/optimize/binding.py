@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from solver.cost.instance import Instance
 from solver.plan import Binding, Plan
@@ -76,3 +76,23 @@ def _links(plan: Plan) -> Iterator[Binding]:
             ),
             slack=1 - busiest.utilisation,
         )
+
+
+def price_of_survival(plan: Plan, careless: Plan, lost: Mapping[str, int]) -> Binding:
+    """What surviving failures costs.
+
+    Parameters
+    ----------
+    careless: the best plan that does not survive them.
+    lost: how many of what may fail.
+    """
+    what = " and ".join(f"{n} {unit}{'s' if n > 1 else ''}" for unit, n in lost.items() if n)
+    ours, theirs = plan.objective, careless.objective
+    hourly = ours.usd_per_hour - theirs.usd_per_hour
+    share = ours.usd_per_million_output_tokens / theirs.usd_per_million_output_tokens - 1
+    return Binding(
+        rule="survival",
+        because=f"Surviving the loss of any {what} costs {hourly:.4g} USD/h more than the best plan that does not "
+        f"({ours.usd_per_hour:.4g} instead of {theirs.usd_per_hour:.4g}), {share:.1%} per output token.",
+        slack=0.0,
+    )

@@ -70,7 +70,8 @@ def best_layout(market: Market, columns: Sequence[Column], effort: Effort) -> La
     if isinstance(best, NoLayout):
         return best
     bound, proven = _bound(market, columns, best, effort)
-    chosen = _tie_break(_least_moved(best, effort), effort)
+    best = _least_moved(best, effort)
+    chosen = _tie_break(best, effort)
     return Layout(
         _pools(best.program, chosen),
         _modes(best.program, chosen),
@@ -234,9 +235,9 @@ def _bound(market: Market, columns: Sequence[Column], best: _Solved, effort: Eff
 
 
 def _least_moved(best: _Solved, effort: Effort) -> _Solved:
-    """Of the layouts as good as the best: the one in which standing replicas of most weight can stay."""
+    """Of the layouts within the gap of the best: the one in which standing replicas of most weight can stay."""
     program, integers = best.program, best.integers
-    names, bounds, rows = list(integers.names), list(integers.bounds), [*integers.rows, _as_good(best)]
+    names, bounds, rows = list(integers.names), list(integers.bounds), [*integers.rows, _as_good(best, effort.gap)]
     goal, hint = [], list(best.answer.values)
     most = max((s.weights_bytes for s in program.market.standing), default=1.0)
     for number, standing in enumerate(program.market.standing):
@@ -257,12 +258,15 @@ def _least_moved(best: _Solved, effort: Effort) -> _Solved:
         return best
     kept = IntegerRow("stay", tuple(goal), answer.objective, None)
     again = replace(integers, names=widened.names, bounds=widened.bounds, rows=(*widened.rows, kept))
-    return replace(best, integers=again, answer=replace(best.answer, values=answer.values))
+    objective = sum(factor * answer.values[index] for index, factor in integers.objective)
+    return replace(best, integers=again, answer=replace(best.answer, values=answer.values, objective=objective))
 
 
-def _as_good(best: _Solved) -> IntegerRow:
+def _as_good(best: _Solved, gap: float = 0.0) -> IntegerRow:
+    """Demand an objective as good as the best, or within a relative gap of it."""
     assert best.answer.objective is not None
-    objective, maximise = best.answer.objective, best.integers.maximise
+    maximise = best.integers.maximise
+    objective = math.floor(best.answer.objective * (1 - gap if maximise else 1 + gap))
     return IntegerRow(
         "as good", best.integers.objective, objective if maximise else None, None if maximise else objective
     )

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import topologies
 from solver.check import violations
 from solver.cost.instance import Instance
 from solver.errors import SolverDefect
 from solver.optimize.alternatives import Forbidden
 from solver.optimize.alternatives import alternatives as different
 from solver.optimize.assemble import assemble, busiest_link, hourly_usd
-from solver.optimize.binding import binding
+from solver.optimize.binding import binding, price_of_survival
 from solver.optimize.explain import why_none
 from solver.optimize.layout import Layout, NoLayout
+from solver.optimize.losses import uses_the_fabric, without
 from solver.optimize.mapping import Mapping
 from solver.optimize.market import Offer, market, offer
 from solver.optimize.outcome import Outcome
@@ -39,6 +41,9 @@ def solve_scenario(
 ) -> Outcome:
     """Find the best plan of a scenario.
 
+    Devices that lack the NVLink or NIC that others of their host have are left out, unless nothing is sent between
+    domains and they lower the cost.
+
     Parameters
     ----------
     folder: where relative paths in the scenario start.
@@ -50,7 +55,27 @@ def solve_scenario(
     BadInput: an unknown name, a quantity out of range.
     SolverDefect: the witness rejects the plan: a defect of this project.
     """
-    instance = Instance.of(scenario, folder)
+    whole = Instance.of(scenario, folder)
+    crippled = topologies.crippled(whole.cluster)
+    if not crippled:
+        return _solve(whole, effort, alternatives, running)
+    fit = Instance.of(without(whole.scenario, crippled), folder)
+    outcome = _solve(fit, effort, alternatives, running)
+    if outcome.found is not None and uses_the_fabric(outcome.found):
+        return outcome
+    other = _solve(whole, effort, alternatives, running)
+    return outcome if outcome.found is not None and _no_dearer(outcome.found, other.found) else other
+
+
+def _no_dearer(plan: Plan, other: Plan | None) -> bool:
+    if other is None:
+        return True
+    return plan.objective.usd_per_million_output_tokens <= other.objective.usd_per_million_output_tokens
+
+
+def _solve(instance: Instance, effort: Effort | None, alternatives: int, running: Plan | None) -> Outcome:
+    """Solve for each engine in question and take the best."""
+    scenario = instance.scenario
     wanted = replace(effort or Effort(), gap=scenario.options.gap * SHARE_OF_GAP)
     engines: Sequence[Engine] = SERVING_ENGINES if scenario.engine == "auto" else (scenario.engine,)
     stand = standing(running, _healthy(instance)) if running is not None else ()
@@ -61,9 +86,24 @@ def solve_scenario(
         reason = why_none(instance, market(instance), [found for _, _, found in solved], wanted, proven)
         return Outcome("infeasible" if proven else "unknown", None, reason)
     best = min((plan for _, plan in plans), key=lambda plan: plan.objective.usd_per_million_output_tokens)
+    best = _with_price_of_survival(instance, best, wanted)
     if alternatives:
         best = _with_alternatives(instance, best, alternatives, wanted)
     return Outcome(best.status, best, by_engine=tuple(plans) if len(engines) > 1 else ())
+
+
+def _with_price_of_survival(instance: Instance, best: Plan, effort: Effort) -> Plan:
+    """The plan with a sentence on what surviving failures costs, over the plan that does not."""
+    options = instance.scenario.options
+    lost = {"scale-up domain": options.survive_domain_failures, "host": options.survive_host_failures}
+    if not any(lost.values()):
+        return best
+    without = options.model_copy(update={"survive_domain_failures": 0, "survive_host_failures": 0})
+    careless = replace(instance, scenario=instance.scenario.model_copy(update={"options": without}))
+    plan, _ = _solve_engine(careless, best.pools[0].engine, replace(effort, progress=None))
+    if not isinstance(plan, Plan):
+        return best
+    return best.model_copy(update={"binding": (price_of_survival(best, plan, lost), *best.binding)})
 
 
 def _with_alternatives(instance: Instance, best: Plan, count: int, effort: Effort) -> Plan:

@@ -1,0 +1,36 @@
+"""Devices that a plan must do without: those that a user lost, and those that cannot reach the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import topologies
+from solver.plan import Plan
+from solver.workload import Scenario
+
+
+def without(scenario: Scenario, vertices: Sequence[str], folder: Path = Path(".")) -> Scenario:
+    """The scenario with some devices, hosts or racks marked as lost.
+
+    Parameters
+    ----------
+    folder: where relative paths in the scenario start.
+
+    Raises
+    ------
+    BadInput: no device is, or is in, one of them.
+    """
+    spec = dict(scenario.cluster)
+    if "graph" in spec:
+        marked = topologies.mark_unhealthy(topologies.validate(topologies.from_plain(spec["graph"])), vertices)
+        spec = {"graph": topologies.to_plain(marked)}
+    else:
+        spec["unhealthy"] = [*(spec.get("unhealthy") or ()), *vertices]
+        topologies.build(spec, folder)
+    return scenario.model_copy(update={"cluster": spec})
+
+
+def uses_the_fabric(plan: Plan) -> bool:
+    """Whether any pool sends to devices beyond its scale-up domain."""
+    return any(pool.role != "unified" or pool.domains_per_replica > 1 for pool in plan.pools)
