@@ -8,11 +8,20 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any, Self
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+#: Makes the pipe's ends descriptors 3 and 4, where Chromium looks for them, and becomes Chromium.
+ENDS = """
+import fcntl, os, sys
+read, write = (fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3])
+os.dup2(read, 3)
+os.dup2(write, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def installed() -> str | None:
@@ -27,9 +36,8 @@ class Chromium:
         read_there, self._write = os.pipe()
         self._read, write_there = os.pipe()
         flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
-        # Inside the shell the pipe's ends become descriptors 3 and 4, where Chromium looks for them.
         self._process = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" 3<&{read_there} 4>&{write_there}', "sh", program, *flags,
+            [sys.executable, "-c", ENDS, str(read_there), str(write_there), program, *flags,
              "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"],
             pass_fds=(read_there, write_there), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
@@ -39,6 +47,13 @@ class Chromium:
         self.messages: list[str] = []
         self.requests: list[str] = []
         self.loaded = False
+        try:
+            self._attach()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _attach(self) -> None:
         target = next(t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page")
         attached = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._session = attached["sessionId"]

@@ -1,0 +1,118 @@
+"""The page in a headless Chromium: no error, nothing fetched, reachable by keyboard, as wide as the window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import plans
+import pytest
+from chromium import Chromium, installed
+
+WIDTHS = (1280, 390)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    program = installed()
+    if program is None:
+        pytest.skip("no Chromium is installed here")
+    with Chromium(program, tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+def _open(browser: Chromium, text: str, folder: Path) -> None:
+    target = folder / "plan.html"
+    target.write_text(text, encoding="utf-8")
+    browser.open(target)
+    assert browser.requests == [target.as_uri()]
+    assert browser.messages == []
+
+
+@pytest.mark.parametrize("name", plans.SCENARIOS)
+def test_opens_without_error_or_request_and_fits(
+    browser: Chromium, page: Callable[[str], str], tmp_path: Path, name: str
+) -> None:
+    for width in WIDTHS:
+        for dark in (False, True):
+            browser.shape(width, dark=dark)
+            _open(browser, page(name), tmp_path)
+            assert browser.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_large_page_opens_racks_and_replicas(browser: Chromium, large_page: str, tmp_path: Path) -> None:
+    browser.shape(1280)
+    _open(browser, large_page, tmp_path)
+    assert browser.evaluate("document.querySelectorAll('.d[data-i]').length") == 0
+    browser.evaluate("document.querySelector('#racks details').open = true")
+    browser.evaluate("document.querySelector('#ranks details').open = true")
+    browser.evaluate("new Promise(done => setTimeout(done, 100))")
+    assert browser.evaluate("document.querySelectorAll('.d[data-i]').length") == 72
+    assert browser.evaluate("document.querySelectorAll('#ranks tbody tr').length") > 0
+    assert browser.evaluate("document.querySelector('.d[data-i]').getAttribute('aria-label')").startswith("rack0/host0")
+    assert browser.messages == []
+
+
+def test_keyboard_reaches_every_device(browser: Chromium, page: Callable[[str], str], tmp_path: Path) -> None:
+    plan = plans.solved(plans.NVL72)
+    told = {r.device: f"{r.pool}, replica {r.replica}, stage {r.stage}, rank {r.rank}" for r in plan.placement}
+    browser.shape(1280)
+    _open(browser, page(plans.NVL72), tmp_path)
+    for _ in range(12):
+        browser.press("Tab")
+        if browser.evaluate("document.activeElement.matches('.d')"):
+            break
+    here = "document.querySelector('#detail h3').textContent"
+    use = "document.querySelector('#detail div').textContent"
+    assert browser.evaluate(here) == "rack0/host0/gpu0"
+    browser.press("ArrowRight")
+    browser.press("ArrowDown")
+    assert browser.evaluate(here) == "rack0/host1/gpu1"
+    assert browser.evaluate(use) == told["rack0/host1/gpu1"]
+    browser.press("Enter")
+    browser.evaluate("document.activeElement.blur()")
+    assert browser.evaluate(here) == "rack0/host1/gpu1"
+
+
+def test_colours_and_letters_follow_the_choice(browser: Chromium, page: Callable[[str], str], tmp_path: Path) -> None:
+    browser.shape(1280)
+    _open(browser, page(plans.NVL72), tmp_path)
+    stage = {rank.device: str(rank.stage) for rank in plans.solved(plans.NVL72).placement}
+    fills = "new Set([...document.querySelectorAll('#racks .d rect')].map(r => getComputedStyle(r).fill)).size"
+    by_pool = browser.evaluate(fills)
+    browser.evaluate("document.querySelector('input[value=stage]').click()")
+    assert browser.evaluate(fills) != by_pool
+    letters = browser.evaluate(
+        "Object.fromEntries([...document.querySelectorAll('#racks .d')].filter(d => d.querySelector('text'))"
+        ".map(d => [d.getAttribute('aria-label').split(':')[0], d.querySelector('text').textContent]))"
+    )
+    assert letters == stage
+    seen = "[...document.querySelectorAll('.legend')].filter(l => getComputedStyle(l).display !== 'none').length"
+    assert browser.evaluate(seen) == 1
+
+
+def test_theme_can_be_turned(browser: Chromium, page: Callable[[str], str], tmp_path: Path) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    browser.shape(1280, dark=True)
+    _open(browser, page(plans.NVL72), tmp_path)
+    dark = browser.evaluate(ground)
+    browser.evaluate("document.getElementById('theme').click()")
+    light = browser.evaluate(ground)
+    assert light == "rgb(255, 255, 255)" != dark
+    browser.evaluate("document.getElementById('theme').click()")
+    assert browser.evaluate(ground) == dark
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    assert browser.evaluate(ground) == light
+    assert browser.evaluate("getComputedStyle(document.getElementById('detail')).display") == "none"
+
+
+def test_hostile_names_run_nothing(browser: Chromium, tmp_path: Path) -> None:
+    from solver.view import html
+
+    attack = "</script><img src=x onerror=document.title='broken'><script>document.title='broken'</script>"
+    browser.shape(1280)
+    _open(browser, html.render(plans.hostile(plans.solved("gpt-oss-120b-8xb200"), attack)), tmp_path)
+    browser.evaluate("document.querySelector('#racks .d').dispatchEvent(new FocusEvent('focusin', {bubbles: true}))")
+    assert attack in browser.evaluate("document.querySelector('#detail h3').textContent")
+    assert browser.evaluate("document.title") != "broken"
+    assert browser.messages == []

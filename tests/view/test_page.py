@@ -1,0 +1,102 @@
+"""The page of every packaged scenario: whole, self-contained, and telling what the plan says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import plans
+import pytest
+from reading import cells, data_of, read
+
+from solver.view.amounts import percent, usd
+from solver.view.html import Inline, render
+
+Page = Callable[[str], str]
+EVERY = pytest.mark.parametrize("name", plans.SCENARIOS)
+#: Names of XML dialects, which nobody fetches.
+NAMESPACES = ("http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink")
+
+
+@EVERY
+def test_every_rank_is_drawn_and_told_where_the_plan_puts_it(page: Page, name: str) -> None:
+    plan, root = plans.solved(name), read(page(name))
+    data = data_of(root)
+    devices = [device for _, _, _, names in data["trays"] for device in names]
+    drawn = cells(root)
+    assert sorted(drawn) == list(range(len(devices)))
+    for rank in plan.placement:
+        i = devices.index(rank.device)
+        pool = data["pools"][data["pool"][i]]
+        assert (pool["name"], data["replica"][i], data["stage"][i], data["rank"][i]) == (
+            rank.pool, rank.replica, rank.stage, rank.rank,
+        )  # fmt: skip
+        assert pool["stages"][rank.stage]["layers"] == "–".join(
+            map(str, plan.pool(rank.pool).stages[rank.stage].layers)
+        )
+        ways = [look.rsplit("-", 1)[0] for look in drawn[i].classes if look != "d"]
+        assert ways == ["pool", "replica", "stage", "rank"]
+    used = {rank.device for rank in plan.placement}
+    idle = [drawn[i].classes for i, device in enumerate(devices) if device not in used]
+    assert all(classes in (["d", "u"], ["d", "x"]) for classes in idle)
+
+
+@EVERY
+def test_table_has_a_row_for_every_rank(page: Page, name: str) -> None:
+    plan = plans.solved(name)
+    rows = list(read(page(name)).one("section", id="ranks").one("tbody").find("tr"))
+    told = {tuple(cell.text for cell in row.children[:5]) for row in rows}
+    assert told == {(r.device, r.pool, str(r.replica), str(r.stage), str(r.rank)) for r in plan.placement}
+    assert len(rows) == len(plan.placement)
+
+
+@EVERY
+def test_nothing_is_fetched(page: Page, name: str) -> None:
+    text = page(name)
+    for namespace in NAMESPACES:
+        text = text.replace(f'"{namespace}"', '""')
+    assert "//" not in re.sub(r"(?m)^\s*//.*$", "", text), "an address, or a comment that looks like one"
+    assert not re.search(r"@import|<link|<iframe|<img|url\((?!#)", text)
+    assert not {"src", "action", "poster"} & {key for element in read(text) for key in element.attributes}
+    assert len(text.encode()) < 3e6
+
+
+@EVERY
+def test_answer_comes_first_and_in_words(page: Page, name: str) -> None:
+    plan, root = plans.solved(name), read(page(name))
+    first = next(root.find("section"))
+    assert first.attributes["id"] == "answer"
+    assert f"{usd(plan.objective.usd_per_million_output_tokens)} per million output tokens" in first.text
+    assert f"{usd(plan.objective.usd_per_hour)} per hour" in first.text
+    assert f"{plan.devices:,} of " in first.text
+    for rule in plan.binding:
+        assert rule.because in first.text
+    for reason in plan.prediction.extrapolated:
+        assert reason in first.text
+    if plan.objective.gap > 1e-3:
+        assert f"at most {percent(plan.objective.gap)} could still be saved" in first.text
+
+
+@EVERY
+def test_ids_are_unique(page: Page, name: str) -> None:
+    ids = [element.attributes["id"] for element in read(page(name)) if "id" in element.attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_sections_follow_the_plan(page: Page) -> None:
+    with_experts, without = read(page(plans.NVL72)), read(page("gpt-oss-120b-8xb200"))
+    assert list(with_experts.find("section", id="experts"))
+    assert not list(without.find("section", id="experts"))
+    assert not list(with_experts.find("section", id="tiers"))
+    tiers = read(render(plans.with_tiers(plans.solved(plans.NVL72)))).one("section", id="tiers").text
+    for told in ("20 s", "15 min", "10 h", "83%", "4 GB hbm", "700 GB dram", "20 TB flash"):
+        assert told in tiers
+
+
+def test_same_plan_same_page(page: Page) -> None:
+    assert render(plans.solved(plans.NVL72)) == page(plans.NVL72)
+
+
+def test_notebook_frame_holds_the_page(page: Page) -> None:
+    frame = next(read(Inline(plans.solved(plans.NVL72))._repr_html_()).find("iframe"))
+    assert frame.attributes["srcdoc"] == page(plans.NVL72)
