@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from functools import cached_property
 
 from solver.cost.calibration import Calibration
+from solver.cost.contention import Exchange, exchanges, slowed
 from solver.cost.instance import Group, Instance
 from solver.cost.pools import PoolSpec, PricedPool
 from solver.cost.serving import Service
 from solver.plan import Placed, Plan, Pool
+from topologies import Routes
 
 #: Figures that are derived twice agree to this relative difference.
 TOLERANCE = 1e-6
@@ -58,6 +60,21 @@ class Evidence:
         return sorted({self.instance.domain_of(device) for device in devices})
 
     @cached_property
+    def routes(self) -> Routes:
+        """Routes of the cluster."""
+        return Routes(self.instance.cluster)
+
+    @cached_property
+    def exchanges(self) -> dict[str, Exchange | None]:
+        """What the fabric leaves to every pool's expert exchange."""
+        stages = [
+            [replica[start : start + size] for replica in self.replicas(pool) for start in range(0, len(replica), size)]
+            for pool in self.plan.pools
+            for size in [pool.parallelism.shape().ranks_per_stage]
+        ]
+        return dict(zip((pool.name for pool in self.plan.pools), exchanges(self.routes, stages), strict=True))
+
+    @cached_property
     def priced(self) -> dict[str, PricedPool]:
         """Every pool priced afresh."""
         return {pool.name: self._price(pool) for pool in self.plan.pools}
@@ -77,7 +94,8 @@ class Evidence:
             imbalance=pool.imbalance,
             stages=tuple(stage.layers for stage in pool.stages),
         )
-        fleet = self.instance.fleet(pool.device)
+        exchange = self.exchanges[pool.name]
+        fleet = slowed(self.instance.fleet(pool.device), exchange)
         return PricedPool.of(spec, self.instance.llm, fleet, self.calibration(pool), self.group(pool).mix)
 
     @cached_property

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from solver.check.evidence import Evidence, differs
 from solver.cost.flows import Flow, Running, kv_flow, link_loads, pool_flows
-from topologies import Routes
+from topologies.units import show_bandwidth
 
 
 def loads_are_right(evidence: Evidence) -> Iterator[str]:
     """Every loaded link is listed with its load, bandwidth and utilisation, and no other."""
     plan, cluster = evidence.plan, evidence.instance.cluster
-    derived = link_loads(Routes(cluster), _flows(evidence))
+    derived = link_loads(evidence.routes, _flows(evidence))
     claimed = {(link.source, link.target): link for link in plan.links}
     if len(claimed) < len(plan.links):
         yield "a link is listed twice"
@@ -26,6 +26,11 @@ def loads_are_right(evidence: Evidence) -> Iterator[str]:
             yield f"the link from {ends[0]} to {ends[1]} is not described as the cluster has it"
         if differs(link.utilisation, link.bytes_per_s / link.bandwidth_bytes_per_s):
             yield f"the utilisation of the link from {ends[0]} to {ends[1]} is not its load over its bandwidth"
+        if derived[ends] > edge["bandwidth_bytes_per_s"] * (1 + 1e-6):
+            yield (
+                f"the link from {ends[0]} to {ends[1]} carries {show_bandwidth(derived[ends])}, more than the "
+                f"{show_bandwidth(edge['bandwidth_bytes_per_s'])} that it can"
+            )
 
 
 def _flows(evidence: Evidence) -> list[Flow]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from solver.cost.calibration import Calibration
+from solver.cost.contention import Exchange, exchanges, slowed
 from solver.cost.flows import Flow, Running, kv_flow, link_loads, pool_flows
 from solver.cost.instance import Group, Instance
 from solver.cost.pools import PoolSpec, PricedPool
@@ -44,7 +45,12 @@ from topologies import Routes
 
 @dataclass(frozen=True)
 class Staffed:
-    """A pool of the plan being made: what was chosen, how it is priced, where it sits."""
+    """A pool of the plan being made: what was chosen, how it is priced, where it sits.
+
+    Attributes
+    ----------
+    exchange: what the fabric leaves to its expert exchange; None where that stays inside domains.
+    """
 
     name: str
     chosen: Chosen
@@ -53,6 +59,7 @@ class Staffed:
     calibration: Calibration
     devices: tuple[tuple[str, ...], ...]
     most: Service
+    exchange: Exchange | None
 
     @property
     def role(self) -> Role:
@@ -65,10 +72,12 @@ class Staffed:
         return float(self.most.requests_per_s[0]) * self.chosen.replicas
 
 
-def assemble(instance: Instance, offer: Offer, layout: Layout, mapping: Mapping, seed: int | None) -> Plan:
+def assemble(
+    instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapping: Mapping, seed: int | None
+) -> Plan:
     """Write the plan of a layout whose ranks have devices."""
     rules = engine_rules(offer.engine)
-    pools = _staff(instance, offer, layout, mapping)
+    pools = staff(instance, offer, routes, layout, mapping)
     served = _served(instance, pools)
     shares = _shares(pools)
     planned = {p.name: served[p.group.index] * shares[p.name] / p.chosen.replicas for p in pools}
@@ -86,7 +95,7 @@ def assemble(instance: Instance, offer: Offer, layout: Layout, mapping: Mapping,
         placement=tuple(_placed(pools)),
         experts=tuple(_experts(instance, pools)),
         kv_tiers=(),
-        links=tuple(_links(instance, _flows(instance, pools, running, shares))),
+        links=tuple(_links(instance, routes, _flows(instance, pools, running, shares))),
         prediction=prediction,
         routing=_routing(pools, shares),
         alternatives=(),
@@ -99,7 +108,7 @@ def busiest_link(
     instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapping: Mapping
 ) -> tuple[float, float]:
     """Utilisation of the busiest scale-out link, and the load of all of them [B/s]: how a placement strains the fabric."""
-    pools = _staff(instance, offer, layout, mapping)
+    pools = staff(instance, offer, routes, layout, mapping)
     served, shares = _served(instance, pools), _shares(pools)
     running = {
         p.name: Running(p.priced, p.priced.at(served[p.group.index] * shares[p.name] / p.chosen.replicas), p.devices)
@@ -110,8 +119,8 @@ def busiest_link(
     return max(routes.utilisation(outside).values(), default=0.0), math.fsum(outside.values())
 
 
-def _staff(instance: Instance, offer: Offer, layout: Layout, mapping: Mapping) -> list[Staffed]:
-    """Pools in the order of promise and role, each with a name of its own."""
+def staff(instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapping: Mapping) -> list[Staffed]:
+    """Pools in the order of promise and role, each with a name of its own, at the rate that the fabric leaves them."""
     numbered = sorted(
         zip(layout.pools, mapping.devices, strict=True),
         key=lambda pair: (
@@ -123,7 +132,8 @@ def _staff(instance: Instance, offer: Offer, layout: Layout, mapping: Mapping) -
     )
     counts: dict[Role, int] = defaultdict(int)
     found = []
-    for chosen, devices in numbered:
+    rates = exchanges(routes, [_stages_of(chosen, devices) for chosen, devices in numbered])
+    for (chosen, devices), exchange in zip(numbered, rates, strict=True):
         column = chosen.column
         counts[column.role] += 1
         name = column.role if counts[column.role] == 1 else f"{column.role}-{counts[column.role]}"
@@ -142,12 +152,18 @@ def _staff(instance: Instance, offer: Offer, layout: Layout, mapping: Mapping) -
             redundant=row.shape.redundant,
             stages=column.stages,
         )
-        fleet = instance.fleet(column.footprint.device)
+        fleet = slowed(instance.fleet(column.footprint.device), exchange)
         most = engine_rules(offer.engine).max_sequences
         priced = PricedPool.of(spec, instance.llm, fleet, calibration, group.mix, min(float(most), column.limit))
         promise = dict(promises(group, column.role))[column.split]
-        found.append(Staffed(name, chosen, group, priced, calibration, devices, priced.most(promise)))
+        found.append(Staffed(name, chosen, group, priced, calibration, devices, priced.most(promise), exchange))
     return found
+
+
+def _stages_of(chosen: Chosen, devices: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """Ranks that exchange among each other, of every replica."""
+    size = chosen.column.candidate.shape.parallelism.ranks_per_stage
+    return [replica[start : start + size] for replica in devices for start in range(0, len(replica), size)]
 
 
 def _served(instance: Instance, pools: Sequence[Staffed]) -> dict[int, float]:
@@ -323,8 +339,8 @@ def _flows(
     return [flow for pool in pools for flow in pool_flows(instance.llm, running[pool.name])] + handovers
 
 
-def _links(instance: Instance, flows: Sequence[Flow]) -> list[LinkLoad]:
-    loads = link_loads(Routes(instance.cluster), flows)
+def _links(instance: Instance, routes: Routes, flows: Sequence[Flow]) -> list[LinkLoad]:
+    loads = link_loads(routes, flows)
     return [
         LinkLoad(
             source=source,

@@ -5,17 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
+from solver.cost.contention import ROUNDING, Exchange
 from solver.cost.instance import Instance
 from solver.plan import Binding, Plan
-from topologies.units import show_bytes, show_seconds
+from topologies.units import show_bandwidth, show_bytes, show_seconds
 
 #: Rules that leave more than this share of their limit do not bind.
 SLACK = 0.1
 
 
-def binding(instance: Instance, plan: Plan) -> tuple[Binding, ...]:
-    """Rules with little slack, tightest first."""
+def binding(instance: Instance, plan: Plan, exchanges: Mapping[str, Exchange | None]) -> tuple[Binding, ...]:
+    """Rules with little slack, tightest first.
+
+    Parameters
+    ----------
+    exchanges: what the fabric leaves to the expert exchange of each pool.
+    """
     found = [*_promises(instance, plan), *_memory(plan), *_capacity(instance, plan), *_links(plan)]
+    found += _exchanges(instance, plan, exchanges)
     return tuple(sorted((b for b in found if b.slack <= SLACK), key=lambda b: (b.slack, b.rule, b.because)))
 
 
@@ -76,6 +83,20 @@ def _links(plan: Plan) -> Iterator[Binding]:
             ),
             slack=1 - busiest.utilisation,
         )
+
+
+def _exchanges(instance: Instance, plan: Plan, exchanges: Mapping[str, Exchange | None]) -> Iterator[Binding]:
+    """Pools whose ranks get less of the fabric than their NICs carry."""
+    for pool in plan.pools:
+        exchange, nic = exchanges[pool.name], instance.fleet(pool.device).device.scale_out_bytes_per_s
+        if exchange is not None and exchange.bytes_per_s < nic * (1 - ROUNDING):
+            source, target = exchange.link
+            yield Binding(
+                rule="fabric",
+                because=f"Ranks of pool {pool.name} exchange at {show_bandwidth(exchange.bytes_per_s)} of the "
+                f"{show_bandwidth(nic)} of a NIC: the link from {source} to {target} is full when all do at once.",
+                slack=0.0,
+            )
 
 
 def price_of_survival(plan: Plan, careless: Plan, lost: Mapping[str, int]) -> Binding:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from solver.cost.contention import slowed
 from solver.cost.instance import Group, Instance
 from solver.cost.serving import Promise
 from solver.optimize.program import Market, Need, Supply
@@ -76,17 +77,19 @@ def offer(
     engine: Engine,
     needs: Sequence[Need],
     forbidden: frozenset[tuple[Role, Parallelism]] = frozenset(),
+    scale_out: Mapping[str, float] | None = None,
 ) -> Offer:
     """Every column with which an engine could serve, for each promise, role and kind of device.
 
     Parameters
     ----------
     forbidden: shapes that a role must not have.
+    scale_out: bandwidth at which devices of a kind are priced, where the fabric leaves them less than their NIC's.
     """
     found: list[Column] = []
     dropped: dict[Role, Counter[str]] = {}
     extrapolated, priced = [], 0
-    for fleet in instance.fleets:
+    for fleet in (slowed(fleet, (scale_out or {}).get(fleet.device.name)) for fleet in instance.fleets):
         calibration, doubt = instance.calibration(engine, fleet.device.name)
         if doubt:
             extrapolated.append(doubt)

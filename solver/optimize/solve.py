@@ -1,4 +1,4 @@
-"""Solves a scenario: columns, program, mapping, plan, and the witness that must accept it."""
+"""Solves a scenario: for every engine in question, with failures and alternatives."""
 
 from __future__ import annotations
 
@@ -7,26 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import topologies
-from solver.check import violations
 from solver.cost.instance import Instance
-from solver.errors import SolverDefect
 from solver.optimize.alternatives import Forbidden
 from solver.optimize.alternatives import alternatives as different
-from solver.optimize.assemble import assemble, busiest_link, hourly_usd
-from solver.optimize.binding import binding, price_of_survival
+from solver.optimize.binding import price_of_survival
 from solver.optimize.explain import why_none
-from solver.optimize.layout import Layout, NoLayout
+from solver.optimize.feedback import Search
+from solver.optimize.layout import NoLayout
 from solver.optimize.losses import uses_the_fabric, without
-from solver.optimize.mapping import Mapping
-from solver.optimize.market import Offer, market, offer
+from solver.optimize.market import market
 from solver.optimize.outcome import Outcome
-from solver.optimize.realise import Judge, realise
 from solver.optimize.run import Effort
-from solver.optimize.standing import Standing, standing
+from solver.optimize.standing import standing
 from solver.plan import Plan
 from solver.replica import SERVING_ENGINES, Engine
 from solver.workload import Scenario
-from topologies import Routes
 
 #: Share of the gap that a user asks for that each of the two searches may leave.
 SHARE_OF_GAP = 0.3
@@ -79,7 +74,7 @@ def _solve(instance: Instance, effort: Effort | None, alternatives: int, running
     wanted = replace(effort or Effort(), gap=scenario.options.gap * SHARE_OF_GAP)
     engines: Sequence[Engine] = SERVING_ENGINES if scenario.engine == "auto" else (scenario.engine,)
     stand = standing(running, _healthy(instance)) if running is not None else ()
-    solved = [(engine, *_solve_engine(instance, engine, wanted, stand=stand)) for engine in engines]
+    solved = [(engine, *Search(instance, engine, wanted, standing=stand).best()) for engine in engines]
     plans = [(engine, result) for engine, result, _ in solved if isinstance(result, Plan)]
     if not plans:
         proven = all(isinstance(result, NoLayout) and result.proven for _, result, _ in solved)
@@ -100,7 +95,7 @@ def _with_price_of_survival(instance: Instance, best: Plan, effort: Effort) -> P
         return best
     without = options.model_copy(update={"survive_domain_failures": 0, "survive_host_failures": 0})
     careless = replace(instance, scenario=instance.scenario.model_copy(update={"options": without}))
-    plan, _ = _solve_engine(careless, best.pools[0].engine, replace(effort, progress=None))
+    plan, _ = Search(careless, best.pools[0].engine, replace(effort, progress=None)).best()
     if not isinstance(plan, Plan):
         return best
     return best.model_copy(update={"binding": (price_of_survival(best, plan, lost), *best.binding)})
@@ -110,47 +105,11 @@ def _with_alternatives(instance: Instance, best: Plan, count: int, effort: Effor
     engine = best.pools[0].engine
 
     def planner(scenario: Scenario, forbidden: Forbidden) -> Plan | None:
-        result, _ = _solve_engine(replace(instance, scenario=scenario), engine, effort, forbidden)
+        result, _ = Search(replace(instance, scenario=scenario), engine, effort, forbidden).best()
         return result if isinstance(result, Plan) else None
 
     return best.model_copy(update={"alternatives": different(best, count, planner)})
 
 
-def _solve_engine(
-    instance: Instance,
-    engine: Engine,
-    effort: Effort,
-    forbidden: Forbidden = frozenset(),
-    stand: tuple[Standing, ...] = (),
-) -> tuple[Plan | NoLayout, Offer]:
-    whole = replace(market(instance), standing=stand)
-    offered = offer(instance, engine, whole.needs, forbidden)
-    result = realise(whole, offered.columns, _judge(instance, offered), effort)
-    if isinstance(result, NoLayout):
-        return result, offered
-    plan = _planned(instance, offered, result, effort)
-    broken = violations(plan, instance)
-    if broken:
-        raise SolverDefect(f"the witness rejects the plan: {'; '.join(broken[:3])}")
-    return plan, offered
-
-
-def _planned(instance: Instance, offered: Offer, result: tuple[Layout, Mapping], effort: Effort) -> Plan:
-    plan = assemble(instance, offered, *result, effort.seed)
-    return plan.model_copy(update={"binding": binding(instance, plan)})
-
-
 def _healthy(instance: Instance) -> set[str]:
     return {device for fleet in instance.fleets for c in fleet.classes for d in c.domains for device in d.devices}
-
-
-def _judge(instance: Instance, offered: Offer) -> Judge:
-    routes = Routes(instance.cluster)
-    return Judge(
-        usd_per_hour=lambda mapping: _usd(instance, mapping),
-        busiest=lambda layout, mapping: busiest_link(instance, offered, routes, layout, mapping),
-    )
-
-
-def _usd(instance: Instance, mapping: Mapping) -> float:
-    return hourly_usd(instance, [device for pool in mapping.devices for replica in pool for device in replica])

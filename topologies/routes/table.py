@@ -82,6 +82,10 @@ class Routes:
         """Load over bandwidth of each loaded directed link."""
         return {link: load / float(self.links.bandwidth[self.links.arc(*link)]) for link, load in loads.items()}
 
+    def scale_out(self, link: Link) -> bool:
+        """Whether a link belongs to the scale-out fabric."""
+        return bool(self._graph.edges[link]["fabric"] == "scale_out")
+
     def all_to_all_loads(self, devices: Iterable[str], bytes_per_s_each: float) -> dict[Link, float]:
         """Directed link loads [bytes/s] when each device sends that much in all, evenly to all others."""
         members = self._group(devices, least=2)

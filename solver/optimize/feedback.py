@@ -1,0 +1,122 @@
+"""Link loads feed back: solve, route, and where the fabric gives less than was priced, solve again at what it gives.
+
+The first round prices every exchange at the NIC's bandwidth. Where a spine, a shared NIC or other replicas leave a pool
+less, the next round prices all pools of that device at the least that any of them got, so that other shapes become
+worth while. Where KV caches fill a link, the next round serves without handing them over. Every round's plan is priced
+at what its own placement gets, and the best of them is taken. The twin that bounds them prices at the NIC's bandwidth
+throughout, so its bound holds for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from solver.check import violations
+from solver.cost.contention import ROUNDING
+from solver.cost.instance import Instance
+from solver.errors import SolverDefect
+from solver.optimize.alternatives import Forbidden
+from solver.optimize.assemble import Staffed, assemble, busiest_link, hourly_usd, staff
+from solver.optimize.binding import binding
+from solver.optimize.layout import Layout, NoLayout
+from solver.optimize.mapping import Mapping
+from solver.optimize.market import Offer, market, offer
+from solver.optimize.program import Market
+from solver.optimize.realise import Judge, realise
+from solver.optimize.run import Effort
+from solver.optimize.standing import Standing
+from solver.plan import Plan
+from solver.replica import Engine
+from topologies import Routes
+
+#: Times that the fabric may correct the prices.
+MOST_ROUNDS = 4
+#: Share of a link that the mean loads may fill.
+BUDGET = 1.0
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search for the best plan of one engine.
+
+    Attributes
+    ----------
+    forbidden: shapes that a role must not have.
+    standing: replicas that run already.
+    """
+
+    instance: Instance
+    engine: Engine
+    effort: Effort
+    forbidden: Forbidden = frozenset()
+    standing: tuple[Standing, ...] = ()
+
+    def best(self) -> tuple[Plan | NoLayout, Offer]:
+        """The best plan of all rounds, and what the first round chose from.
+
+        Raises
+        ------
+        SolverDefect: the witness rejects a plan for another reason than the fabric.
+        """
+        whole, routes = replace(market(self.instance), standing=self.standing), Routes(self.instance.cluster)
+        first: Offer | None = None
+        best: Plan | None = None
+        scale_out: dict[str, float] = {}
+        for _ in range(MOST_ROUNDS):
+            offered = offer(self.instance, self.engine, whole.needs, self.forbidden, scale_out)
+            first = first or offered
+            found = realise(whole, offered.columns, self._judge(offered, routes), self.effort)
+            if isinstance(found, NoLayout):
+                return best or found, first
+            pools = staff(self.instance, offered, routes, *found)
+            plan = self._plan(offered, routes, found, pools)
+            less, full = _less(self.instance, pools, scale_out), _overfull(plan)
+            broken = violations(plan, self.instance)
+            if not broken:
+                best = plan if best is None else min(best, plan, key=_cost)
+            elif not less and not full:
+                raise SolverDefect(f"the witness rejects the plan: {'; '.join(broken[:3])}")
+            together = _without_handover(whole) if full else whole
+            if not less and together == whole:
+                break
+            whole, scale_out = together, scale_out | less
+        return best or NoLayout(proven=False), first or offered
+
+    def _plan(self, offered: Offer, routes: Routes, found: tuple[Layout, Mapping], pools: Sequence[Staffed]) -> Plan:
+        plan = assemble(self.instance, offered, routes, *found, self.effort.seed)
+        return plan.model_copy(update={"binding": binding(self.instance, plan, {p.name: p.exchange for p in pools})})
+
+    def _judge(self, offered: Offer, routes: Routes) -> Judge:
+        return Judge(
+            usd_per_hour=self._usd,
+            busiest=lambda layout, mapping: busiest_link(self.instance, offered, routes, layout, mapping),
+        )
+
+    def _usd(self, mapping: Mapping) -> float:
+        used = [device for pool in mapping.devices for replica in pool for device in replica]
+        return hourly_usd(self.instance, used)
+
+
+def _cost(plan: Plan) -> float:
+    return plan.objective.usd_per_million_output_tokens
+
+
+def _less(instance: Instance, pools: Sequence[Staffed], priced: dict[str, float]) -> dict[str, float]:
+    """Devices whose pools get less of the fabric than they were priced at, and the least that one gets [B/s]."""
+    found: dict[str, float] = {}
+    for pool in pools:
+        name = pool.chosen.column.footprint.device
+        before = priced.get(name, instance.fleet(name).device.scale_out_bytes_per_s)
+        if pool.exchange is not None and pool.exchange.bytes_per_s < before * (1 - ROUNDING):
+            found[name] = min(found.get(name, before), pool.exchange.bytes_per_s)
+    return found
+
+
+def _overfull(plan: Plan) -> bool:
+    return any(link.utilisation > BUDGET for link in plan.links)
+
+
+def _without_handover(whole: Market) -> Market:
+    """The market in which promises that may be served by unified pools are."""
+    return replace(whole, needs=tuple(replace(n, disaggregated=n.disaggregated and not n.unified) for n in whole.needs))
