@@ -20,7 +20,7 @@ import numpy.typing as npt
 from solver.optimize.experts.bounds.linear_program import LinearProgram
 from solver.optimize.stages.fleet.machines import Fleet
 
-GRID = 1000
+GRID = 250
 """Steps into which the flow is cut for a first bound on the price of what is missing of a cover."""
 MOST_VISITS = 100_000
 """Partial covers after which the bound of the grid has to do."""
@@ -87,23 +87,21 @@ def refute(fleet: Fleet, tokens_per_s: float) -> CoverPrices | None:
         known.append(cover)
 
 
-def flow_bound(fleet: Fleet, at_least: float, precision: float = 1e-4) -> float:
+def flow_bound(fleet: Fleet, at_least: float = 0.0, at_most: float = np.inf, precision: float = 1e-4) -> float:
     """A flow that no placement exceeds [tokens/s].
 
     Parameters
     ----------
     at_least: a flow that is known to be possible; the bound is this one times ``1 + CLOSE`` if nothing more is.
+    at_most: a bound that is known.
     precision: relative width at which the search between refuted and not refuted flows ends.
     """
-    low, high = (
-        at_least,
-        sum(
-            number * max(held * rate for held, rate in fleet.tokens_per_s[kind].items())
-            for kind, number in fleet.count.items()
-        )
-        / fleet.layers
-        * (1 + 1e-12),
-    )
+    rooms = {kind: max(fleet.tokens_per_s[kind]) for kind in fleet.count}
+    if sum(number * rooms[kind] for kind, number in fleet.count.items()) < fleet.layers:
+        return 0.0
+    work = (max(held * rate for held, rate in fleet.tokens_per_s[kind].items()) for kind in fleet.count)
+    even = sum(number * most for number, most in zip(fleet.count.values(), work, strict=True)) / fleet.layers
+    low, high = at_least, min(at_most, even * (1 + 1e-12))
     if low > 0 and refute(fleet, low * (1 + CLOSE)):
         return low * (1 + CLOSE)
     while high - low > precision * high:

@@ -2,7 +2,7 @@
 
 Between two stages at most ``min over subsets S of the senders of [what the others send + what S can hand on]`` tokens
 pass (max-flow is min-cut; stages are small). The search exchanges machines of a type, and stages, until no pair of
-successive stages lacks flow. A few thousand exchanges take a second; where every link is wide there is nothing to do.
+successive stages lacks flow. Where every link is wide there is nothing to do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from solver.optimize.stages.fleet.stage_program import Stage
 Named = tuple[int, tuple[int, ...]]
 """Layers held and the machines of a stage."""
 
-EXCHANGES = 20_000
+EXCHANGES = 300
+"""Exchanges that are tried for each stage."""
 LARGEST_CUT = 6
 """Stages with more machines than this are joined by a bound from single machines and the whole."""
 
@@ -49,10 +50,11 @@ class _Naming:
         lacks = [self._lack(*pair) for pair in itertools.pairwise(self._stages)]
         total = best = sum(lacks)
         found = list(self._stages)
-        for step in range(EXCHANGES):
+        steps = EXCHANGES * len(lacks)
+        for step in range(steps):
             if best <= 0:
                 break
-            heat = 0.2 * self._wanted * (1 - step / EXCHANGES) ** 2 + 1e-9
+            heat = 0.2 * self._wanted * (1 - step / steps) ** 2 + 1e-9
             before, spare = list(self._stages), list(self._spare)
             self._exchange()
             after = sum(self._lack(*pair) for pair in itertools.pairwise(self._stages))

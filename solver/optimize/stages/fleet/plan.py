@@ -146,28 +146,55 @@ def flow_through(fleet: Fleet, runs: Runs) -> RequestPipeline | None:
     ------
     BadInput: a machine holds more layers than it can, or layers that the LLM does not have.
     """
-    from ortools.graph.python import max_flow
-
     for machine, (first, end) in runs.items():
         if not 0 <= first < end <= fleet.layers or end - first not in fleet.tokens_per_s[fleet.kinds[machine]]:
             raise BadInput(f"machine {machine} ({fleet.kinds[machine]}) cannot hold layers {first} to {end - 1}")
-    most = sum(fleet.rate(machine, end - first) for machine, (first, end) in runs.items())
-    network = max_flow.SimpleMaxFlow()
-
-    def arc(start: int, end: int, rate: float) -> int:
-        return int(network.add_arc_with_capacity(start, end, int(min(rate, most) * UNITS)))
-
-    for machine, (first, end) in runs.items():
-        arc(2 + 2 * machine, 3 + 2 * machine, fleet.rate(machine, end - first))
-    arcs: dict[tuple[int, int], int] = {}
-    for (start, end), link in sorted(fleet.links.items()):
-        leaves = 0 if start == SOURCE else runs[start][1] if start in runs else None
-        enters = fleet.layers if end == SINK else runs[end][0] if end in runs else None
-        if leaves is not None and leaves == enters:
-            arcs[start, end] = arc(
-                0 if start == SOURCE else 3 + 2 * start, 1 if end == SINK else 2 + 2 * end, link.tokens_per_s
-            )
-    if not runs or network.solve(0, 1) != network.OPTIMAL or network.optimal_flow() == 0:
+    network = _Network(fleet, runs)
+    total = network.solve()
+    if total <= 0:
         return None
-    flows = {link: network.flow(number) / UNITS for link, number in arcs.items() if network.flow(number)}
-    return RequestPipeline(fleet, dict(runs), flows, network.optimal_flow() / UNITS)
+    return RequestPipeline(fleet, dict(runs), network.flows(), total)
+
+
+def flow_value(fleet: Fleet, runs: Runs) -> float:
+    """The greatest flow through a legal placement [tokens/s]; 0 where no token gets through."""
+    return _Network(fleet, runs).solve()
+
+
+class _Network:
+    """Arcs between the machines that meet at a layer: vertex 0 is the source, 1 the sink, two for each machine."""
+
+    def __init__(self, fleet: Fleet, runs: Runs) -> None:
+        from ortools.graph.python import max_flow
+
+        self._solver: Any = max_flow.SimpleMaxFlow()
+        self._optimal: object = max_flow.SimpleMaxFlow.OPTIMAL
+        self._most = sum(fleet.rate(machine, end - first) for machine, (first, end) in runs.items())
+        self._links: dict[tuple[int, int], int] = {}
+        begins: dict[int, list[int]] = {fleet.layers: [SINK]}
+        for machine, (first, end) in runs.items():
+            self._arc(2 + 2 * machine, 3 + 2 * machine, fleet.rate(machine, end - first))
+            begins.setdefault(first, []).append(machine)
+        for start, meets in ((SOURCE, 0), *((machine, end) for machine, (_, end) in runs.items())):
+            for other in begins.get(meets, ()):
+                link = fleet.links.get((start, other))
+                if link is not None and start != other:
+                    tail, head = 0 if start == SOURCE else 3 + 2 * start, 1 if other == SINK else 2 + 2 * other
+                    self._links[start, other] = self._arc(tail, head, link.tokens_per_s)
+
+    def solve(self) -> float:
+        """The greatest flow [tokens/s]."""
+        if not self._links or self._solver.solve(0, 1) != self._optimal:
+            return 0.0
+        return float(self._solver.optimal_flow() / UNITS)
+
+    def flows(self) -> dict[tuple[int, int], float]:
+        """Tokens/s on the links in use."""
+        return {
+            link: rate / UNITS
+            for link, number in sorted(self._links.items())
+            if (rate := self._solver.flow(number)) > 0
+        }
+
+    def _arc(self, tail: int, head: int, rate: float) -> int:
+        return int(self._solver.add_arc_with_capacity(tail, head, int(min(rate, self._most) * UNITS)))

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from solver.errors import NoPlan
 from solver.optimize.stages.fleet.cover import CLOSE, flow_bound
+from solver.optimize.stages.fleet.improve import improve
 from solver.optimize.stages.fleet.machines import Fleet
 from solver.optimize.stages.fleet.naming import Named, name_machines
 from solver.optimize.stages.fleet.plan import RequestPipeline, flow_through
@@ -16,6 +17,8 @@ from solver.optimize.stages.fleet.stage_program import SearchLimits, Stage, choo
 
 PRECISION = 1e-5
 """Relative width at which the bisection on the flow ends."""
+LEAST_SHARE = 1e-3
+"""Flows below this share of the bound are not looked for."""
 RETRIES = 6
 """Programs for one flow: after the first they prefer slender stages, and refuse the crossings between regions for
 which no machines were found."""
@@ -24,8 +27,8 @@ which no machines were found."""
 def place_pipeline(fleet: Fleet, limits: SearchLimits | None = None) -> RequestPipeline:
     """Give machines runs of layers so that most tokens flow; of equal flows the one through the fewest stages.
 
-    All machines of a stage hold the same layers. The bound holds for any placement, stages or not; with a limit on
-    the depth it is the one without.
+    The search begins with stages whose machines all hold the same layers, then moves single machines. The bound holds
+    for any placement, stages or not; with a limit on the depth it is the one without.
 
     Raises
     ------
@@ -37,11 +40,13 @@ def place_pipeline(fleet: Fleet, limits: SearchLimits | None = None) -> RequestP
     (9.0, 2, True)
     """
     limits = limits or SearchLimits()
-    ceiling = flow_bound(fleet, 0.0, precision=1e-3)
+    ceiling = flow_bound(fleet, precision=1e-3)
     found = _greatest(fleet, ceiling, limits)
     if found is None:
         raise NoPlan(_why(fleet, limits))
-    return replace(found, bound=max(flow_bound(fleet, found.tokens_per_s), found.tokens_per_s))
+    bound = flow_bound(fleet, found.tokens_per_s, ceiling)
+    better = improve(found, bound, limits.seed or 0, limits.depth)
+    return replace(better, bound=max(bound, better.tokens_per_s))
 
 
 def pipeline_curve(fleet: Fleet, limits: SearchLimits | None = None, least_share: float = 0.5) -> list[RequestPipeline]:
@@ -67,7 +72,7 @@ def _greatest(fleet: Fleet, ceiling: float, limits: SearchLimits) -> RequestPipe
     regions = Regions.of(fleet, ceiling)
     found: list[RequestPipeline] = []
     low, high = 0.0, ceiling
-    while high - low > PRECISION * high:
+    while high - low > PRECISION * high and high > LEAST_SHARE * ceiling:
         middle = (low + high) / 2
         found += _attempts(regions, middle, limits)
         low = max([low, *(plan.tokens_per_s for plan in found)])
