@@ -158,6 +158,23 @@ def test_what_enters_a_switch_leaves_it(graph, data):
 
 
 @QUICK
+@given(clusters(), st.data(), st.randoms(use_true_random=False))
+def test_renaming_renames_the_loads(graph, data, rng):
+    names = devices_in(graph)
+    numbers = rng.sample(range(len(graph)), len(graph))
+    to = {vertex: f"v{number}" for vertex, number in zip(graph, numbers, strict=True)}
+    renamed = nx.relabel_nodes(graph, to)
+    for _, attributes in renamed.nodes(data=True):
+        if attributes["kind"] == "device":
+            attributes["host"] = to[attributes["host"]]
+    pairs = st.tuples(st.sampled_from(names), st.sampled_from(names))
+    flows = data.draw(st.dictionaries(pairs, st.floats(1e6, 1e9), max_size=10))
+    expected = {(to[a], to[b]): load for (a, b), load in topologies.Routes(graph).loads(flows).items()}
+    moved = topologies.Routes(renamed).loads({(to[a], to[b]): rate for (a, b), rate in flows.items()})
+    assert moved == pytest.approx(expected)
+
+
+@QUICK
 @given(clusters(), st.data())
 def test_a_faster_link_raises_no_utilisation(graph, data):
     names = devices_in(graph)
