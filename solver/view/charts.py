@@ -6,6 +6,7 @@ the page around it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from solver.view.chart_parts import (
     promise,
 )
 from solver.view.curves import Curve, Point
+from solver.view.markup import legible
 from solver.view.palette import KINDS
 from topologies.units import show_seconds
 
@@ -40,11 +42,31 @@ MEMORY_COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#CC79A7", "#8A939C")
 WIDE = (620, 240)
 
 
-def to_svg(chart: Any) -> str:
-    """A chart as SVG on no ground, so that it suits a page of either theme."""
+def to_svg(chart: Any, prefix: str = "") -> str:
+    """A chart as SVG on no ground, so that it suits a page of either theme; the same chart gives the same text.
+
+    Parameters
+    ----------
+    prefix: what the names of its elements begin with, so that charts on one page do not meddle with each other.
+    """
     import vl_convert
 
-    return str(vl_convert.vegalite_to_svg(chart.to_dict()))
+    numbers: dict[str, str] = {}
+    svg = str(vl_convert.vegalite_to_svg(_legible(chart.to_dict())))
+    return _NAMES.sub(lambda name: name[1] + numbers.setdefault(name[2], f"{prefix}clip{len(numbers)}"), svg)
+
+
+#: Where an SVG gives or uses the name of a clip path; the renderer counts them over all that it ever drew.
+_NAMES = re.compile(r'(\bid="|url\(#)(clip\d+)')
+
+
+def _legible(part: Any) -> Any:
+    """A chart's description without characters that make the renderer end the process, such as control characters."""
+    if isinstance(part, str):
+        return legible(part)
+    if isinstance(part, dict):
+        return {key: _legible(value) for key, value in part.items()}
+    return [_legible(value) for value in part] if isinstance(part, list) else part
 
 
 def latency_chart(curve: Curve, measure: Measure) -> Any:
@@ -139,16 +161,16 @@ def memory_chart(plan: Plan) -> Any:
     """The memory ledger of the fullest rank of every pool, against what the engine may fill."""
     alt = altair()
     rows, ends = [], []
-    for pool in plan.pools:
+    for row, pool in enumerate(plan.pools):
         m = pool.memory
         parts = (m.weights_bytes, m.kv_bytes, m.activation_bytes, m.buffer_bytes, m.reserve_bytes)
         for order, (name, size) in enumerate(zip(MEMORY, parts, strict=True)):
-            rows.append({"pool": pool.name, "part": name, "GB": size / 1e9, "order": order})
-        ends.append({"pool": pool.name, "GB": m.capacity_bytes / 1e9})
+            rows.append({"pool": pool.name, "part": name, "GB": size / 1e9, "order": order, "row": row})
+        ends.append({"pool": pool.name, "GB": m.capacity_bytes / 1e9, "row": row})
     fills = alt.Scale(domain=list(MEMORY), range=list(MEMORY_COLOURS))
     words = "GB of HBM on the fullest rank; the mark is what the engine may fill"
     x = alt.X("GB:Q", title=words, axis=alt.Axis(tickCount=8))
-    y = alt.Y("pool:N", title=None, sort=[pool.name for pool in plan.pools])
+    y = alt.Y("pool:N", title=None, sort=alt.EncodingSortField("row", op="min"))
     parts_of = alt.Color("part:N", title=None, scale=fills, legend=alt.Legend(symbolType="square"))
     bars = data(rows).mark_bar().encode(x=x, y=y, color=parts_of, order="order:Q")
     ticks = data(ends).mark_tick(color=INK, thickness=3, size=26).encode(x=x, y=y)

@@ -70,5 +70,14 @@ def _attribute(key: str, value: Attribute) -> str:
     return f' {name}="{_safe(text)}"'
 
 
+def legible(text: str) -> str:
+    """The text with a replacement for every character that no XML file may hold.
+
+    >>> legible("decode\\x01")
+    'decode\ufffd'
+    """
+    return _FORBIDDEN.sub("\ufffd", text)
+
+
 def _safe(text: str, quote: bool = True) -> str:
-    return escape(_FORBIDDEN.sub("\ufffd", text), quote)
+    return escape(legible(text), quote)

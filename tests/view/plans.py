@@ -17,6 +17,7 @@ from solver.workload.files import packaged, read_content
 
 SCENARIOS = packaged()
 NVL72 = "deepseek-v3-2xnvl72"
+SMALL = "gpt-oss-120b-8xb200"
 
 
 @cache
@@ -53,7 +54,7 @@ def repeated(plan: Plan, racks: int) -> Plan:
     )
 
 
-def with_tiers(plan: Plan, name: str = "chat") -> Plan:
+def with_tiers(plan: Plan, name: str = "assistant") -> Plan:
     """The plan with KV tiers."""
     ages = {"hbm_until_s": 20.0, "dram_until_s": 900.0, "flash_until_s": 36000.0}
     sizes = {"hbm": 4e9, "dram": 7e11, "flash": 2e13}
@@ -81,8 +82,7 @@ def hostile(plan: Plan, text: str) -> Plan:
         content = content.replace(json.dumps(name), json.dumps(name + text))
     whole = json.loads(content)
     whole["scenario"]["cluster"] = {"graph": whole.pop("graph")}
-    for rule in whole["binding"]:
-        rule["because"] += text
+    whole["binding"] = [{"rule": "memory", "because": f"Memory is full{text}", "slack": 0.0}]
     whole["prediction"]["extrapolated"] = [text]
     return _renamed(Plan.model_validate(whole), text)
 

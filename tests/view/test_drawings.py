@@ -57,7 +57,7 @@ def test_neighbouring_replicas_differ_in_colour(nvl72: Plan) -> None:
 
 
 def test_broken_devices_are_crossed_out() -> None:
-    plan = plans.solved("gpt-oss-120b-8xb200")
+    plan = plans.solved(plans.SMALL)
     used = {rank.device for rank in plan.placement}
     broken = plans.with_broken(plan, lambda device: device not in used)
     drawn = cells(read(topology.svg(broken)))
@@ -65,7 +65,7 @@ def test_broken_devices_are_crossed_out() -> None:
     assert f"not healthy, {len(drawn) - len(used)} devices" in topology.svg(broken)
 
 
-@pytest.mark.parametrize("name", [plans.NVL72, "llama-70b-16xh100"])
+@pytest.mark.parametrize("name", [plans.NVL72, plans.SMALL])
 def test_every_figure_is_xml(name: str) -> None:
     drawn = figures.figures(plans.with_tiers(plans.solved(name)))
     assert {"topology", "fabric", "tiers", "roofline", "memory"} <= drawn.keys()

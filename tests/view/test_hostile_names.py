@@ -11,29 +11,25 @@ from reading import data_of, read
 
 from solver.plan import Plan
 from solver.view import figures, html
+from solver.view.markup import legible
 
-ATTACKS = [
-    "</script><script>alert(1)</script>",
-    "\"><img src=x onerror=alert(1)>'&amp;",
-    "]]></style><!-- \u2028 <svg onload=alert(1)>",
-    "\x01\x1f control",
-]
+ATTACKS = ["</script><script>alert(1)</script>'&amp;", ']]></style>"><!-- \u2028 <img onerror=alert(1)>\x01']
 
 
 @pytest.fixture(scope="module", params=ATTACKS)
 def attacked(request: pytest.FixtureRequest) -> tuple[str, Plan]:
-    return request.param, plans.hostile(plans.solved("qwen3-235b-16xh200"), request.param)
+    return request.param, plans.hostile(plans.solved(plans.SMALL), request.param)
 
 
 def test_names_stay_text(attacked: tuple[str, Plan]) -> None:
     attack, plan = attacked
-    honest = read(html.render(plans.solved("qwen3-235b-16xh200")))
+    honest = read(html.render(plans.solved(plans.SMALL)))
     root = read(html.render(plan))
     names = [element.name for element in root if element.name in ("script", "style", "img", "iframe", "button")]
     assert names == [e.name for e in honest if e.name in ("script", "style", "img", "iframe", "button")]
     assert not [key for element in root for key in element.attributes if key.startswith("on")]
     assert all(name["name"].endswith(attack) for name in data_of(root)["pools"])
-    assert plan.binding[0].because.rstrip() in root.text or "\x01" in attack
+    assert legible(plan.binding[0].because) in root.text
 
 
 def test_drawings_stay_xml(attacked: tuple[str, Plan]) -> None:
@@ -44,7 +40,7 @@ def test_drawings_stay_xml(attacked: tuple[str, Plan]) -> None:
 
 
 def test_data_cannot_end_its_element() -> None:
-    plan = plans.hostile(plans.solved("gpt-oss-120b-8xb200"), ATTACKS[0])
+    plan = plans.hostile(plans.solved(plans.SMALL), ATTACKS[0])
     text = html.render(plan)
     island = text.split('id="data">', 1)[1].split("</script>", 1)[0]
     assert "<" not in island

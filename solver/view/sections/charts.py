@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
 from solver.view import charts as draw
@@ -35,10 +34,6 @@ def charts_of(curve: Curve) -> Iterator[tuple[str, object]]:
 
 
 def _figures(drawn: Iterable[object], name: str) -> Markup:
-    """Charts side by side; what they name inside gets a name of its own on the page."""
-    figures = (_INSIDE.sub(rf"\1{name}{number}-", draw.to_svg(chart)) for number, chart in enumerate(drawn))
+    """Charts side by side."""
+    figures = (draw.to_svg(chart, f"{name}{number}-") for number, chart in enumerate(drawn))
     return tag("div", (tag("figure", Markup(svg)) for svg in figures), class_="charts")
-
-
-#: Where an SVG gives or uses the name of one of its elements.
-_INSIDE = re.compile(r'(\bid="|url\(#|href="#)')
