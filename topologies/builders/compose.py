@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import networkx as nx
 
 from topologies.builders.host import add_switch, connect
-from topologies.errors import BadInput, nearest
+from topologies.errors import BadCluster, BadInput, nearest
 from topologies.naming import in_order
 from topologies.schema import MAX_DEVICES
-from topologies.views import kinds, links
+from topologies.views import is_healthy_device, kinds, links
 
 _NUMBERED = re.compile(r"(rack|leaf|pod)([0-9]{1,15})(?=/|$)")
 _SPINE = re.compile(r"spine[0-9]+")
@@ -83,6 +83,10 @@ def mark_unhealthy(graph: nx.Graph[str], vertices: Iterable[str]) -> nx.Graph[st
             raise BadInput(f"no device is, or is in, {name!r}; nearest vertices: {near}")
         for vertex in devices:
             marked.nodes[vertex]["healthy"] = False
+    if not any(is_healthy_device(data) for _, data in marked.nodes(data=True)):
+        raise BadCluster(
+            f"no healthy device is left without {', '.join(map(str, list(vertices)[:4]))}; one is the least"
+        )
     return marked
 
 
