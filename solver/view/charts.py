@@ -52,7 +52,7 @@ def to_svg(chart: Any, prefix: str = "") -> str:
     import vl_convert
 
     numbers: dict[str, str] = {}
-    svg = str(vl_convert.vegalite_to_svg(_legible(chart.to_dict())))
+    svg = str(vl_convert.vegalite_to_svg(_legible(chart.to_dict(validate=False))))
     return _NAMES.sub(lambda name: name[1] + numbers.setdefault(name[2], f"{prefix}clip{len(numbers)}"), svg)
 
 

@@ -110,7 +110,8 @@
 
   const keep = (i) => {
     kept = kept === i ? null : i;
-    show(i);
+    if (kept === null) leave();
+    else show(i);
   };
 
   const cellOf = (event) => event.target.closest(".d[data-i]");
@@ -126,9 +127,11 @@
     if (cell) show(at(cell));
   });
   racks.addEventListener("focusout", leave);
-  racks.addEventListener("click", (event) => {
-    const cell = cellOf(event);
+  document.addEventListener("click", (event) => {
+    if (detail.contains(event.target) || event.target.closest("input, button")) return;
+    const cell = racks.contains(event.target) ? cellOf(event) : null;
     if (cell) keep(at(cell));
+    else if (kept !== null) keep(kept);
   });
 
   // The nearest device in the direction of an arrow key.
