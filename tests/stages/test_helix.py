@@ -90,13 +90,13 @@ def test_slow_links_between_regions_are_respected(across: float) -> None:
 
 def test_depth_latency_and_residency_of_a_chain() -> None:
     link = Link(1e6, latency_s=0.01)
-    fleet = Fleet(4, ("a", "a"), {"a": {2: 100.0}}, {(SOURCE, 0): link, (0, 1): link, (1, SINK): link}, micro_batch=5.0)
+    fleet = Fleet(4, ("a", "a"), {"a": {2: 100.0}}, {(SOURCE, 0): link, (0, 1): link, (1, SINK): link}, 5.0, 0.02)
     plan = flow_through(fleet, {0: (0, 2), 1: (2, 4)})
     assert plan is not None
     assert (plan.depth, plan.mean_depth) == (2, pytest.approx(2.0))
-    assert plan.token_latency_s == pytest.approx(2 * 5 / 100 + 3 * 0.01)
+    assert plan.token_latency_s == pytest.approx(2 * (0.02 + 5 / 100) + 3 * (0.01 + 5 / 1e6))
     assert plan.slowest_token_latency_s == pytest.approx(plan.token_latency_s)
-    assert plan.resident_sequences == pytest.approx(100 * 0.13)
+    assert plan.resident_sequences == pytest.approx(100 * 0.170015)
     assert plan.served_tokens_per_s == pytest.approx(100.0)
     assert plan.to_json()["machines"][1] == {
         "machine": 1,

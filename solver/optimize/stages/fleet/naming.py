@@ -20,7 +20,7 @@ from solver.optimize.stages.fleet.stage_program import Stage
 Named = tuple[int, tuple[int, ...]]
 """Layers held and the machines of a stage."""
 
-EXCHANGES = 300
+EXCHANGES = 500
 """Exchanges that are tried for each stage."""
 LARGEST_CUT = 6
 """Stages with more machines than this are joined by a bound from single machines and the whole."""
@@ -34,15 +34,18 @@ def name_machines(regions: Regions, stages: Sequence[Stage], tokens_per_s: float
 class _Naming:
     def __init__(self, regions: Regions, stages: Sequence[Stage], tokens_per_s: float, random: Random) -> None:
         self._fleet, self._wanted, self._random = regions.fleet, tokens_per_s, random
-        free = {cell: list(machines) for cell, machines in regions.cells.items()}
+        places = [(region, loose) for region in range(len(regions.members)) for loose in (False, True)]
+        free = {place: regions.available(*place) for place in places}
         self._stages: list[Named] = [(0, (SOURCE,))]
         for stage in stages:
             named = tuple(
-                free[stage.region, kind].pop() for kind, number in stage.group.machines for _ in range(number)
+                free[stage.region, stage.loose][kind].pop()
+                for kind, number in stage.group.machines
+                for _ in range(number)
             )
             self._stages.append((stage.group.held, named))
         self._stages.append((0, (SINK,)))
-        self._spare = sorted(machine for machines in free.values() for machine in machines)
+        self._spare = sorted(m for kinds in free.values() for machines in kinds.values() for m in machines)
         self._lack = lru_cache(maxsize=200_000)(self._lack_between)
 
     def search(self) -> list[Named]:

@@ -67,13 +67,13 @@ class RequestPipeline:
         badly scheduled one slower.
         """
         machines = sum(rate * self._pass_s(machine) for machine, rate in self.through.items())
-        links = sum(rate * self.fleet.links[link].latency_s for link, rate in self.flows.items())
+        links = sum(rate * self.fleet.hop_s(*link) for link, rate in self.flows.items())
         return (machines + links) / self.tokens_per_s
 
     @property
     def slowest_token_latency_s(self) -> float:
         """The same along the slowest path that carries tokens [s]."""
-        return self._longest(self._pass_s, lambda start, end: self.fleet.links[start, end].latency_s)
+        return self._longest(self._pass_s, self.fleet.hop_s)
 
     @property
     def resident_sequences(self) -> float:

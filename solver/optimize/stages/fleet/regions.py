@@ -20,10 +20,13 @@ class Regions:
     Attributes
     ----------
     members: machines of each region, ascending.
+    loose: machines that reach fewer than half of their region directly, over links that carry the whole flow. A pipeline
+        passes them between others that reach nearly all.
     """
 
     fleet: Fleet
     members: tuple[tuple[int, ...], ...]
+    loose: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, fleet: Fleet, tokens_per_s: float) -> Regions:
@@ -33,7 +36,18 @@ class Regions:
         graph.add_edges_from(
             (a, b) for (a, b), link in fleet.links.items() if min(a, b) >= 0 and link.tokens_per_s >= tokens_per_s
         )
-        return cls(fleet, tuple(sorted(tuple(sorted(part)) for part in nx.connected_components(graph))))
+        parts = tuple(sorted(tuple(sorted(part)) for part in nx.connected_components(graph)))
+        loose = frozenset(m for part in parts for m in part if 2 * graph.degree(m) < len(part) - 1)
+        return cls(fleet, parts, loose)
+
+    def available(self, region: int, loose: bool) -> dict[str, list[int]]:
+        """Loose or other machines of a region by type."""
+        found = {
+            kind: [m for m in machines if (m in self.loose) == loose]
+            for (where, kind), machines in self.cells.items()
+            if where == region
+        }
+        return {kind: machines for kind, machines in found.items() if machines}
 
     @cached_property
     def cells(self) -> dict[Cell, tuple[int, ...]]:

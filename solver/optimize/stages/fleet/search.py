@@ -91,7 +91,9 @@ def _attempts(regions: Regions, tokens_per_s: float, limits: SearchLimits) -> It
         stages = choose_stages(regions, tokens_per_s, limits, refused, slender=attempt > 0)
         if stages is None:
             return
-        plan = flow_through(regions.fleet, _runs(name_machines(regions, stages, tokens_per_s, limits.seed or 0)))
+        plan = flow_through(
+            regions.fleet, _runs(name_machines(regions, stages, tokens_per_s, (limits.seed or 0) + attempt))
+        )
         if plan is not None and (limits.depth is None or plan.depth <= limits.depth):
             yield plan
         crossings = {(one, other) for one, other in itertools.pairwise(stages) if one.region != other.region}

@@ -6,21 +6,24 @@ tokens pass from one stage to one other, whose links must carry them.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
 from solver.errors import SolverDefect
 from solver.optimize.stages.fleet.groups import Group, minimal_groups
+from solver.optimize.stages.fleet.machines import SINK, SOURCE
 from solver.optimize.stages.fleet.regions import Regions
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A group in a region."""
+    """A group in a region, all of its machines loose or none."""
 
     region: int
     group: Group
+    loose: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,21 @@ def choose_stages(
     model = cp_model.CpModel()
     stages: dict[Stage, Any] = {}
     for region in range(len(regions.members)):
-        there = {kind: len(machines) for (where, kind), machines in regions.cells.items() if where == region}
-        for group in minimal_groups(fleet, there, tokens_per_s):
-            most = min(there[kind] // number for kind, number in group.machines)
-            stages[Stage(region, group)] = model.new_int_var(0, most, "")
+        for loose in (False, True):
+            there = {kind: len(machines) for kind, machines in regions.available(region, loose).items()}
+            found = {
+                Stage(region, group, loose): model.new_int_var(
+                    0, min(there[kind] // n for kind, n in group.machines), ""
+                )
+                for group in minimal_groups(fleet, there, tokens_per_s)
+            }
+            for kind, number in there.items():
+                model.add(sum(s.group.counts.get(kind, 0) * count for s, count in found.items()) <= number)
+            stages |= found
     if not stages:
         return None
     model.add(sum(stage.group.held * number for stage, number in stages.items()) == fleet.layers)
-    for (region, kind), machines in regions.cells.items():
-        used = sum(n * s.group.counts.get(kind, 0) for s, n in stages.items() if s.region == region)
-        model.add(used <= len(machines))
+    _between_others(model, regions, stages)
     depth = sum(stages.values())
     if limits.depth is not None:
         model.add(depth <= limits.depth)
@@ -89,7 +97,29 @@ def choose_stages(
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return None
     chosen = [stage for stage, number in stages.items() for _ in range(solver.value(number))]
-    return chosen if order is None else order.arranged(solver, chosen)
+    return _alternating(regions, chosen) if order is None else order.arranged(solver, chosen)
+
+
+def _between_others(model: Any, regions: Regions, stages: dict[Stage, Any]) -> None:
+    """Stages of loose machines do not follow each other, and begin or end the pipeline only if requests reach them."""
+    ends = 2 if len(regions.members) > 1 else sum(_reached(regions, end) for end in (SOURCE, SINK))
+    for region in range(len(regions.members)):
+        there = [(stage, number) for stage, number in stages.items() if stage.region == region]
+        if any(stage.loose for stage, _ in there):
+            model.add(sum(number if stage.loose else -number for stage, number in there) <= ends - 1)
+
+
+def _alternating(regions: Regions, chosen: list[Stage]) -> list[Stage]:
+    """Stages of loose machines between others."""
+    loose = [stage for stage in chosen if stage.loose]
+    others = [stage for stage in chosen if not stage.loose]
+    one, other = (loose, others) if loose and _reached(regions, SOURCE) else (others, loose)
+    return [stage for pair in itertools.zip_longest(one, other) for stage in pair if stage is not None]
+
+
+def _reached(regions: Regions, end: int) -> bool:
+    """Whether requests enter or leave at a loose machine."""
+    return any((end, m) in regions.fleet.links or (m, end) in regions.fleet.links for m in regions.loose)
 
 
 class _Order:
