@@ -174,3 +174,30 @@ def test_recorded_instances_reach_the_best_known(shared_data: Path, name: str, l
     if proven:
         assert plan.gap < 1e-5
     assert plan.depth >= plan.mean_depth > 1
+
+
+def hub_fleet() -> Fleet:
+    """Two machines that reach all others, four that reach only these; requests enter and leave at the two."""
+    link, loose = Link(1000.0), range(2, 6)
+    links = {(a, b): link for hub in (0, 1) for m in (*loose, 1 - hub) for a, b in ((hub, m), (m, hub))}
+    links |= {(SOURCE, hub): link for hub in (0, 1)} | {(hub, SINK): link for hub in (0, 1)}
+    return Fleet(6, ("hub", "hub", *["leaf"] * 4), {"hub": {1: 100.0, 2: 80.0}, "leaf": {2: 20.0, 3: 15.0}}, links)
+
+
+def test_machines_that_reach_few_others_stand_between_those_that_reach_all() -> None:
+    fleet = hub_fleet()
+    plan = place_pipeline(fleet)
+    assert plan.tokens_per_s == pytest.approx(80.0)
+    ends = {plan.runs[0], plan.runs[1]}
+    assert ends == {(0, 2), (4, 6)}
+    assert all(plan.runs[leaf] == (2, 4) for leaf in range(2, 6))
+
+
+def test_overhead_makes_depth_dear() -> None:
+    free = deep_or_shallow(60.0)
+    busy = Fleet(free.layers, free.kinds, free.tokens_per_s, free.links, free.micro_batch, 1.0, free.sequences)
+    one, other = flow_through(free, {0: (0, 2), 1: (2, 4)}), flow_through(busy, {0: (0, 2), 1: (2, 4)})
+    assert one is not None
+    assert other is not None
+    assert other.token_latency_s == pytest.approx(one.token_latency_s + 2.0)
+    assert other.served_tokens_per_s < one.served_tokens_per_s
