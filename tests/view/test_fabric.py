@@ -1,0 +1,54 @@
+"""Link loads as they are drawn: bundled by host or rack, nothing lost on the way."""
+
+from __future__ import annotations
+
+import math
+
+import plans
+import pytest
+
+from solver.plan import LinkLoad, Plan
+from solver.view.fabric import busiest_links, fabric_of, loads_by_fabric
+from solver.view.scene import Scene
+from solver.view.sections.network import network
+
+
+def test_bundles_carry_what_the_scale_out_links_carry() -> None:
+    plan = plans.solved("deepseek-v3-32xh200")
+    scene = Scene.of(plan)
+    fabric = fabric_of(scene)
+    assert fabric is not None
+    assert fabric.titles[0] == "hosts"
+    carried = math.fsum(bundle.up_bytes_per_s + bundle.down_bytes_per_s for bundle in fabric.bundles)
+    links = math.fsum(link.bytes_per_s for link in plan.links if link.fabric in ("scale_out", "storage"))
+    assert carried == pytest.approx(links)
+    assert carried > 0
+    places = {name for tier in fabric.tiers for name in tier}
+    assert all({bundle.lower, bundle.upper} <= places for bundle in fabric.bundles)
+
+
+def test_a_large_fabric_is_drawn_by_rack(large: Plan) -> None:
+    fabric = fabric_of(Scene.of(large))
+    assert fabric is not None
+    assert fabric.titles[0] == "racks"
+    assert len(fabric.tiers[0]) == 139
+
+
+def test_the_fullest_link_is_named(nvl72: Plan) -> None:
+    source = next(rank.device for rank in nvl72.placement)
+    full = LinkLoad(
+        source=source,
+        target="leaf0",
+        fabric="scale_out",
+        bytes_per_s=4.5e10,
+        bandwidth_bytes_per_s=5e10,
+        utilisation=0.9,
+    )
+    scene = Scene.of(nvl72.model_copy(update={"links": (*nvl72.links, full)}))
+    assert busiest_links(scene, 1) == [full]
+    assert f"The fullest link runs from {source} to leaf0 in the scale-out fabric: 45 GB/s of 50 GB/s, 90%." in network(
+        scene
+    )
+    by_name = {load.fabric: load for load in loads_by_fabric(scene)}
+    assert by_name["scale_out"].busiest == full
+    assert by_name["scale_out"].loaded == 1 + sum(link.fabric == "scale_out" for link in nvl72.links)
