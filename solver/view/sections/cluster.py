@@ -36,7 +36,7 @@ def cluster(scene: Scene) -> Markup:
 
 
 def _size(scene: Scene) -> str:
-    racks = plural(len(scene.racks), "rack or domain", "racks and domains")
+    racks = plural(len(scene.racks), "rack")
     return f"{plural(len(scene.devices), 'device')} in {racks}, a dot for each; open a rack to see its devices."
 
 
