@@ -62,14 +62,21 @@ class NoLayout:
     proven: bool
 
 
-def best_layout(market: Market, columns: Sequence[Column], effort: Effort) -> Layout | NoLayout:
-    """The cheapest layout (or the one that serves most), with a bound over all of them."""
+def best_layout(
+    market: Market, columns: Sequence[Column], effort: Effort, bounded: Layout | None = None
+) -> Layout | NoLayout:
+    """The cheapest layout (or the one that serves most), with a bound over all of them.
+
+    Parameters
+    ----------
+    bounded: a layout of a market that demands no more than this one, whose bound therefore holds here.
+    """
     losses = market.survive_domains or market.survive_hosts
     columns = spread_out(market, columns) if losses else undominated(columns)
     best = _search(market, columns, effort)
     if isinstance(best, NoLayout):
         return best
-    bound, proven = _bound(market, columns, best, effort)
+    bound, proven = (bounded.bound, bounded.proven) if bounded else _bound(market, columns, best, effort)
     best = _least_moved(best, effort)
     chosen = _tie_break(best, effort)
     return Layout(

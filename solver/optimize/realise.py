@@ -49,13 +49,16 @@ def realise(
 ) -> tuple[Layout, Mapping] | NoLayout:
     """A layout that packs into domains and hosts as the program counted.
 
-    Where it does not, the contents of domains are enumerated for the sizes in question and the program solved again.
+    Where it does not, to within the gap, the contents of domains are enumerated for the sizes in question and the
+    program solved again; the bound of the first program holds for what is demanded beyond it.
     """
     best: tuple[Layout, Mapping] | None = None
+    first: Layout | None = None
     for _ in range(MOST_REPACKS):
-        layout = best_layout(whole, columns, effort)
+        layout = best_layout(whole, columns, effort, bounded=first)
         if isinstance(layout, NoLayout):
             return best or layout
+        first = first or layout
         found = placements(layout, whole.supplies, effort, whole.standing)
         if isinstance(found, Unpackable):
             widened = _with_packings(whole, {(found.supply, sizes_on(found.pools, found.supply))})
@@ -67,8 +70,7 @@ def realise(
             rent = judge.usd_per_hour(mapping)
             if best is None or rent < judge.usd_per_hour(best[1]):
                 best = layout, mapping
-            counted = max(layout.value * (1 + ROUNDING), layout.bound / (1 - min(effort.gap, 0.5)))
-            if whole.objective == "throughput" or rent <= counted:
+            if whole.objective == "throughput" or rent <= layout.value * (1 + max(effort.gap, ROUNDING)):
                 return replace(best[0], bound=layout.bound), best[1]
             widened = _with_packings(whole, {(s.index, sizes_on(layout.pools, s.index)) for s in whole.supplies})
         if widened == whole:
