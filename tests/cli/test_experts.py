@@ -151,6 +151,34 @@ def test_malformed_loads_are_one_line(content: object, said: str, tmp_path: Path
     assert ran.error.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["bad.json", "bad.csv", "bad.npy"])
+@pytest.mark.parametrize("content", [b"", b"\x80\xff\x00", b"[" * 50_000, b"layer,expert,load\n999999999,0,1\n"])
+def test_files_of_anything_are_one_line(name: str, content: bytes, load: Path, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    ran = rackplan("experts", path, "--ranks", 2, "--slots", 2)
+    assert (ran.status, str(path) in ran.error, ran.error.count("\n")) == (2, True, 1)
+    current = rackplan("experts", load, "--ranks", 4, "--slots", 5, "--from", path)
+    assert (current.status, str(path) in current.error) == (2, True)
+
+
+@pytest.mark.parametrize("expert", [99_999_999_999, 10**30, -1])
+def test_maps_that_name_absent_experts_are_refused(expert: int, load: Path, tmp_path: Path) -> None:
+    rows = [[*range(16), 0, 1, 2, expert]] * 4
+    path = written(tmp_path / "map.json", {"physical_to_logical_map": rows})
+    ran = rackplan("experts", load, "--ranks", 4, "--slots", 5, "--from", path)
+    assert ran.status == 2
+    assert "layer 1 names expert" in ran.error
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    (tmp_path / "monday").mkdir()
+    (tmp_path / "friday").mkdir()
+    files = [loads_file(tmp_path / day, "loads") for day in ("monday", "friday")]
+    found = json.loads(rackplan("experts", *files, "--ranks", 4, "--slots", 5, "--json").out)
+    assert list(found["profiles"]) == [str(file.with_suffix("")) for file in files]
+
+
 def test_profiles_of_unlike_shapes_are_refused(load: Path, tmp_path: Path) -> None:
     ran = rackplan("experts", load, loads_file(tmp_path, "short", experts=8), "--ranks", 4, "--slots", 5)
     assert ran.status == 2

@@ -77,6 +77,8 @@ def read_map(path: str | Path, ranks: int, moe_layers: Sequence[int] | None = No
         rows = reader(path, path.read_text(encoding="utf-8"))
     except OSError as missing:
         raise BadFile(f"{path}: {missing.strerror or missing}") from missing
+    except (UnicodeDecodeError, RecursionError) as broken:
+        raise BadFile(f"{path}: this is no {path.suffix} file of an expert map ({broken})") from broken
     wanted = tuple(sorted(rows)) if moe_layers is None else tuple(sorted(moe_layers))
     lacking = [layer for layer in wanted if layer not in rows]
     if lacking:
@@ -122,6 +124,10 @@ def _square(path: Path, rows: Iterable[object], layers: Sequence[int], ranks: in
             raise BadFile(f"{path}: layer {layer} must be a list of expert numbers")
         if not row or len(row) % ranks:
             raise BadFile(f"{path}: layer {layer} has {len(row)} slots, which is no multiple of {ranks} ranks")
+        if not 0 <= min(row) <= max(row) < len(row):
+            raise BadFile(
+                f"{path}: layer {layer} names expert {max(row)}; {len(row)} slots hold experts 0 to {len(row) - 1}"
+            )
         if checked and len(row) != len(checked[0]):
             raise BadFile(f"{path}: layer {layer} has {len(row)} slots, layer {layers[0]} has {len(checked[0])}")
         checked.append(row)

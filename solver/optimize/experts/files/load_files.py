@@ -17,7 +17,8 @@ from solver.optimize.experts.loads import Loads
 def read_loads(
     paths: Sequence[str | Path], weights: Sequence[float] | None = None, dense_layers: Iterable[int] | None = None
 ) -> Loads:
-    """Read one profile per file (a NumPy file of three axes holds several); profiles are named after the files.
+    """Read one profile per file (a NumPy file of three axes holds several); profiles are named after the files,
+    with their folders where two files have the same name.
 
     ====== =====================================================================================================
     suffix content
@@ -28,11 +29,13 @@ def read_loads(
     ====== =====================================================================================================
     """
     declared = None if dense_layers is None else tuple(dense_layers)
-    parts = [_read(Path(path), declared) for path in paths]
-    return Loads.joined(parts, weights)
+    files = [Path(path) for path in paths]
+    stems = {file.stem for file in files}
+    names = [file.stem if len(stems) == len(files) else str(file.with_suffix("")) for file in files]
+    return Loads.joined([_read(file, name, declared) for file, name in zip(files, names, strict=True)], weights)
 
 
-def _read(path: Path, dense_layers: tuple[int, ...] | None) -> Loads:
+def _read(path: Path, name: str, dense_layers: tuple[int, ...] | None) -> Loads:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise BadFile(f"{path}: expert loads are read from {', '.join(sorted(_READERS))}, not {path.suffix or 'this'}")
@@ -40,7 +43,9 @@ def _read(path: Path, dense_layers: tuple[int, ...] | None) -> Loads:
         array = reader(path)
     except OSError as missing:
         raise BadFile(f"{path}: {missing.strerror or missing}") from missing
-    names = [path.stem] if array.ndim < 3 or len(array) == 1 else [f"{path.stem}.{p}" for p in range(len(array))]
+    except (UnicodeDecodeError, csv.Error, EOFError, MemoryError, RecursionError) as broken:
+        raise BadFile(f"{path}: this is no {path.suffix} file of expert loads ({broken})") from broken
+    names = [name] if array.ndim < 3 or len(array) == 1 else [f"{name}.{p}" for p in range(len(array))]
     try:
         return Loads.of(array, names, dense_layers=dense_layers)
     except BadInput as bad:
@@ -87,6 +92,8 @@ def _long_form(path: Path, header: list[str], rows: list[list[str]]) -> Floats:
     if len({tuple(pair) for pair in at.tolist()}) != len(at):
         raise BadFile(f"{path}: a pair of layer and expert stands there twice")
     layers, experts = (int(size) for size in at.max(axis=0) + 1)
+    if layers > len(at) or experts > len(at):
+        raise BadFile(f"{path}: {len(at)} loads cannot name {experts} experts of {layers} layers")
     named = np.bincount(at[:, 0], minlength=layers)
     for layer in np.flatnonzero((named > 0) & (named < experts)):
         raise BadFile(f"{path}: layer {layer} names {named[layer]} of {experts} experts")
