@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ def test_depth_latency_and_residency_of_a_chain() -> None:
     assert plan.slowest_token_latency_s == pytest.approx(plan.token_latency_s)
     assert plan.resident_sequences == pytest.approx(100 * 0.170015)
     assert plan.served_tokens_per_s == pytest.approx(100.0)
-    assert plan.to_json()["machines"][1] == {
+    assert json.loads(json.dumps(plan.to_json()))["machines"][1] == {
         "machine": 1,
         "type": "a",
         "layers": [2, 3],
@@ -144,6 +145,10 @@ def test_bad_input_is_said() -> None:
         Fleet.connected(4, ["a"], {"a": {5: 1.0}})
     with pytest.raises(BadInput, match="link 0 -> 3"):
         Fleet(1, ("a",), {"a": {1: 1.0}}, {(0, 3): Link(1.0)})
+    with pytest.raises(BadInput, match="no room for the KV cache"):
+        Fleet(1, ("a",), {"a": {1: 1.0}}, {}, sequences={"a": {2: 5.0}})
+    with pytest.raises(BadInput, match="at least one stage"):
+        SearchLimits(depth=0)
     with pytest.raises(BadInput, match="cannot hold layers"):
         flow_through(Fleet.connected(4, ["a"], {"a": {2: 1.0}}), {0: (0, 3)})
     with pytest.raises(NoPlan, match="room for 2 layers"):

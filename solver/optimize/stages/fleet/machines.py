@@ -78,6 +78,11 @@ class Fleet:
                         f"machine type {kind!r} with {held} layers has throughput {rate:g}; numbers of layers lie in 1 to "
                         f"{self.layers} and throughputs are above 0"
                     )
+                if self.sequences is not None and not self.sequences.get(kind, {}).get(held, 0) > 0:
+                    raise BadInput(
+                        f"machine type {kind!r} with {held} layers has no room for the KV cache of a sequence; leave that "
+                        "number of layers out of its throughputs, or give it room"
+                    )
         for (start, end), link in self.links.items():
             inside = -2 < start < len(self.kinds) and end != SOURCE and SINK <= end < len(self.kinds)
             if not inside or start == end or not link.tokens_per_s > 0 or not 0 <= link.latency_s < float("inf"):

@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from solver.errors import SolverDefect
+from solver.errors import BadInput, SolverDefect
 from solver.optimize.stages.fleet.groups import Group, minimal_groups
 from solver.optimize.stages.fleet.machines import SINK, SOURCE
 from solver.optimize.stages.fleet.regions import Regions
@@ -40,6 +40,10 @@ class SearchLimits:
     solve_s: float = 10.0
     workers: int = 2
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.depth is not None and self.depth < 1:
+            raise BadInput(f"a pipeline has at least one stage; at most {self.depth} were allowed")
 
 
 def choose_stages(
