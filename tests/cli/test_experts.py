@@ -202,6 +202,7 @@ def test_an_empty_layer_may_be_declared_dense(tmp_path: Path) -> None:
         (("--ranks", 4, "--slots", 5, "--ranks-per-node", 0), "at least one rank"),
         (("--ranks", 4, "--slots", 5, "--groups", 4), "number of ranks on a node"),
         (("--ranks", 4, "--slots", 5, "--ranks-per-node", 2, "--off-node", "lots"), "not a share"),
+        (("--ranks", 4, "--slots", 5, "--ranks-per-node", 2, "--groups", 0), "in 0 groups"),
         (("--ranks", 4, "--slots", 5, "--weights", "1,2"), "2 weights were given for 1"),
         (("--ranks", 4, "--slots", 5, "--weights", "x"), "write numbers"),
         (("--ranks", 4, "--slots", 5, "--engine", "vllm"), "vllm"),

@@ -107,7 +107,7 @@ def _in_use(path: Path, question: Question, loads: Loads) -> ExpertMap:
 
 
 def _nodes(question: Question, loads: Loads) -> Nodes:
-    curve = trade_off(loads, question.grid, groups=question.groups or question.grid.nodes)
+    curve = trade_off(loads, question.grid, groups=question.grid.nodes if question.groups is None else question.groups)
     most = question.most_off_node
     if most is None:
         return Nodes(curve, None)
