@@ -34,6 +34,10 @@ from topologies import Routes
 MOST_ROUNDS = 4
 #: Share of a link that the mean loads may fill.
 BUDGET = 1.0
+NOT_SETTLED = (
+    f"No plan was found that keeps its promises at the rates that the fabric leaves to it, in {MOST_ROUNDS} corrections "
+    "of the prices. Allow more devices, looser promises, or faster links."
+)
 
 
 @dataclass(frozen=True)
@@ -60,18 +64,22 @@ class Search:
         SolverDefect: the witness rejects a plan for another reason than the fabric.
         """
         whole, routes = replace(market(self.instance), standing=self.standing), Routes(self.instance.cluster)
-        first: Offer | None = None
+        needs = whole.needs
+        first = offer(self.instance, self.engine, needs, self.forbidden)
         best: Plan | None = None
         scale_out: dict[str, float] = {}
+        reason = ""
         for _ in range(MOST_ROUNDS):
-            offered = offer(self.instance, self.engine, whole.needs, self.forbidden, scale_out)
-            first = first or offered
+            offered = first
+            if scale_out or whole.needs != needs:
+                offered = offer(self.instance, self.engine, whole.needs, self.forbidden, scale_out)
             found = realise(whole, offered.columns, self._judge(offered, routes), self.effort)
             if isinstance(found, NoLayout):
-                return best or found, first
+                return best or (replace(found, because=reason) if reason else found), first
             pools = staff(self.instance, offered, routes, *found)
             plan = self._plan(offered, routes, found, pools)
             less, full = _less(self.instance, pools, scale_out), _overfull(plan)
+            reason = full or reason
             broken = violations(plan, self.instance)
             if not broken:
                 best = plan if best is None else min(best, plan, key=_cost)
@@ -81,7 +89,7 @@ class Search:
             if not less and together == whole:
                 break
             whole, scale_out = together, scale_out | less
-        return best or NoLayout(proven=False), first or offered
+        return best or NoLayout(proven=False, because=reason or NOT_SETTLED), first
 
     def _plan(self, offered: Offer, routes: Routes, found: tuple[Layout, Mapping], pools: Sequence[Staffed]) -> Plan:
         plan = assemble(self.instance, offered, routes, *found, self.effort.seed)
@@ -113,8 +121,15 @@ def _less(instance: Instance, pools: Sequence[Staffed], priced: dict[str, float]
     return found
 
 
-def _overfull(plan: Plan) -> bool:
-    return any(link.utilisation > BUDGET for link in plan.links)
+def _overfull(plan: Plan) -> str:
+    """The link that is filled most beyond its budget, in words; empty where none is."""
+    fullest = max(plan.links, key=lambda link: link.utilisation, default=None)
+    if fullest is None or fullest.utilisation <= BUDGET:
+        return ""
+    return (
+        f"No plan was found whose traffic the network carries: the link from {fullest.source} to {fullest.target} would be "
+        f"{fullest.utilisation:.0%} full. Allow unified pools, fewer requests/s, or faster links."
+    )
 
 
 def _without_handover(whole: Market) -> Market:

@@ -57,9 +57,15 @@ class Layout:
 
 @dataclass(frozen=True)
 class NoLayout:
-    """No layout exists, or none was found in time (``proven`` tells which)."""
+    """No layout exists, or none was found in time (``proven`` tells which).
+
+    Attributes
+    ----------
+    because: what stands in the way where it is not a rule of the program: one sentence.
+    """
 
     proven: bool
+    because: str = ""
 
 
 def best_layout(

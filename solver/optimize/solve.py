@@ -78,7 +78,8 @@ def _solve(instance: Instance, effort: Effort | None, alternatives: int, running
     plans = [(engine, result) for engine, result, _ in solved if isinstance(result, Plan)]
     if not plans:
         proven = all(isinstance(result, NoLayout) and result.proven for _, result, _ in solved)
-        reason = why_none(instance, market(instance), [found for _, _, found in solved], wanted, proven)
+        reason = next((r.because for _, r, _ in solved if isinstance(r, NoLayout) and r.because), "")
+        reason = reason or why_none(instance, market(instance), [found for _, _, found in solved], wanted, proven)
         return Outcome("infeasible" if proven else "unknown", None, reason)
     best = min((plan for _, plan in plans), key=lambda plan: plan.objective.usd_per_million_output_tokens)
     best = _with_price_of_survival(instance, best, wanted)

@@ -104,3 +104,30 @@ def test_the_witness_sees_prices_that_ignore_the_fabric(free):
     spec = free.scenario.cluster | {"spine_oversubscription": 4.0}
     false = free.model_copy(update={"scenario": free.scenario.model_copy(update={"cluster": spec})})
     assert violations(false)
+
+
+def narrow(roles):
+    """Long prompts behind slow NICs: handing over a KV cache would fill the links many times over."""
+    request = {"name": "chat", "prompt_tokens": 16_000, "output_tokens": 400, "requests_per_s": 4}
+    device = {"name": "slow", "like": "h100", "scale_out_bytes_per_s": 0.3e9}
+    content = {
+        "llm": {"config": "llama-3.3-70b"},
+        "cluster": {"builder": "hgx", "nodes": 8, "device": device, "spine_oversubscription": 8},
+        "traffic": {"classes": [request]},
+        "slo": {"ttft_p95": "20s", "tpot_p95": "40ms"},
+        "constraints": {"roles": roles, "max_tp": 8},
+    }
+    return Scenario.from_mapping(content, "test")
+
+
+def test_where_handing_over_would_fill_a_link_the_plan_does_without():
+    plan = solve_scenario(narrow(["prefill", "decode", "unified"]), Effort(time_limit_s=10, seed=1)).plan
+    assert {pool.role for pool in plan.pools} == {"unified"}
+    assert max(link.utilisation for link in plan.links) <= 1
+
+
+def test_where_there_is_no_other_way_the_link_is_named():
+    outcome = solve_scenario(narrow(["prefill", "decode"]), Effort(time_limit_s=10, seed=1))
+    assert outcome.found is None
+    assert "the link from leaf" in outcome.reason
+    assert "Allow unified pools" in outcome.reason
