@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from html.parser import HTMLParser
 from typing import Any
 
@@ -69,6 +70,7 @@ class _Reader(HTMLParser):
         self.path[-1].own.append(data)
 
 
+@cache
 def read(page: str) -> Element:
     """The page as a tree; fails where an element is closed by the end of another."""
     reader = _Reader()
