@@ -1,7 +1,8 @@
 """Calibrations: the few measured numbers that turn the roofline into an engine on a machine.
 
-A calibration is a JSON file: for every parameter its value and what it was fitted on. ``ideal`` (every efficiency 1,
-every overhead 0) is the textbook roofline.
+A kernel takes ``launch + (compute^p + memory^p)^(1/p) + moves x activations / HBM bandwidth``; a :class:`Kernel` holds
+what was measured of it. A calibration is a JSON file: for every parameter its value and what it was fitted on. ``ideal``
+(every efficiency 1, every overhead 0) is the textbook roofline.
 """
 
 from __future__ import annotations
@@ -10,22 +11,61 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
+from functools import cache, reduce
 from importlib.resources import files
 from typing import Any
 
 from solver.errors import BadFile, UnknownName
 
+#: Number formats whose kernels differ; every dtype of :mod:`solver.llm.dtypes` belongs to one.
+FORMATS = ("bf16", "fp8", "fp8_block", "nvfp4", "mxfp4", "int4", "int8")
 
-def _parameter(ideal: float, unit: str, low: float, high: float, meaning: str) -> Any:
-    return field(default=ideal, metadata={"unit": unit, "low": low, "high": high, "meaning": meaning})
+
+def _parameter(
+    ideal: float, unit: str, low: float, high: float, meaning: str, tied: str = "both", spread: float | None = None
+) -> Any:
+    """A number with its ideal value, physical range and sentence.
+
+    Parameters
+    ----------
+    tied: calibrations that share one fitted value: those of an ``engine``, of a ``generation``, ``all``, or only those
+        of ``both``.
+    spread: standard deviation of the logarithm that a fit to serving runs allows around the value it starts from; None
+        = not fitted.
+    """
+    known = {"unit": unit, "low": low, "high": high, "meaning": meaning, "tied": tied, "spread": spread}
+    return field(default=ideal, metadata=known)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What was measured of a family of kernels."""
+
+    launch_s: float = _parameter(0, "s", 0, 1e-3, "launch and tail of each kernel")
+    memory: float = _parameter(1, "1", 0.02, 1.3, "share of HBM bandwidth reached when reading weights or the KV cache")
+    compute: float = _parameter(1, "1", 0.02, 1.3, "share of peak FLOP/s reached at large sizes")
+    moves: float = _parameter(0, "1", 0, 100, "times that activations cross HBM")
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Kernels by the format of their weights."""
+
+    bf16: Kernel = Kernel()
+    fp8: Kernel = Kernel()
+    fp8_block: Kernel = Kernel()
+    nvfp4: Kernel = Kernel()
+    mxfp4: Kernel = Kernel()
+    int4: Kernel = Kernel()
+    int8: Kernel = Kernel()
 
 
 @dataclass(frozen=True)
 class Calibration:
     """Parameters of one engine on one generation of devices; the defaults are the ideal roofline.
 
-    Each field's metadata holds its unit, its physical range and one sentence; :func:`parameters` lists them.
+    :func:`parameters` lists every number by its path, such as ``experts.fp8_block.launch_s``, with unit, physical range
+    and one sentence.
     """
 
     name: str = "ideal"
@@ -34,46 +74,71 @@ class Calibration:
     fitted_on: str = "nothing: the textbook roofline"
     as_of: str = ""
 
-    hbm_dense: float = _parameter(1, "1", 0.2, 1.1, "share of HBM bandwidth reached when reading dense weights")
-    hbm_experts: float = _parameter(1, "1", 0.1, 1.3, "share of HBM bandwidth reached when reading expert weights")
-    hbm_kv: float = _parameter(1, "1", 0.1, 1.2, "share of HBM bandwidth reached when reading the KV cache")
-    hbm_fp4: float = _parameter(1, "1", 0.3, 1.0, "further factor on reading 4-bit weights, which must be unpacked")
-    gemm_bf16: float = _parameter(1, "1", 0.05, 1.0, "share of peak FLOP/s of large bf16 GEMMs")
-    gemm_fp8: float = _parameter(1, "1", 0.05, 1.0, "share of peak FLOP/s of large fp8 GEMMs")
-    gemm_fp4: float = _parameter(1, "1", 0.05, 1.0, "share of peak FLOP/s of large fp4 GEMMs")
-    gemm_int8: float = _parameter(1, "1", 0.05, 1.0, "share of peak operations/s of large int8 GEMMs")
-    gemm_head: float = _parameter(1, "1", 0.05, 1.0, "share of bf16 peak of the output head's GEMM")
-    grouped_gemm: float = _parameter(1, "1", 0.1, 1.2, "further factor on the FLOP/s of grouped expert GEMMs")
-    attention_flops: float = _parameter(1, "1", 0.05, 1.0, "share of bf16 peak of the attention kernels")
+    gemm: Kernels = field(default=Kernels(), metadata={"meaning": "projections and dense FFN"})
+    experts: Kernels = field(default=Kernels(), metadata={"meaning": "the fused mixture-of-experts kernel"})
+    attention: Kernel = field(default=Kernel(), metadata={"meaning": "decode attention"})
+    prompt_attention: Kernel = field(default=Kernel(), metadata={"meaning": "prefill attention"})
+    latent_compute: float = _parameter(1, "1", 0.05, 1.1, "share of bf16 peak of decode attention over MLA's latent")
+    prompt_fp8: float = _parameter(0, "1", 0, 1, "gain of prefill attention where keys and values are fp8")
+    head_compute: float = _parameter(1, "1", 0.05, 1.1, "share of bf16 peak of the output head's GEMM")
     smoothness: float = _parameter(math.inf, "1", 1, math.inf, "p of the smooth maximum (compute^p + memory^p)^(1/p)")
 
-    kernel_s: float = _parameter(0, "s", 0, 1e-3, "gap that each kernel adds to a decode step")
-    prefill_kernel_s: float = _parameter(0, "s", 0, 1e-2, "further gap per kernel when a step carries prefill tokens")
-    step_s: float = _parameter(0, "s", 0, 1e-1, "scheduler and sampler time of every step")
-    sequence_s: float = _parameter(0, "s", 0, 1e-3, "host time per running sequence and step")
-    admission_s: float = _parameter(
-        0, "s", 0, 10, "closed-loop bursts: delay before a request is scheduled (not used in promises)"
+    captured: float = _parameter(
+        1, "1", 0.1, 3, "share of the isolated kernels' launches that a captured graph leaves", "both", 0.15
     )
+    prefill_launch: float = _parameter(
+        0, "1", 0, 10, "further launch time, relative, in steps that carry prompts", "engine", 0.3
+    )
+    layer_s: float = _parameter(0, "s", 0, 1e-3, "norms, residuals and rotary embedding of a layer", "generation", 0.5)
+    activation_s: float = _parameter(0, "s", 0, 1e-3, "activation function between the two GEMMs of an FFN")
+    head_norm_s: float = _parameter(0, "s", 0, 1e-3, "norms of queries and keys, where an LLM has them", "all", 0.5)
+    recurrent_s: float = _parameter(0, "s", 0, 1e-2, "further kernels of a linear-attention layer", "all", 0.5)
+    indexer_s: float = _parameter(0, "s", 0, 1e-2, "further kernels of a layer that selects its keys")
+    step_s: float = _parameter(0, "s", 0, 1e-1, "scheduler and sampler time of every step", "engine", 0.3)
+    sequence_s: float = _parameter(0, "s", 0, 1e-3, "host time per running sequence and step", "engine", 0.3)
 
-    scale_up: float = _parameter(1, "1", 0.1, 1.0, "share of scale-up bandwidth that collectives reach")
+    scale_up: float = _parameter(
+        1, "1", 0.1, 1.0, "share of scale-up bandwidth that collectives reach", "generation", 0.15
+    )
     scale_out: float = _parameter(1, "1", 0.1, 1.0, "share of scale-out bandwidth that transfers reach")
-    all_reduce_s: float = _parameter(0, "s", 0, 1e-3, "launch and hop latency of a two-rank all-reduce")
-    all_reduce_growth: float = _parameter(0, "1", 0, 2, "growth of that latency for each further rank")
+    all_reduce_s: float = _parameter(0, "s", 0, 1e-3, "latency of a two-rank all-reduce", "both", 0.3)
+    all_reduce_growth: float = _parameter(
+        0, "1", 0, 2, "growth of that latency for each further rank", "generation", 0.3
+    )
+    gather_s: float = _parameter(
+        0, "s", 0, 1e-3, "latency of an all-gather or reduce-scatter of data-parallel ranks", "engine", 0.6
+    )
     dispatch_s: float = _parameter(0, "s", 0, 1e-2, "floor of an expert dispatch across nodes")
     combine_s: float = _parameter(0, "s", 0, 1e-2, "floor of an expert combine across nodes")
     hop_s: float = _parameter(0, "s", 0, 1e-2, "latency of sending activations to the next pipeline stage")
 
-    imbalance: float = _parameter(1, "1", 1, 8, "hottest expert rank over the mean where no expert loads are recorded")
+    imbalance: float = _parameter(
+        1, "1", 1, 8, "hottest expert rank over the mean where no expert loads are recorded", "all", 0.2
+    )
+    routing_scatter: float = _parameter(
+        0, "1", 0, 2, "weight of the chance by which the hottest rank of a step exceeds its share"
+    )
+    routing_spread: float = _parameter(
+        1, "1", 0.1, 1, "share of the tokens that choose their experts evenly and independently", "all", 0.1
+    )
     prefill_share: float = _parameter(
-        1, "1", 0.1, 3, "share of a prefill chunk's extra time that running requests feel"
+        1, "1", 0.1, 3, "share of a prompt's extra time that running requests feel", "engine", 0.3
     )
     lockstep: float = _parameter(0, "1", 0, 1, "theta: dp ranks stall each other as dp^theta independent ranks would")
-    queue_weight: float = _parameter(
-        0, "1", 0, 100, "closed-loop bursts: wait per unit of prefill load (not used in promises)"
+
+    admission_s: float = _parameter(
+        0, "s", 0, 10, "tokenizer, server and scheduler before a request's first step", "engine", 1.5
     )
-    burst_share: float = _parameter(
-        0, "1", 0, 2, "closed-loop bursts: share of the prompts ahead that a request waits for"
+    admission_steps: float = _parameter(
+        0, "1", 0, 50, "engine steps that pass before a request's first, besides the one in progress", "engine", 1.0
     )
+    first_token: float = _parameter(
+        1, "1", 0.5, 5, "time to the first token of a lone prompt over its engine steps", "engine", 0.4
+    )
+    clumping: float = _parameter(
+        0, "1", 0, 1, "closed loops: share of the other requests whose prompts are ahead in the queue", "engine", 1.0
+    )
+    burst_clumping: float = _parameter(0, "1", 0, 1, "the same where all requests were started at once", "engine", 1.0)
 
     memory_fraction: float = _parameter(1, "1", 0.3, 1, "share of the usable HBM that the engine may fill")
     kv_share: float = _parameter(1, "1", 0.1, 1, "share of the HBM left over that the engine gives to the KV cache")
@@ -89,6 +154,18 @@ class Calibration:
         0, "1", 0, 3, "standard deviation of log(measured / predicted) TTFT left out of the fit"
     )
 
+    def value(self, path: str) -> float:
+        """The number at a path, such as ``gemm.fp8.memory``."""
+        holder: Any = self
+        return float(reduce(getattr, path.split("."), holder))
+
+    def with_values(self, values: Mapping[str, float]) -> Calibration:
+        """The same calibration with the numbers at some paths changed."""
+        changed = self
+        for path, value in values.items():
+            changed = _put(changed, path.split("."), value)
+        return changed
+
     @classmethod
     def from_json(cls, content: object, source: str) -> Calibration:
         """Read a calibration; parameters that it leaves out keep their ideal value.
@@ -100,35 +177,51 @@ class Calibration:
         if not isinstance(content, Mapping) or not isinstance(content.get("parameters"), Mapping):
             raise BadFile(f"{source}: a calibration is an object with name, engine, generation and parameters")
         known = parameters()
-        values: dict[str, Any] = {
-            key: str(content.get(key, "")) for key in ("name", "engine", "generation", "fitted_on", "as_of")
-        }
-        for key, entry in content["parameters"].items():
-            if key not in known:
-                raise BadFile(f"{source}: {UnknownName('parameter', key, known)}")
-            values[key] = _checked(entry, known[key], f"{source}: parameters.{key}")
-        return cls(**values)
+        values: dict[str, float] = {}
+        for path, entry in content["parameters"].items():
+            if path not in known:
+                raise BadFile(f"{source}: {UnknownName('parameter', path, known)}")
+            values[path] = _checked(entry, known[path], f"{source}: parameters.{path}")
+        labels: dict[str, Any] = {key: str(content.get(key, "")) for key in _LABELS}
+        return replace(cls().with_values(values), **labels)
 
     def to_json(self) -> dict[str, Any]:
-        """The file's content: labels, then value, unit and meaning of every parameter."""
+        """The file's content: labels, then value, unit and meaning of every parameter that is not ideal."""
+        ideal = Calibration()
         table = {
-            key: {"value": getattr(self, key), "unit": data["unit"], "meaning": data["meaning"]}
-            for key, data in parameters().items()
-            if math.isfinite(getattr(self, key))
+            path: {"value": self.value(path), "unit": known["unit"], "meaning": known["meaning"]}
+            for path, known in parameters().items()
+            if self.value(path) != ideal.value(path)
         }
-        return {key: getattr(self, key) for key in ("name", "engine", "generation", "fitted_on", "as_of")} | {
-            "parameters": table
-        }
+        return {key: getattr(self, key) for key in _LABELS} | {"parameters": table}
 
-    def with_values(self, **values: float) -> Calibration:
-        """The same calibration with some parameters changed."""
-        return replace(self, **values)  # type: ignore[arg-type]
+
+_LABELS = ("name", "engine", "generation", "fitted_on", "as_of")
+
+
+def _put(holder: Any, path: list[str], value: float) -> Any:
+    """A frozen dataclass with the number at a path changed."""
+    inner = value if len(path) == 1 else _put(getattr(holder, path[0]), path[1:], value)
+    return replace(holder, **{path[0]: inner})
 
 
 @cache
 def parameters() -> dict[str, Mapping[str, Any]]:
-    """Metadata (unit, low, high, meaning) of every parameter by name."""
-    return {f.name: f.metadata for f in fields(Calibration) if f.metadata}
+    """Metadata (unit, low, high, meaning, tied, spread) of every parameter by its path."""
+    return dict(_paths(Calibration(), "", ""))
+
+
+def _paths(holder: Any, prefix: str, subject: str) -> list[tuple[str, Mapping[str, Any]]]:
+    found: list[tuple[str, Mapping[str, Any]]] = []
+    for f in fields(holder):
+        inner = getattr(holder, f.name)
+        if isinstance(inner, Kernel | Kernels):
+            label = f.metadata.get("meaning", f"{subject}, {f.name}" if subject else f.name)
+            found += _paths(inner, f"{prefix}{f.name}.", label)
+        elif f.metadata:
+            meaning = f"{subject}: {f.metadata['meaning']}" if subject else f.metadata["meaning"]
+            found.append((prefix + f.name, {**f.metadata, "meaning": meaning}))
+    return found
 
 
 def _checked(entry: object, known: Mapping[str, Any], where: str) -> float:
@@ -141,7 +234,8 @@ def _checked(entry: object, known: Mapping[str, Any], where: str) -> float:
 
 
 @cache
-def _packaged() -> dict[tuple[str, str], Calibration]:
+def packaged_calibrations() -> dict[tuple[str, str], Calibration]:
+    """Calibrations that come with rackplan, by engine and generation of devices."""
     folder = files(__package__).joinpath("calibrations")
     found = [
         Calibration.from_json(json.loads(entry.read_text(encoding="utf-8")), entry.name)
@@ -164,7 +258,7 @@ def packaged(engine: str, generation: str) -> tuple[Calibration, str | None]:
     """
     if engine == "ideal":
         return Calibration(), None
-    table = _packaged()
+    table = packaged_calibrations()
     if (engine, generation) in table:
         return table[engine, generation], None
     if engine not in {e for e, _ in table}:

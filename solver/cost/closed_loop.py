@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.cost.replicas import Replicas
+from solver.cost.timing import Timing
 
 Floats = NDArray[np.float64]
 
@@ -41,12 +41,13 @@ class ClosedLoop:
 
 
 def closed_loop(
-    pool: Replicas, concurrency: Floats, prompt: Floats, output: Floats, burst: Floats | float = 0.0
+    pool: Timing, concurrency: Floats, prompt: Floats, output: Floats, burst: Floats | float = 0.0
 ) -> ClosedLoop:
     """Latencies of a unified replica that always has ``concurrency`` requests in flight.
 
     TPOT = t + (c - 1) w / output with c requests on a rank and w what a prompt costs the others; the batch is the share of
-    the requests that are past their prefill.
+    the requests that are past their prefill. Requests of equal length that were started together end together, so that a
+    prompt finds a share of the others (``clumping``) ahead of it in the queue.
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ def closed_loop(
     prompt, output: tokens of a request (R,).
     burst: 1 where all requests were started at once and none replaced those that ended.
     """
-    cal = pool.calibration
+    cal = pool.speeds
     per_rank = concurrency / pool.work.dp
     context = prompt + output / 2
     batch = per_rank
@@ -66,10 +67,7 @@ def closed_loop(
         others = np.clip(per_rank - 1, 0.0, None) * pool.work.dp**cal.lockstep
         tpot = step + others * stall / output
         batch = per_rank * output * tpot / (output * tpot + latency)
-    load = per_rank * stall / cal.prefill_share / (output * step)
-    waited = (
-        step / 2
-        + cal.queue_weight * load * latency * (1 - burst)
-        + burst * cal.burst_share * (per_rank - 1) / 2 * latency
-    )
-    return ClosedLoop(tpot, cal.admission_s + latency + waited, batch, step)
+    clumping = np.where(np.asarray(burst) > 0, cal.burst_clumping, cal.clumping)
+    ahead = 1 + clumping * np.maximum(per_rank - 1, 0.0)
+    ttft = cal.admission_s + (0.5 + cal.admission_steps) * step + cal.first_token * latency * ahead
+    return ClosedLoop(tpot, ttft, batch, step)

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-def all_reduce(ranks: Floats, size: Floats, bandwidth: Floats | float, latency: float, growth: float) -> Floats:
+def all_reduce(
+    ranks: Floats, size: Floats, bandwidth: Floats | float, latency: Floats | float, growth: Floats | float
+) -> Floats:
     """Seconds of an all-reduce of ``size`` bytes among ``ranks``.
 
     ``latency (1 + growth (n - 2)) + 2 (n - 1) / n x size / bandwidth``; 0 for one rank.
@@ -44,10 +46,10 @@ def hierarchical_all_reduce(
     return all_reduce(local, size, inside, latency, growth) + across
 
 
-def gather_and_scatter(ranks: Floats, shard: Floats, bandwidth: Floats | float, latency: float) -> Floats:
+def gather_and_scatter(ranks: Floats, shard: Floats, bandwidth: Floats | float, latency: Floats | float) -> Floats:
     """Seconds of an all-gather of every rank's ``shard`` bytes and the reduce-scatter that returns them; 0 for one rank."""
     n = np.maximum(ranks, 1)
-    return np.where(n > 1, 2 * (1.5 * latency + (n - 1) * shard / bandwidth), 0.0)
+    return np.where(n > 1, 2 * (latency + (n - 1) * shard / bandwidth), 0.0)
 
 
 def remote_share(nodes: Floats) -> Floats:
@@ -95,6 +97,6 @@ def expert_exchange(
     return floor + np.maximum(out, within)
 
 
-def send(size: Floats, bandwidth: Floats | float, latency: float) -> Floats:
+def send(size: Floats, bandwidth: Floats | float, latency: Floats | float) -> Floats:
     """Seconds of a point-to-point transfer."""
     return latency + size / bandwidth

@@ -21,9 +21,11 @@ def block(compute_s: Floats, memory_s: Floats, smoothness: float = math.inf) -> 
     larger = np.maximum(compute_s, memory_s)
     if math.isinf(smoothness):
         return larger
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(larger > 0, np.minimum(compute_s, memory_s) / larger, 0.0)
-    return larger * (1 + ratio**smoothness) ** (1 / smoothness)
+    ratio = np.minimum(compute_s, memory_s) / np.maximum(larger, 1e-300)
+    if smoothness == 3:
+        return larger * np.cbrt(1 + ratio * ratio * ratio)
+    grown: Floats = larger * (1 + ratio**smoothness) ** (1 / smoothness)
+    return grown
 
 
 def experts_touched(experts: Floats, top_k: Floats, tokens: Floats) -> Floats:

@@ -137,7 +137,7 @@ def prefill_at(
 
     def ttft(quantile: float) -> Floats:
         waited = queue.quantile(quantile) + residual_quantile(headway, shared, quantile)
-        return latency * _longer(mix, quantile) + waited[:, None] + transfer
+        return _first_token(pool, mix, latency, quantile) + waited[:, None] + transfer
 
     zero = np.zeros_like(latency)
     return Service(
@@ -161,16 +161,16 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     a request of ``out`` tokens takes ``out TPOT = out t + lambda out TPOT w``, and ``batch = lambda out TPOT`` by Little, so
     TPOT = t + batch w / out.
     """
-    cal, dp = pool.calibration, pool.work.dp
+    speeds, dp = pool.speeds, pool.work.dp
     felt = _felt(pool, batch)
     step = pool.decode_s(felt, mix.context)
     queue_share = np.zeros_like(batch)
     for _ in range(2):
         latency, occupied, steps = _per_class(pool, mix, felt, company=queue_share)
         stalls = (
-            cal.prefill_share
+            speeds.prefill_share[:, None]
             * np.maximum(occupied - steps * (step / pool.work.pp)[:, None], 0.0)
-            * dp[:, None] ** cal.lockstep
+            * dp[:, None] ** speeds.lockstep[:, None]
         )
         tpot = step + batch * mix.mean(stalls) / mix.mean_output
         arrivals = batch / (mix.mean_output * tpot)
@@ -180,7 +180,7 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
 
     def tpot_quantile(quantile: float) -> Floats:
         crowd = pool.decode_s(np.maximum(occupancy_quantile(batch, ranks, quantile, AVERAGED), 1.0), mix.context) - step
-        admitted = (arrivals * dp**cal.lockstep)[:, None] * mix.output * tpot[:, None]
+        admitted = (arrivals * dp**speeds.lockstep)[:, None] * mix.output * tpot[:, None]
         scatter: Floats = np.sqrt(admitted * mix.mean(stalls**2)[:, None]) / mix.output
         above: Floats = np.hypot(crowd[:, None], normal_quantile(quantile) * scatter) * (quantile > 0.5)
         return tpot[:, None] + above
@@ -189,7 +189,8 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
 
     def ttft(quantile: float) -> Floats:
         waited = queue.quantile(quantile) + residual_quantile(step, np.minimum(batch * dp, 1.0), quantile)
-        return latency * _longer(mix, quantile) + waited[:, None]
+        boarding = waited + speeds.admission_steps * step
+        return _first_token(pool, mix, latency, quantile) + boarding[:, None]
 
     chunked = (queue_share * dp > 0.05)[:, None]
     return Service(
@@ -251,9 +252,11 @@ def _least_batch(pool: Replicas) -> Floats:
     return LEAST_UTILISATION / pool.work.dp
 
 
-def _longer(mix: Mix, quantile: float) -> Floats:
-    """Factor on a prompt's own prefill at that quantile of its length (C,)."""
-    return 1 + normal_quantile(quantile) * np.sqrt(mix.prompt_cv2) if quantile > 0.5 else np.ones_like(mix.share)
+def _first_token(pool: Replicas, mix: Mix, latency: Floats, quantile: float) -> Floats:
+    """From admission to the first token of a prompt that waits for nobody, at that quantile of its length (R, C)."""
+    longer = 1 + normal_quantile(quantile) * np.sqrt(mix.prompt_cv2) if quantile > 0.5 else np.ones_like(mix.share)
+    speeds = pool.speeds
+    return speeds.admission_s[:, None] + speeds.first_token[:, None] * latency * longer
 
 
 def _per_class(

@@ -21,9 +21,8 @@ from solver.replica import Parallelism
 Floats = NDArray[np.float64]
 Stages = tuple[tuple[int, int], ...]
 
-#: Kernels that a part of one layer launches, counted in traces of the three engines.
-KERNELS = {"attention": 7, "mla": 5, "selected": 12, "linear": 6, "dense": 3, "moe": 6, "shared": 3}
-QUANTISATION_KERNELS = {"fp8": 2, "fp8_block": 2, "mxfp8": 2, "nvfp4": 3}
+#: GEMMs around attention: queries, keys and values at once and the output; MLA's five low-rank ones.
+PROJECTIONS, LATENT_PROJECTIONS = 2, 5
 #: Bytes per element that dispatch (fp8 with a float32 scale per 128) and combine (bf16) put on the wire.
 DISPATCH_WIDTH, COMBINE_WIDTH = 1 + 4 / 128, 2.0
 
@@ -102,7 +101,9 @@ class Work:
     slots: expert copies on one rank (R, K).
     expert, expert_bytes: one expert's parameters on one rank, and their weights [bytes] (R, K).
     token_width: elements per token that the expert exchange carries (R, K).
-    kernels: kernels of one layer (R, K).
+    projections: GEMMs around attention (R, K).
+    latent, recurrent, normed: 1 where decode attends to MLA's latent, keeps a recurrent state, or norms queries and keys
+        (R, K).
     head, head_bytes: output-head parameters on a rank, and their weights [bytes] (R,).
     hidden: width of the residual stream (R,).
     floor: a bound on the heaviest stage of any cut, where stages are idealised.
@@ -139,7 +140,10 @@ class Work:
     expert: Floats
     expert_bytes: Floats
     token_width: Floats
-    kernels: Floats
+    projections: Floats
+    latent: Floats
+    recurrent: Floats
+    normed: Floats
     head: Floats
     head_bytes: Floats
     hidden: Floats
@@ -240,12 +244,7 @@ def _stage_counts(llm: LLM, kinds: list[Layer], cuts: Sequence[Stages]) -> tuple
 
 
 def _layer(layer: Layer, precision: Precision, degree: Degrees, spare: Floats) -> dict[str, Floats]:
-    kernels = _attention_kernels(layer.attention) + _ffn_kernels(layer.ffn, precision)
-    return {
-        **_attention(layer.attention, precision, degree),
-        **_ffn(layer.ffn, precision, degree, spare),
-        "kernels": kernels * np.ones_like(degree.tp),
-    }
+    return {**_attention(layer.attention, precision, degree), **_ffn(layer.ffn, precision, degree, spare)}
 
 
 def _attention(attention: Attention, precision: Precision, degree: Degrees) -> dict[str, Floats]:
@@ -268,6 +267,10 @@ def _attention(attention: Attention, precision: Precision, degree: Degrees) -> d
         "index_bytes": attention.kv_extra_bytes_per_token / degree.cp,
         "state_bytes": 2 * attention.state_bytes / np.minimum(tp, max(attention.kv_heads, 1)),
         "token_flop": attention.flop_per_token / tp,
+        "projections": (LATENT_PROJECTIONS if attention.low_rank else PROJECTIONS) * one,
+        "latent": float(attention.kind == "mla") * one,
+        "recurrent": float(attention.kind == "linear") * one,
+        "normed": float(attention.normed) * one,
     }
 
 
@@ -286,17 +289,3 @@ def _ffn(ffn: FFN, precision: Precision, degree: Degrees, spare: Floats) -> dict
         "expert_bytes": ffn.expert_bytes(precision) / degree.moe_tp if ffn.experts else 0.0 * one,
         "token_width": (ffn.expert_hidden if ffn.experts else 0.0) * one,
     }
-
-
-def _attention_kernels(attention: Attention) -> int:
-    if attention.kind == "linear":
-        return KERNELS["attention"] + KERNELS["linear"]
-    extra = KERNELS["mla"] if attention.kind in ("mla", "compressed") else 0
-    return KERNELS["attention"] + extra + (KERNELS["selected"] if attention.indexer_flop_per_key else 0)
-
-
-def _ffn_kernels(ffn: FFN, precision: Precision) -> int:
-    if ffn.experts:
-        base = KERNELS["moe"] + (KERNELS["shared"] if ffn.shared_width else 0)
-        return base + QUANTISATION_KERNELS.get(precision.experts.name, 0)
-    return KERNELS["dense"] + QUANTISATION_KERNELS.get(precision.dense.name, 0)

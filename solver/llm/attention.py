@@ -38,6 +38,7 @@ class Attention:
     prefill_flop_per_key: the same in prefill [FLOP].
     indexer_flop_per_key: operations per query token and key that the indexer scores [FLOP].
     flop_per_token: operations per token that do not depend on the context, beyond the projections [FLOP].
+    normed: queries and keys pass norms of their own.
     """
 
     kind: str
@@ -58,6 +59,12 @@ class Attention:
     state_bytes: int = 0
     indexer_flop_per_key: int = 0
     flop_per_token: int = 0
+    normed: bool = False
+
+    @property
+    def low_rank(self) -> bool:
+        """Whether queries, keys and values pass low-rank projections (MLA and its descendants)."""
+        return self.kind in ("mla", "compressed")
 
     @property
     def parameters(self) -> int:

@@ -75,6 +75,7 @@ def grouped_query(
         decode_flop_per_key=4 * queries,
         prefill_flop_per_key=4 * queries,
         indexer_flop_per_key=2 * index_heads * index_dim,
+        normed=qk_norm != "none",
     )
 
 

@@ -216,7 +216,7 @@ MUTATIONS: dict[str, Bend] = {
     "class not routed": drop("routing.chat"),
     "routing to nobody": put("routing.chat.decode", {"nobody": 1.0}),
     "role not routed": drop("routing.chat.decode"),
-    "calibration": scaled("provenance.calibrations.h100.parameters.hbm_kv.value", 0.5),
+    "calibration": scaled("provenance.calibrations.h100.parameters.sequence_s.value", 0.5),
     "promise": put("scenario.slo.ttft_p95", 0.001),
     "demand": scaled("scenario.traffic.classes.0.requests_per_s", 2.0),
     "prices": put("scenario.prices", {"h100": 99.0}),

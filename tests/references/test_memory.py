@@ -23,7 +23,7 @@ LONG = 1_600_000
 
 def kv_tokens(llm: LLM, device: topologies.Device, engine: str, shape: Parallelism, fraction: float) -> float:
     """Tokens that the KV cache of one rank holds."""
-    calibration = packaged(engine, device.generation)[0].with_values(memory_fraction=fraction)
+    calibration = packaged(engine, device.generation)[0].with_values({"memory_fraction": fraction})
     ledger = Replicas.of(llm, device, calibration, [shape], chunk=8192).ledger
     return float(ledger.kv_room[0, 0] / (ledger.kv_bytes(np.array([float(LONG)]))[0, 0] / LONG))
 
