@@ -99,6 +99,7 @@ class Search:
         return Judge(
             usd_per_hour=self._usd,
             busiest=lambda layout, mapping: busiest_link(self.instance, offered, routes, layout, mapping),
+            gap=self.instance.scenario.options.gap,
         )
 
     def _usd(self, mapping: Mapping) -> float:

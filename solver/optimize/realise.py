@@ -30,10 +30,12 @@ class Judge:
     ----------
     usd_per_hour: rent of a mapping.
     busiest: utilisation of its busiest scale-out link, and bytes/s times hops; asked only where it could decide.
+    gap: share by which a rent may exceed the bound and still be good enough.
     """
 
     usd_per_hour: Callable[[Mapping], float]
     busiest: Callable[[Layout, Mapping], tuple[float, float]]
+    gap: float = 0.0
 
     def best(self, layout: Layout, found: Sequence[Mapping]) -> Mapping:
         """The best of some placements; of equals the first."""
@@ -70,7 +72,8 @@ def realise(
             rent = judge.usd_per_hour(mapping)
             if best is None or rent < judge.usd_per_hour(best[1]):
                 best = layout, mapping
-            if whole.objective == "throughput" or rent <= layout.value * (1 + max(effort.gap, ROUNDING)):
+            enough = max(layout.value * (1 + max(effort.gap, ROUNDING)), layout.bound / (1 - min(judge.gap, 0.99)))
+            if whole.objective == "throughput" or rent <= enough:
                 return replace(best[0], bound=layout.bound), best[1]
             widened = _with_packings(whole, {(s.index, sizes_on(layout.pools, s.index)) for s in whole.supplies})
         if widened == whole:
