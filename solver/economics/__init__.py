@@ -1,0 +1,1 @@
+"""What serving costs and what its prices imply: pure arithmetic over plans and physics."""
