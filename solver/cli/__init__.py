@@ -20,7 +20,16 @@ _UsageError: type[Exception] = next(
 
 def main() -> None:
     """Run a command; every error on purpose becomes one line."""
-    from solver.cli import cluster, diff, experts, judge, predict, solve, view  # noqa: F401 - each registers its commands
+    from solver.cli import (  # noqa: F401 - each registers its commands
+        cluster,
+        diff,
+        experts,
+        judge,
+        predict,
+        solve,
+        traffic,
+        view,
+    )
 
     try:
         status = app(standalone_mode=False)

@@ -46,7 +46,19 @@ def scenario_from(
         missing += [] if "traffic" in whole else ["--prompt-tokens", "--output-tokens"]
         if missing:
             raise BadInput(f"without a scenario these options are needed: {', '.join(missing)}; {EXAMPLE}")
-    return Scenario.from_mapping(whole, source or "command line"), folder
+    return Scenario.from_mapping(_with_trace(whole, folder), source or "command line"), folder
+
+
+def _with_trace(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The content with traffic that names a trace replaced by its classes; a bar tells how far the reading is."""
+    traffic = content.get("traffic")
+    if not isinstance(traffic, dict) or "trace" not in traffic:
+        return content
+    from solver.cli.traffic import progress
+    from solver.traces.embedding import with_classes
+
+    with progress(Path(str(traffic["trace"]))) as report:
+        return with_classes(content, folder, report)
 
 
 def cluster_spec(text: str) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from solver.errors import BadInput
 from solver.traces.groups import Group
 from solver.traces.passes import summarise
 from solver.traces.reading import Reading
+from solver.traces.sketches import centres
 from solver.traces.summary import TraceSummary, TrafficClass
+from solver.traces.survival import PER_DECADE, YOUNGEST_S
 from solver.workload import Idle, RequestClass, Reuse, Traffic
 
 #: Limits of the scenario's fields.
@@ -46,7 +49,7 @@ def _request_class(summary: TraceSummary, one: TrafficClass) -> RequestClass:
         raise BadInput(
             f"{summary.source}: its {summary.requests} requests span {span_s:g} s; no rate of arrival follows"
         )
-    reuse, return_fraction = _reuse(group)
+    reuse, return_fraction = _reuse(group, of_prompts=summary.blocks > 0)
     scv = 1.0 if group.unevenness.scv is None else group.unevenness.scv
     return RequestClass(
         one.name,
@@ -62,15 +65,21 @@ def _request_class(summary: TraceSummary, one: TrafficClass) -> RequestClass:
     )
 
 
-def _reuse(group: Group) -> tuple[Reuse, float]:
-    """Shared and private tokens that leave at least one of the mean prompt to compute, and the return fraction."""
+def _reuse(group: Group, of_prompts: bool) -> tuple[Reuse, float]:
+    """Shared and private tokens that leave at least one of the mean prompt to compute, and the return fraction.
+
+    Parameters
+    ----------
+    of_prompts: the trace records blocks of prompts, so that what was found is none of the output of an earlier turn.
+    """
     prompt = max(1, round(group.content.prompt.moments.mean))
     shared = min(round(group.shared_tokens), prompt - 1)
     private = min(round(group.private_tokens), prompt - 1 - shared)
     if private <= 0:
         return Reuse(shared=shared), 0.0
     flow = group.content.private.total / group.requests
-    return Reuse(shared=shared, private=private), min(1.0, flow / private)
+    generated = 0 if of_prompts else None
+    return Reuse(shared=shared, private=private, generated=generated), min(1.0, flow / private)
 
 
 def _idle(group: Group) -> Idle | None:
@@ -79,4 +88,17 @@ def _idle(group: Group) -> Idle | None:
         return None
     low, high = _IDLE_S
     median = min(max(median, low), high)
-    return Idle(median=median, p90=min(max(p90, median), high))
+    return Idle(median=median, p90=min(max(p90, median), high), returned=_returned(group))
+
+
+def _returned(group: Group) -> tuple[tuple[float, float], ...]:
+    """Share of the private tokens found again that had been idle for at most an age, at the ages of a survival table."""
+    found = group.content.private_stays.reused
+    if not found.weight:
+        return ()
+    low, high = math.log10(YOUNGEST_S), math.log10(max(found.quantile(1.0), 2 * YOUNGEST_S))
+    steps = range(math.floor(PER_DECADE * low), math.floor(PER_DECADE * high) + 1)
+    ages = [10 ** (step / PER_DECADE) for step in steps]
+    passed, values = found.counts.cumsum() / found.weight, centres()
+    shares = [float(passed[place]) for place in values.searchsorted(ages, side="right") - 1]
+    return (*((age, share) for age, share in zip(ages, shares, strict=True) if share < 1), (10**high * 1.01, 1.0))

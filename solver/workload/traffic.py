@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from solver.workload.fields import Price, Rate, Record, Seconds, Share, Tokens
+from solver.workload.idle import Idle
 
 
 class SLO(Record):
@@ -38,22 +39,18 @@ class Reuse(Record):
     ----------
     shared: tokens common to all requests of the class (system prompt, tools); one copy per cache.
     private: tokens of the same session's history; one copy per session.
+    generated: how many of the private ones were the last turn's output, at the end of the history; by default all of
+        that output. A prefill pool has them only if decode pools send them back.
     """
 
     shared: Annotated[int, Field(ge=0, le=100_000_000)] = 0
     private: Annotated[int, Field(ge=0, le=100_000_000)] = 0
-
-
-class Idle(Record):
-    """Time between a session's turns, lognormal through two quantiles [s]."""
-
-    median: Seconds
-    p90: Seconds
+    generated: Annotated[int, Field(ge=0, le=100_000_000)] | None = None
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.p90 < self.median:
-            raise ValueError(f"p90 ({self.p90:g} s) must not be below the median ({self.median:g} s)")
+    def _generated_is_private(self) -> Self:
+        if self.generated is not None and self.generated > self.private:
+            raise ValueError(f"{self.generated} generated tokens are more than the {self.private} private ones")
         return self
 
 
@@ -100,6 +97,17 @@ class RequestClass(Record):
         return self
 
     @property
+    def generated_tokens(self) -> int:
+        """Private tokens of a later turn that the turn before generated."""
+        own = self.reused_tokens.generated
+        return min(self.output_tokens, self.reused_tokens.private) if own is None else own
+
+    @property
+    def returns(self) -> bool:
+        """Whether later turns find private tokens of earlier ones."""
+        return bool(self.reused_tokens.private and self.return_fraction)
+
+    @property
     def context_tokens(self) -> float:
         """Mean context of a request over its decode: the prompt and half the output [tokens]."""
         return self.prompt_tokens + self.output_tokens / 2
@@ -113,7 +121,7 @@ class Traffic(Record):
     """
 
     classes: Annotated[tuple[RequestClass, ...], Field(min_length=1, max_length=1000)]
-    routing: Literal["prefix_aware", "random"] = "prefix_aware"
+    routing: Literal["prefix_aware", "sticky", "random"] = "prefix_aware"
 
     def __init__(self, classes: object = None, /, **fields: object) -> None:
         super().__init__(**(fields if classes is None else {"classes": classes, **fields}))
