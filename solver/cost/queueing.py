@@ -55,7 +55,7 @@ def erlang_c(servers: Floats, load: Floats) -> Floats:
     exact = at_c / np.maximum(1 - rho * (1 - at_c), 1e-300)
     beta = (1 - rho) * np.sqrt(c)
     density = np.exp(-(beta**2) / 2) / math.sqrt(2 * math.pi)
-    many = 1 / (1 + beta * _normal_cdf(beta) / density) if np.any(c > _EXACT_SERVERS) else exact
+    many = density / (density + beta * _normal_cdf(beta)) if np.any(c > _EXACT_SERVERS) else exact
     return np.where(a >= c, 1.0, np.where(c <= _EXACT_SERVERS, exact, many))
 
 

@@ -1,0 +1,254 @@
+"""Runs a plan: arrivals in, figures out."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from itertools import islice, takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from solver.cost.instance import Instance
+from solver.errors import BadInput
+from solver.plan import Plan
+from solver.simulate.failures import Failure, replicas_hit
+from solver.simulate.meters import ClassMeter, Samples
+from solver.simulate.report import Figures, PoolFigures, Report, Verdict, margin, predicted, quantile
+from solver.simulate.requests import Arrival, Request
+from solver.simulate.site import Site, stay_s
+from solver.simulate.traffic import DAY_S, Stochastic, recorded
+from solver.workload import SLO
+
+if TYPE_CHECKING:
+    import simpy
+
+    from solver.traces import Reading
+
+#: Stays of a request that pass before figures count, and for which traffic goes on afterwards.
+WARM_UP_STAYS, COOL_DOWN_STAYS = 3.0, 1.0
+#: Looks at the pools in a run.
+SAMPLES = 240
+#: Requests between two calls of ``progress``.
+PROGRESS_EVERY = 500
+
+
+@dataclass(frozen=True)
+class Run:
+    """What to replay.
+
+    Attributes
+    ----------
+    requests: arrivals to record; seconds: recorded instead, where given.
+    rate: multiple of the planned traffic.
+    trace, reading: a trace instead of drawn traffic, and how it is read.
+    day, period_s: relative swing of the rate over a day, and its length [s].
+    progress: called with requests so far and in all.
+    """
+
+    requests: int = 20_000
+    seconds: float | None = None
+    seed: int = 0
+    rate: float = 1.0
+    failures: tuple[Failure, ...] = ()
+    trace: Path | None = None
+    reading: Reading | None = None
+    day: float = 0.0
+    period_s: float = DAY_S
+    progress: Callable[[int, int], None] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate <= 1000:
+            raise BadInput(f"a rate of x{self.rate:g} is not between x0 and x1000 of the planned traffic")
+        if not 1 <= self.requests <= 100_000_000:
+            raise BadInput(f"{self.requests:,} requests: simulate between 1 and 100,000,000")
+        if self.seconds is not None and not 0 < self.seconds <= 1e8:
+            raise BadInput(f"{self.seconds:g} s: simulate between 0 and 1e8 s")
+        if not 0 <= self.day < 1:
+            raise BadInput(f"a daily swing of {self.day:g} is not from 0 to below 1")
+
+
+def replay(plan: Plan, run: Run | None = None, instance: Instance | None = None) -> Report:
+    """Serve requests one by one with the pools of a plan.
+
+    Parameters
+    ----------
+    instance: the plan's scenario with its names looked up, where that was done already.
+
+    Raises
+    ------
+    BadInput: a trace that cannot be read, a failure of something that the cluster does not have.
+    """
+    import simpy
+
+    return _Replay(plan, run or Run(), instance or Instance.of(plan.scenario), simpy.Environment()).report()
+
+
+class _Replay:
+    """One run."""
+
+    def __init__(self, plan: Plan, run: Run, instance: Instance, env: simpy.Environment) -> None:
+        self._plan, self._run, self._env = plan, run, env
+        self._site = Site(env, plan, instance, run.seed, self._ended)
+        self._limits: dict[str, SLO] = {c.name: group.slo for group in instance.groups for c in group.classes}
+        self._meters: dict[str, ClassMeter] = {name: ClassMeter() for name in self._limits}
+        self._served: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        self._samples = Samples()
+        self._rates = {name: run.rate * plan.prediction.classes[name].requests_per_s for name in self._limits}
+        total = math.fsum(self._rates.values())
+        drawn = run.trace is None
+        stay = stay_s(plan)
+        self._from_s = WARM_UP_STAYS * stay if drawn else 0.0
+        self._until_s = self._from_s + (run.seconds or run.requests / total) if drawn else math.inf
+        self._stop_s = self._until_s + COOL_DOWN_STAYS * stay
+        self._expected = round(total * self._stop_s) if drawn else run.requests
+        for failure in run.failures:
+            replicas_hit(plan, instance.cluster, failure.vertex)
+
+    def report(self) -> Report:
+        """Run to the last request, and tell."""
+        env, run = self._env, self._run
+        env.process(self._arrivals())
+        env.process(self._look())
+        for failure in run.failures:
+            env.process(self._failure(failure))
+        self._record(self._from_s == 0.0)
+        env.run()
+        return self._told()
+
+    def _arrivals(self) -> Generator[Any, Any, None]:
+        env, progress = self._env, self._run.progress
+        for number, arrival in enumerate(self._traffic()):
+            if arrival.time_s > env.now:
+                yield env.timeout(arrival.time_s - env.now)
+            self._site.arrive(arrival)
+            if progress is not None and number % PROGRESS_EVERY == 0:
+                progress(number, max(self._expected, number))
+        if math.isinf(self._until_s):
+            self._until_s = env.now
+            self._record(False)
+
+    def _traffic(self) -> Iterable[Arrival]:
+        run, classes = self._run, self._plan.scenario.traffic.classes
+        if run.trace is None:
+            drawn = Stochastic(classes, self._rates, run.seed, run.day, run.period_s)
+            return takewhile(lambda arrival: arrival.time_s < self._stop_s, drawn)
+        from solver.traces import Reading
+
+        read = recorded(run.trace, run.reading or Reading(), classes, run.seed, run.rate)
+        limit = run.seconds or math.inf
+        return islice(takewhile(lambda arrival: arrival.time_s < limit, read), run.requests)
+
+    def _look(self) -> Generator[Any, Any, None]:
+        """Look at the pools now and then, and start and stop recording."""
+        env, samples = self._env, self._samples
+        end = self._stop_s if math.isfinite(self._stop_s) else (self._run.seconds or 3600.0)
+        every = max(end / SAMPLES, 1e-3)
+        if self._from_s:
+            env.process(self._window())
+        for _ in range(SAMPLES):
+            yield env.timeout(every)
+            samples.time_s.append(env.now)
+            for name, pool in self._site.pools.items():
+                samples.waiting[name].append(pool.waiting + len(pool.parked))
+                samples.running[name].append(pool.running)
+                samples.stored[name].append(pool.stored)
+
+    def _window(self) -> Generator[Any, Any, None]:
+        yield self._env.timeout(self._from_s)
+        self._record(True)
+        yield self._env.timeout(self._until_s - self._from_s)
+        self._record(False)
+
+    def _record(self, on: bool) -> None:
+        for pool in self._site.pools.values():
+            pool.meter.recording = on
+
+    def _failure(self, failure: Failure) -> Generator[Any, Any, None]:
+        yield self._env.timeout(failure.at_s)
+        self._site.fail(failure.vertex, failure.recover_s)
+
+    def _ended(self, request: Request) -> None:
+        name, arrival = request.arrival.class_name, request.arrival
+        if self._from_s <= self._env.now <= self._until_s:
+            served = self._served[name]
+            served[0] += 1
+            served[1] += arrival.output_tokens
+        if self._from_s <= arrival.time_s <= self._until_s:
+            limits = (getattr(self._limits[name], p) for p in ("ttft_p95_s", "tpot_p95_s", "e2e_p95_s"))
+            self._meters[name].finished(request, *(math.inf if v is None else v for v in limits))
+
+    def _told(self) -> Report:
+        site, run, plan = self._site, self._run, self._plan
+        ledger = site.ledger
+        seconds = max(self._until_s - self._from_s, 1e-9)
+        names = [c.name for c in plan.scenario.traffic.classes]
+        whole = ClassMeter()
+        for name in names:
+            meter = self._meters[name]
+            whole.ttft.extend(meter.ttft)
+            whole.tpot.extend(meter.tpot)
+            whole.e2e.extend(meter.e2e)
+            whole.kept += meter.kept
+        served = [sum(self._served[name][i] for name in names) for i in (0, 1)]
+        return Report(
+            seed=run.seed,
+            rate=run.rate,
+            seconds=seconds,
+            warm_up_s=self._from_s,
+            arrived=ledger.arrived,
+            finished=ledger.finished,
+            refused=ledger.refused,
+            under_way=ledger.under_way,
+            requeued=ledger.requeued,
+            tiers=dict(ledger.tiers),
+            overall=self._figures(whole, served, seconds),
+            classes={name: self._figures(self._meters[name], self._served[name], seconds) for name in names},
+            pools=tuple(self._pool(name, seconds) for name in site.pools),
+            verdicts=tuple(self._verdicts(names)),
+            predicted=predicted(plan.prediction, plan.prediction.classes),
+            samples=self._samples,
+        )
+
+    def _figures(self, meter: ClassMeter, served: list[int], seconds: float) -> Figures:
+        tokens = served[1] / seconds
+        return Figures(
+            requests=len(meter.ttft),
+            **{f"ttft_p{q}_s": quantile(meter.ttft, q / 100) for q in (50, 95, 99)},
+            **{f"tpot_p{q}_s": quantile(meter.tpot, q / 100) for q in (50, 95, 99)},
+            **{f"e2e_p{q}_s": quantile(meter.e2e, q / 100) for q in (50, 95)},
+            output_tokens_per_s=tokens,
+            output_tokens_per_s_per_device=tokens / self._plan.devices,
+            requests_per_s=served[0] / seconds,
+            goodput_requests_per_s=meter.kept / seconds,
+        )
+
+    def _pool(self, name: str, seconds: float) -> PoolFigures:
+        pool = self._site.pools[name]
+        meter = pool.meter
+        busy = max(meter.busy_s, 1e-12)
+        return PoolFigures(
+            name=name,
+            role=pool.pool.role,
+            utilisation=meter.busy_s / (seconds * len(pool.trains)),
+            batches={size: time / busy for size, time in sorted(meter.batches.items())},
+            itl_p95_s=meter.gap_quantile(0.95) if pool.pool.role != "prefill" else 0.0,
+            kv_fullest=meter.fullest_bytes / pool.room.bytes,
+            preempted=meter.preempted,
+        )
+
+    def _verdicts(self, names: list[str]) -> Iterable[Verdict]:
+        for name in names:
+            slo, meter = self._limits[name], self._meters[name]
+            for promise, limit, values in (
+                ("TTFT", slo.ttft_p95_s, meter.ttft),
+                ("TPOT", slo.tpot_p95_s, meter.tpot),
+                ("end-to-end latency", slo.e2e_p95_s, meter.e2e),
+            ):
+                if limit is not None and len(values):
+                    yield Verdict(name, promise, limit, quantile(values, 0.95), margin(values, 0.95))
+            if slo.itl_p95_s is not None:
+                pools = self._plan.routing[name].get("decode") or self._plan.routing[name].get("unified") or {}
+                gap = max(self._site.pools[pool].meter.gap_quantile(0.95) for pool in pools)
+                yield Verdict(name, "inter-token latency", slo.itl_p95_s, gap, 0.0)

@@ -1,0 +1,197 @@
+"""What the simulation tells: figures beside the plan's prediction, and which promises were kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from solver.simulate.meters import Samples
+
+#: Figures that prediction and simulation share.
+SHARED = ("ttft_p50_s", "ttft_p95_s", "tpot_p50_s", "tpot_p95_s")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Latencies and rates of one class, or of all, over the requests that arrived while it was recording.
+
+    Attributes
+    ----------
+    requests: how many.
+    goodput_requests_per_s: of those that kept every promise by themselves.
+    """
+
+    requests: int
+    ttft_p50_s: float
+    ttft_p95_s: float
+    ttft_p99_s: float
+    tpot_p50_s: float
+    tpot_p95_s: float
+    tpot_p99_s: float
+    e2e_p50_s: float
+    e2e_p95_s: float
+    output_tokens_per_s: float
+    output_tokens_per_s_per_device: float
+    requests_per_s: float
+    goodput_requests_per_s: float
+
+
+@dataclass(frozen=True)
+class PoolFigures:
+    """One pool.
+
+    Attributes
+    ----------
+    utilisation: share of the time in which a step was under way, over its replicas (unified: ranks).
+    batches: share of the busy time by running sequences of a rank.
+    itl_p95_s: gap between two tokens; 0 for prefill.
+    kv_fullest: the most that any rank's KV cache was filled.
+    preempted: sequences that lost their place to others.
+    """
+
+    name: str
+    role: str
+    utilisation: float
+    batches: dict[int, float]
+    itl_p95_s: float
+    kv_fullest: float
+    preempted: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One promise: how the 95th percentile came out, and whether it was kept.
+
+    Attributes
+    ----------
+    margin: half of its 95 % confidence interval, from the spread over ten parts of the run [s].
+    """
+
+    class_name: str
+    promise: str
+    limit_s: float
+    simulated_s: float
+    margin_s: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether the figure is within the limit."""
+        return self.simulated_s <= self.limit_s
+
+
+@dataclass(frozen=True)
+class Report:
+    """A replay.
+
+    Attributes
+    ----------
+    seconds: recorded, after a warm-up of ``warm_up_s``.
+    arrived, finished, refused, under_way: every request of the run is one of the last three; requeued: times that a
+        failure sent one back to the start.
+    tiers: requests by where their session's cache was found.
+    predicted: by class and for all (``""``), the plan's figures.
+    """
+
+    seed: int
+    rate: float
+    seconds: float
+    warm_up_s: float
+    arrived: int
+    finished: int
+    refused: int
+    under_way: int
+    requeued: int
+    tiers: dict[str, int]
+    overall: Figures
+    classes: dict[str, Figures]
+    pools: tuple[PoolFigures, ...]
+    verdicts: tuple[Verdict, ...]
+    predicted: dict[str, dict[str, float]]
+    samples: Samples
+
+    @property
+    def slo_kept(self) -> bool:
+        """Whether every promise was kept and every request served."""
+        return all(verdict.kept for verdict in self.verdicts) and not self.under_way
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        names = (
+            "seed",
+            "rate",
+            "seconds",
+            "warm_up_s",
+            "arrived",
+            "finished",
+            "refused",
+            "under_way",
+            "requeued",
+            "tiers",
+        )
+        return {
+            "predicted": {**self.predicted[""], "classes": {k: v for k, v in self.predicted.items() if k}},
+            "simulated": {**asdict(self.overall), "classes": {k: asdict(v) for k, v in self.classes.items()}},
+            "slo_kept": self.slo_kept,
+            "promises": [asdict(v) | {"kept": v.kept} for v in self.verdicts],
+            "pools": [asdict(pool) for pool in self.pools],
+            **{name: getattr(self, name) for name in names},
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(_lines(self))
+
+
+def _lines(report: Report) -> Sequence[str]:
+    lines = [
+        f"{report.arrived:,} requests arrived, {report.finished:,} finished, {report.refused:,} refused, "
+        f"{report.under_way:,} unfinished, {report.requeued:,} sent back by failures; {report.seconds:,.0f} s recorded "
+        f"after {report.warm_up_s:,.0f} s, seed {report.seed}",
+        f"{'':24}{'predicted':>12}{'simulated':>12}",
+    ]
+    for name in SHARED:
+        one, other = report.predicted[""][name], getattr(report.overall, name)
+        change = f"{other / one - 1:+8.1%}" if one else ""
+        lines.append(f"{name:24}{one:12.4g}{other:12.4g}{change}")
+    lines.append(
+        f"{'requests_per_s':24}{report.predicted['']['requests_per_s']:12.4g}{report.overall.requests_per_s:12.4g}"
+    )
+    lines.append(f"{'goodput_requests_per_s':24}{'':12}{report.overall.goodput_requests_per_s:12.4g}")
+    lines += [
+        f"pool {pool.name}: busy {pool.utilisation:.0%}, KV cache at most {pool.kv_fullest:.0%} full"
+        + (f", {pool.preempted:,} sequences preempted" if pool.preempted else "")
+        for pool in report.pools
+    ]
+    if set(report.tiers) - {"none"}:
+        total = sum(report.tiers.values())
+        lines.append("session caches: " + ", ".join(f"{k} {v / total:.0%}" for k, v in sorted(report.tiers.items())))
+    for verdict in report.verdicts:
+        word = "kept" if verdict.kept else "MISSED"
+        lines.append(
+            f"{word}: {verdict.promise} p95 of class {verdict.class_name!r} is {verdict.simulated_s:.4g} s "
+            f"(± {verdict.margin_s:.2g}) of {verdict.limit_s:.4g} s"
+        )
+    return lines
+
+
+def quantile(values: Sequence[float], probability: float) -> float:
+    """Quantile of some latencies; 0 of none."""
+    return float(np.quantile(np.frombuffer(values, dtype=np.float32), probability)) if len(values) else 0.0  # type: ignore[call-overload]
+
+
+def margin(values: Sequence[float], probability: float, parts: int = 10) -> float:
+    """Half of the 95 % confidence interval of a quantile, by batch means over successive parts of the run."""
+    if len(values) < 20 * parts:
+        return math.inf
+    found = [float(np.quantile(part, probability)) for part in np.array_split(np.asarray(values), parts)]
+    return 2.26 * float(np.std(found, ddof=1)) / math.sqrt(parts)
+
+
+def predicted(prediction: Any, names: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The plan's figures under the simulation's names."""
+    kept = (*SHARED, "output_tokens_per_s", "output_tokens_per_s_per_device", "requests_per_s")
+    every = {"": prediction} | dict(names)
+    return {name: {figure: getattr(latency, figure) for figure in kept} for name, latency in every.items()}
