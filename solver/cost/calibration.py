@@ -22,7 +22,14 @@ FORMATS = ("bf16", "fp8", "fp8_block", "nvfp4", "mxfp4", "int4", "int8")
 
 
 def _parameter(
-    ideal: float, unit: str, low: float, high: float, meaning: str, tied: str = "both", spread: float | None = None
+    ideal: float,
+    unit: str,
+    low: float,
+    high: float,
+    meaning: str,
+    tied: str = "both",
+    typical: float | None = None,
+    spread: float = 0.25,
 ) -> Any:
     """A number with its ideal value, physical range and sentence.
 
@@ -30,10 +37,18 @@ def _parameter(
     ----------
     tied: calibrations that share one fitted value: those of an ``engine``, of a ``generation``, ``all``, or only those
         of ``both``.
-    spread: standard deviation of the logarithm that a fit to serving runs allows around the value it starts from; None
-        = not fitted.
+    typical: where a fit to serving runs starts, before any run is seen; None = not fitted, kernel timings say it.
+    spread: standard deviation of the logarithm that such a fit allows around it.
     """
-    known = {"unit": unit, "low": low, "high": high, "meaning": meaning, "tied": tied, "spread": spread}
+    known = {
+        "unit": unit,
+        "low": low,
+        "high": high,
+        "meaning": meaning,
+        "tied": tied,
+        "typical": typical,
+        "spread": spread,
+    }
     return field(default=ideal, metadata=known)
 
 
@@ -84,61 +99,81 @@ class Calibration:
     smoothness: float = _parameter(math.inf, "1", 1, math.inf, "p of the smooth maximum (compute^p + memory^p)^(1/p)")
 
     captured: float = _parameter(
-        1, "1", 0.1, 3, "share of the isolated kernels' launches that a captured graph leaves", "both", 0.15
+        1, "1", 0.1, 3, "share of the isolated kernels' launches that a captured graph leaves", "both", 0.95, 0.1
     )
     prefill_launch: float = _parameter(
-        0, "1", 0, 10, "further launch time, relative, in steps that carry prompts", "engine", 0.3
+        0, "1", 0, 10, "further launch time, relative, in steps that carry prompts", "engine", 0.5, 0.2
     )
-    layer_s: float = _parameter(0, "s", 0, 1e-3, "norms, residuals and rotary embedding of a layer", "generation", 0.5)
+    layer_s: float = _parameter(
+        0, "s", 0, 1e-3, "norms, residuals and rotary embedding of a layer", "generation", 5e-06, 0.25
+    )
     activation_s: float = _parameter(0, "s", 0, 1e-3, "activation function between the two GEMMs of an FFN")
-    head_norm_s: float = _parameter(0, "s", 0, 1e-3, "norms of queries and keys, where an LLM has them", "all", 0.5)
-    recurrent_s: float = _parameter(0, "s", 0, 1e-2, "further kernels of a linear-attention layer", "all", 0.5)
-    indexer_s: float = _parameter(0, "s", 0, 1e-2, "further kernels of a layer that selects its keys")
-    step_s: float = _parameter(0, "s", 0, 1e-1, "scheduler and sampler time of every step", "engine", 0.3)
-    sequence_s: float = _parameter(0, "s", 0, 1e-3, "host time per running sequence and step", "engine", 0.3)
-
-    scale_up: float = _parameter(
-        1, "1", 0.1, 1.0, "share of scale-up bandwidth that collectives reach", "generation", 0.15
+    head_norm_s: float = _parameter(
+        0, "s", 0, 1e-3, "norms of queries and keys, where an LLM has them", "all", 6e-06, 0.25
     )
+    recurrent_s: float = _parameter(
+        0, "s", 0, 1e-2, "further kernels of a linear-attention layer", "all", 3.5e-05, 0.25
+    )
+    indexer_s: float = _parameter(0, "s", 0, 1e-2, "further kernels of a layer that selects its keys")
+    step_s: float = _parameter(0, "s", 0, 1e-1, "scheduler and sampler time of every step", "engine", 0.0005, 0.2)
+    sequence_s: float = _parameter(0, "s", 0, 1e-3, "host time per running sequence and step", "engine", 5e-06, 0.2)
+
+    scale_up: float = _parameter(1, "1", 0.1, 1.0, "share of scale-up bandwidth that collectives reach")
     scale_out: float = _parameter(1, "1", 0.1, 1.0, "share of scale-out bandwidth that transfers reach")
-    all_reduce_s: float = _parameter(0, "s", 0, 1e-3, "latency of a two-rank all-reduce", "both", 0.3)
+    all_reduce_s: float = _parameter(0, "s", 0, 1e-3, "latency of a two-rank all-reduce")
     all_reduce_growth: float = _parameter(
-        0, "1", 0, 2, "growth of that latency for each further rank", "generation", 0.3
+        0, "1", 0, 2, "growth of that latency for each further rank", "generation", 0.3, 0.2
     )
     gather_s: float = _parameter(
-        0, "s", 0, 1e-3, "latency of an all-gather or reduce-scatter of data-parallel ranks", "engine", 0.6
+        0, "s", 0, 1e-3, "latency of an all-gather or reduce-scatter of data-parallel ranks", "engine", 6e-06, 0.3
     )
     dispatch_s: float = _parameter(0, "s", 0, 1e-2, "floor of an expert dispatch across nodes")
     combine_s: float = _parameter(0, "s", 0, 1e-2, "floor of an expert combine across nodes")
     hop_s: float = _parameter(0, "s", 0, 1e-2, "latency of sending activations to the next pipeline stage")
 
     imbalance: float = _parameter(
-        1, "1", 1, 8, "hottest expert rank over the mean where no expert loads are recorded", "all", 0.2
+        1, "1", 1, 8, "hottest expert rank over the mean where no expert loads are recorded", "all", 1.3, 0.1
     )
     routing_scatter: float = _parameter(
         0, "1", 0, 2, "weight of the chance by which the hottest rank of a step exceeds its share"
     )
     routing_spread: float = _parameter(
-        1, "1", 0.1, 1, "share of the tokens that choose their experts evenly and independently", "all", 0.1
+        1, "1", 0.1, 1, "share of the tokens that choose their experts evenly and independently", "all", 0.85, 0.05
     )
     prefill_share: float = _parameter(
-        1, "1", 0.1, 3, "share of a prompt's extra time that running requests feel", "engine", 0.3
+        1, "1", 0.1, 3, "share of a prompt's extra time that running requests feel", "engine", 1.0, 0.15
     )
     lockstep: float = _parameter(0, "1", 0, 1, "theta: dp ranks stall each other as dp^theta independent ranks would")
 
     admission_s: float = _parameter(
-        0, "s", 0, 10, "tokenizer, server and scheduler before a request's first step", "engine", 1.5
+        0, "s", 0, 10, "tokenizer, server and scheduler before a request's first step", "engine", 0.03, 0.75
     )
     admission_steps: float = _parameter(
-        0, "1", 0, 50, "engine steps that pass before a request's first, besides the one in progress", "engine", 1.0
+        0,
+        "1",
+        0,
+        50,
+        "engine steps that pass before a request's first, besides the one in progress",
+        "engine",
+        1.5,
+        0.5,
     )
     first_token: float = _parameter(
-        1, "1", 0.5, 5, "time to the first token of a lone prompt over its engine steps", "engine", 0.4
+        1, "1", 0.5, 5, "time to the first token of a lone prompt over its engine steps", "engine", 1.35, 0.2
     )
     clumping: float = _parameter(
-        0, "1", 0, 1, "closed loops: share of the other requests whose prompts are ahead in the queue", "engine", 1.0
+        0,
+        "1",
+        0,
+        1,
+        "closed loops: share of the other requests whose prompts are ahead in the queue",
+        "engine",
+        0.05,
+        0.5,
     )
-    burst_clumping: float = _parameter(0, "1", 0, 1, "the same where all requests were started at once", "engine", 1.0)
+    burst_clumping: float = _parameter(
+        0, "1", 0, 1, "the same where all requests were started at once", "engine", 0.04, 0.5
+    )
 
     memory_fraction: float = _parameter(1, "1", 0.3, 1, "share of the usable HBM that the engine may fill")
     kv_share: float = _parameter(1, "1", 0.1, 1, "share of the HBM left over that the engine gives to the KV cache")
@@ -158,6 +193,10 @@ class Calibration:
         """The number at a path, such as ``gemm.fp8.memory``."""
         holder: Any = self
         return float(reduce(getattr, path.split("."), holder))
+
+    def untouched(self) -> Calibration:
+        """What kernel timings alone say: every number that serving runs were fitted to is back where a fit starts."""
+        return self.with_values({path: k["typical"] for path, k in parameters().items() if k["typical"] is not None})
 
     def with_values(self, values: Mapping[str, float]) -> Calibration:
         """The same calibration with the numbers at some paths changed."""
@@ -196,6 +235,20 @@ class Calibration:
         return {key: getattr(self, key) for key in _LABELS} | {"parameters": table}
 
 
+def calibrations_from_json(content: object, source: str) -> dict[tuple[str, str], Calibration]:
+    """Calibrations of a file, by engine and generation: one, or a list under ``calibrations``.
+
+    Raises
+    ------
+    BadFile: naming the parameter and its physical range.
+    """
+    entries = content.get("calibrations") if isinstance(content, Mapping) and "calibrations" in content else [content]
+    if not isinstance(entries, list):
+        raise BadFile(f"{source}: calibrations must be a list")
+    found = [Calibration.from_json(entry, source) for entry in entries]
+    return {(cal.engine, cal.generation): cal for cal in found}
+
+
 _LABELS = ("name", "engine", "generation", "fitted_on", "as_of")
 
 
@@ -207,7 +260,7 @@ def _put(holder: Any, path: list[str], value: float) -> Any:
 
 @cache
 def parameters() -> dict[str, Mapping[str, Any]]:
-    """Metadata (unit, low, high, meaning, tied, spread) of every parameter by its path."""
+    """Metadata (unit, low, high, meaning, tied, typical, spread) of every parameter by its path."""
     return dict(_paths(Calibration(), "", ""))
 
 

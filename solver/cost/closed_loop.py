@@ -41,7 +41,7 @@ class ClosedLoop:
 
 
 def closed_loop(
-    pool: Timing, concurrency: Floats, prompt: Floats, output: Floats, burst: Floats | float = 0.0
+    pool: Timing, concurrency: Floats, prompt: Floats, output: Floats, burst: Floats | float = 0.0, rounds: int = ROUNDS
 ) -> ClosedLoop:
     """Latencies of a unified replica that always has ``concurrency`` requests in flight.
 
@@ -59,11 +59,11 @@ def closed_loop(
     per_rank = concurrency / pool.work.dp
     context = prompt + output / 2
     batch = per_rank
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         running = np.maximum(batch, 1.0)
         step = pool.decode_s(running, context)
         latency, occupied, chunks = pool.prompt_s(prompt, 0.0, running, context)
-        stall = cal.prefill_share * np.maximum(occupied - chunks * step / pool.work.pp, 0.0)
+        stall = cal.prefill_share * np.maximum(occupied - chunks * step * pool.accepted / pool.work.pp, 0.0)
         others = np.clip(per_rank - 1, 0.0, None) * pool.work.dp**cal.lockstep
         tpot = step + others * stall / output
         batch = per_rank * output * tpot / (output * tpot + latency)

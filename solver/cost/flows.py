@@ -16,6 +16,7 @@ from solver.cost.pools import PricedPool
 from solver.cost.serving import Service
 from solver.cost.work import COMBINE_WIDTH, DISPATCH_WIDTH
 from solver.llm import LLM
+from solver.workload import RequestClass
 from topologies import Routes
 
 
@@ -103,6 +104,19 @@ def kv_flow(llm: LLM, prefill: Running, decode: Running, share: float) -> Flow:
     senders = tuple(itertools.chain(*prefill.replicas))
     rate = float(prefill.service.requests_per_s[0]) * len(prefill.replicas) * share
     return Flow(senders, tuple(itertools.chain(*decode.replicas)), rate * size / len(senders))
+
+
+def kept_flow(llm: LLM, decode: Running, prefill: Running, classes: Sequence[RequestClass]) -> Flow:
+    """KV of generated tokens from the decode replicas back to the prefill replicas, of classes whose sessions return."""
+    rate = float(decode.service.requests_per_s[0]) * len(decode.replicas)
+    sizes = [
+        llm.kv_bytes(float(c.prompt_tokens + c.output_tokens)) - llm.kv_bytes(float(c.prompt_tokens)) if c.returns else 0.0
+        for c in classes
+    ]
+    arrivals = np.array([c.requests_per_s for c in classes])
+    size = float(np.dot(arrivals, sizes) / arrivals.sum())
+    senders = tuple(itertools.chain(*decode.replicas))
+    return Flow(senders, tuple(itertools.chain(*prefill.replicas)), rate * size / len(senders))
 
 
 def _kv_bytes(llm: LLM, pool: Running) -> list[float]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import networkx as nx
 
 import topologies
-from solver.cost.calibration import Calibration, packaged
+from solver.cost.calibration import Calibration, calibrations_from_json, packaged
 from solver.cost.fleet import Fleet, fleets
 from solver.cost.mix import Mix
 from solver.cost.serving import Promise
@@ -137,7 +137,13 @@ class Instance:
         own = self.scenario.calibration
         if own is None:
             return packaged(engine, self.devices[device].generation)
-        return Calibration.from_json(own, "calibration"), None
+        known = calibrations_from_json(own, "calibration")
+        generation = self.devices[device].generation
+        if len(known) == 1:
+            return next(iter(known.values())), None
+        if (engine, generation) in known:
+            return known[engine, generation], None
+        return packaged(engine, generation)
 
     def usd_per_hour(self, device: str) -> float:
         """Price of one device for an hour.

@@ -25,6 +25,10 @@ class Mix:
     output: output tokens (C,).
     prompt_cv2, output_cv2: squared coefficients of variation of the lengths inside a class (C,).
     burstiness: squared coefficient of variation of the time between arrivals.
+    member, is_hit: the class that each entry belongs to, and whether it is of requests that find their session's history
+        (C,); an entry a class where no idle KV is kept.
+    idle_token_s: idle KV in HBM that a request leaves behind, times how long it waits there [tokens s].
+    resident_tokens: shared prefixes that every cache holds [tokens].
     """
 
     share: Floats
@@ -34,22 +38,51 @@ class Mix:
     prompt_cv2: Floats
     output_cv2: Floats
     burstiness: float
+    member: tuple[int, ...] = ()
+    is_hit: tuple[bool, ...] = ()
+    idle_token_s: float = 0.0
+    resident_tokens: float = 0.0
 
     @classmethod
-    def of(cls, classes: Sequence[RequestClass], cached: Sequence[float] | None = None) -> Mix:
-        """The mix of some classes by their arrival rates; ``cached`` tokens of each prompt need no prefill."""
+    def of(cls, classes: Sequence[RequestClass], finds: Sequence[Sequence[tuple[float, float]]] | None = None) -> Mix:
+        """The mix of some classes by their arrival rates.
+
+        Parameters
+        ----------
+        finds: by class, (share of its requests, prompt tokens that these find in a cache): misses first; nothing found
+            where not given.
+        """
         rate = np.array([c.requests_per_s for c in classes])
-        found = np.zeros(len(classes)) if cached is None else np.asarray(cached, float)
-        prompt = np.array([c.prompt_tokens for c in classes], float)
+        parts = [[(1.0, 0.0)]] * len(classes) if finds is None else finds
+        member = tuple(number for number, part in enumerate(parts) for _ in part)
+        weight, found = (np.array([pair[i] for part in parts for pair in part]) for i in (0, 1))
+        of = [classes[number] for number in member]
         return cls(
-            share=rate / rate.sum(),
-            prompt=np.maximum(prompt - found, 1.0),
+            share=rate[list(member)] / rate.sum() * weight,
+            prompt=np.maximum(np.array([c.prompt_tokens for c in of], float) - found, 1.0),
             cached=found,
-            output=np.array([c.output_tokens for c in classes], float),
-            prompt_cv2=np.array([c.prompt_cv for c in classes], float) ** 2,
-            output_cv2=np.array([c.output_cv for c in classes], float) ** 2,
+            output=np.array([c.output_tokens for c in of], float),
+            prompt_cv2=np.array([c.prompt_cv for c in of], float) ** 2,
+            output_cv2=np.array([c.output_cv for c in of], float) ** 2,
             burstiness=float(np.dot(rate, [c.burstiness for c in classes]) / rate.sum()),
+            member=member,
+            is_hit=tuple(place > 0 for part in parts for place in range(len(part))),
         )
+
+    @property
+    def keeps(self) -> bool:
+        """Whether any idle KV waits in HBM, or any request finds some."""
+        return any(self.is_hit) or self.idle_token_s > 0 or self.resident_tokens > 0
+
+    def idle_sequences(self, requests_per_s: Floats, ranks: Floats) -> Floats:
+        """Idle KV in HBM on a rank, as so many running sequences (R,).
+
+        Parameters
+        ----------
+        requests_per_s: of one replica, which divides them over ``ranks`` caches (R,).
+        """
+        tokens = requests_per_s * self.idle_token_s / ranks + self.resident_tokens
+        return np.asarray(tokens / self.context)
 
     def mean(self, values: Floats) -> Floats:
         """Mean over requests of a quantity per class (..., C)."""

@@ -52,6 +52,8 @@ class Replicas(Timing):
         scale_out: float | None = None,
         transfer: float | None = None,
         exchanged_tokens: Sequence[float] | float = 0.0,
+        drafts: Sequence[float] | float = 0.0,
+        accepted: Sequence[float] | float = 1.0,
         stages: Sequence[Stages] | None = None,
     ) -> Replicas:
         """Price shapes.
@@ -66,6 +68,7 @@ class Replicas(Timing):
         scale_out: bandwidth of one device's share of the scale-out fabric [B/s]; the device's own without.
         transfer: bandwidth of one device towards decode pools [B/s]; its scale-out share without.
         exchanged_tokens: tokens a rank dispatches at once through low-latency buffers.
+        drafts, accepted: tokens drafted per step, and tokens that a step yields per sequence.
         """
         rows = len(shapes)
 
@@ -83,8 +86,20 @@ class Replicas(Timing):
             speeds=speeds,
             calibration=calibration,
             group=Group.of(degree.ep, column(domains), uneven, column(overlap)),
-            ledger=ledger(llm, device, calibration, degree, work.layers, chunks, column(exchanged_tokens), spare),
+            ledger=ledger(
+                llm,
+                device,
+                calibration,
+                degree,
+                work.layers,
+                chunks,
+                column(exchanged_tokens),
+                spare,
+                draft_layers=int(np.max(column(drafts)) > 0 and llm.mtp_layers > 0),
+            ),
             chunk=chunks,
+            drafts=column(drafts),
+            accepted=column(accepted),
             transfer_bytes_per_s=float(speeds.scale_out[0]) if transfer is None else transfer,
         )
 
@@ -96,6 +111,8 @@ class Replicas(Timing):
             group=self.group.rows(index),
             ledger=self.ledger.rows(index),
             chunk=self.chunk[index],
+            drafts=self.drafts[index],
+            accepted=self.accepted[index],
         )
 
     def evened(self) -> Replicas:

@@ -164,12 +164,13 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     speeds, dp = pool.speeds, pool.work.dp
     felt = _felt(pool, batch)
     step = pool.decode_s(felt, mix.context)
+    round_s = step * pool.accepted
     queue_share = np.zeros_like(batch)
     for _ in range(2):
         latency, occupied, steps = _per_class(pool, mix, felt, company=queue_share)
         stalls = (
             speeds.prefill_share[:, None]
-            * np.maximum(occupied - steps * (step / pool.work.pp)[:, None], 0.0)
+            * np.maximum(occupied - steps * (round_s / pool.work.pp)[:, None], 0.0)
             * dp[:, None] ** speeds.lockstep[:, None]
         )
         tpot = step + batch * mix.mean(stalls) / mix.mean_output

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.speeds import Speeds
 from solver.cost.step import Group, Load, StepTime, step
-from solver.cost.work import Work
+from solver.cost.work import Work, stack
 
 Floats = NDArray[np.float64]
 
@@ -21,12 +22,27 @@ class Timing:
     Attributes
     ----------
     chunk: most prompt tokens that a step carries on a rank (R,).
+    drafts: tokens drafted and verified per step (R,).
+    accepted: tokens that such a step yields per sequence, 1 without drafts (R,).
     """
 
     work: Work
     speeds: Speeds
     group: Group
     chunk: Floats
+    drafts: Floats
+    accepted: Floats
+
+    @classmethod
+    def stack(cls, parts: Sequence[Timing]) -> Timing:
+        """One table from several, whatever their LLMs, devices and calibrations."""
+        groups = [part.group for part in parts]
+        return Timing(
+            stack([part.work for part in parts]),
+            Speeds.stack([part.speeds for part in parts], [len(part) for part in parts]),
+            Group(*(np.concatenate([getattr(g, f.name) for g in groups]) for f in fields(Group))),
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("chunk", "drafts", "accepted")),
+        )
 
     def __len__(self) -> int:
         return len(self.work)
@@ -35,14 +51,25 @@ class Timing:
         """One step in which every rank carries ``load`` (a micro-batch, where there are stages)."""
         return step(self.work, self.speeds, self.group, load)
 
-    def decode_s(self, batch: Floats, context: Floats | float, queries: float = 1.0) -> Floats:
-        """Seconds between two tokens of a sequence when each rank runs ``batch`` of them (R,).
+    def decode_s(self, batch: Floats, context: Floats | float) -> Floats:
+        """Seconds between two tokens of a sequence when each rank runs ``batch`` of them, on average over drafts (R,)."""
+        return self.round_s(batch, context) / self.accepted
+
+    def round_s(self, batch: Floats, context: Floats | float) -> Floats:
+        """Seconds of one step of every sequence when each rank runs ``batch`` of them, drafting included (R,).
 
         A pipeline keeps as many micro-batches in flight as it has stages; the slowest stage or the whole way round
-        decides.
+        decides. Every draft is one more pass through a draft layer, the head and the sampler.
         """
-        taken = self.step(Load.of(decode=batch / self.work.pp, context=context, queries=queries))
-        return np.maximum(taken.latency_s, self.work.pp * taken.slowest_s)
+        running = batch / self.work.pp
+        taken = self.step(Load.of(decode=running, context=context, queries=1 + self.drafts))
+        verified = np.maximum(taken.latency_s, self.work.pp * taken.slowest_s)
+        if not np.any(self.drafts > 0):
+            return verified
+        alone = self.step(Load.of(decode=running, context=context))
+        present = self.work.layers.sum(axis=1) > 0
+        layer: Floats = np.where(present, alone.layer_s, 0.0).max(axis=1)
+        return verified + self.drafts * (layer + alone.head_s + self.speeds.step_s)
 
     def prompt_s(
         self,
@@ -91,6 +118,7 @@ class Timing:
             Load.of(
                 decode=running,
                 context=context,
+                queries=1 + self.drafts,
                 prefill=tokens,
                 prefill_keys=keys,
                 others=tokens * np.asarray(company, float),

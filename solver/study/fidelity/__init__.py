@@ -1,0 +1,10 @@
+"""How well the cost model predicts measured serving runs, and calibrations fitted to them."""
+
+from __future__ import annotations
+
+from solver.study.fidelity.accuracy import Accuracy
+from solver.study.fidelity.predict import packaged_for, predict
+from solver.study.fidelity.report import Report, report
+from solver.study.fidelity.runs import Run, Runs, read_runs
+
+__all__ = ["Accuracy", "Report", "Run", "Runs", "packaged_for", "predict", "read_runs", "report"]

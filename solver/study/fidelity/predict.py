@@ -1,0 +1,105 @@
+"""Predictions of measured runs: unified ones all at once, disaggregated ones pool by pool."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+import topologies
+from solver.cost.calibration import Calibration, packaged
+from solver.cost.disaggregated_loop import disaggregated_loop
+from solver.cost.measured import Family, Table
+from solver.cost.replicas import Replicas
+from solver.replica import Parallelism
+from solver.study.fidelity.runs import Run, Runs, served, served_llm
+
+Floats = NDArray[np.float64]
+
+#: Tokens that a step yields with 1, 2 and 3 drafts (DeepSeek-R1's MTP on B200). Where a run drafted but does not say how
+#: many, the fastest of these is meant, as its operator would choose.
+USUAL_ACCEPTANCE = {1: 1.92, 2: 2.58, 3: 2.82}
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Predictions of runs, in their order; arrays (R,).
+
+    Attributes
+    ----------
+    tpot_s, ttft_s: mean latencies. tpot_p95_s: NaN where only the mean is modelled.
+    devices: of the whole deployment.
+    """
+
+    tpot_s: Floats
+    ttft_s: Floats
+    tpot_p95_s: Floats
+    devices: Floats
+
+    def tokens_per_s_per_device(self, runs: Runs) -> Floats:
+        """Output tokens/s of a device by Little's law: concurrency / (TPOT + TTFT / output) / devices (R,)."""
+        load = np.array([run.concurrency for run in runs.runs])
+        output = np.array([run.output_tokens for run in runs.runs])
+        rate: Floats = load / (self.tpot_s + self.ttft_s / output) / self.devices
+        return rate
+
+
+def families(runs: Runs) -> tuple[Family, ...]:
+    """Engines and generations of devices that occur, sorted."""
+    return tuple(sorted({(run.engine, topologies.device(run.device).generation) for run in runs.runs}))
+
+
+def packaged_for(runs: Runs) -> tuple[dict[Family, Calibration], tuple[str, ...]]:
+    """The packaged calibration of every engine and generation, and why some of them extrapolate."""
+    found = {family: packaged(*family) for family in families(runs)}
+    return {family: cal for family, (cal, _) in found.items()}, tuple(doubt for _, doubt in found.values() if doubt)
+
+
+def predict(runs: Runs, calibrations: Mapping[Family, Calibration]) -> Predicted:
+    """Latencies of every run under given calibrations."""
+    count = len(runs.runs)
+    tpot, ttft, slow = (np.full(count, math.nan) for _ in range(3))
+    parts, where = served(runs)
+    if parts:
+        tpot[where], ttft[where] = Table(parts).predict(calibrations)
+    for position, run in enumerate(runs.runs):
+        if run.disaggregated:
+            tpot[position], slow[position], ttft[position] = _disaggregated(run, calibrations)
+    devices = [
+        run.devices(served_llm(run.llm, run.precision, run.engine, run.device, run.kv_cache)) for run in runs.runs
+    ]
+    return Predicted(tpot, ttft, slow, np.array(devices, float))
+
+
+def _disaggregated(run: Run, calibrations: Mapping[Family, Calibration]) -> tuple[float, float, float]:
+    if run.draft_tokens == "auto":
+        return min(_with_drafts(run, calibrations, drafts, gain) for drafts, gain in USUAL_ACCEPTANCE.items())
+    return _with_drafts(run, calibrations, run.draft_tokens, run.acceptance_length)
+
+
+def _with_drafts(
+    run: Run, calibrations: Mapping[Family, Calibration], drafts: int, accepted: float
+) -> tuple[float, float, float]:
+    device = topologies.device(run.device)
+    llm = served_llm(run.llm, run.precision, run.engine, run.device, run.kv_cache)
+    calibration = calibrations[run.engine, device.generation]
+
+    def pool(shape: Parallelism, drafted: int, gain: float) -> Replicas:
+        domains = max(math.ceil(shape.ranks_per_stage / device.scale_up_domain), 1)
+        return Replicas.of(
+            llm, device, calibration, [shape], chunk=run.chunk_tokens, domains=domains, drafts=drafted, accepted=gain
+        )
+
+    shapes = run.pool_shapes(llm)
+    found = disaggregated_loop(
+        pool(shapes[0], 0, 1.0),
+        pool(shapes[1], drafts, accepted),
+        (run.prefill_replicas, run.decode_replicas),
+        run.concurrency,
+        run.prompt_tokens,
+        run.output_tokens,
+    )
+    return found.tpot_s, found.tpot_p95_s, found.ttft_s
