@@ -28,6 +28,7 @@ def main() -> None:
         judge,
         predict,
         simulate,
+        simulate,
         solve,
         traffic,
         view,

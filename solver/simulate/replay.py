@@ -15,7 +15,7 @@ from solver.errors import BadInput
 from solver.plan import Plan
 from solver.simulate.failures import Failure, replicas_hit
 from solver.simulate.meters import ClassMeter, Samples
-from solver.simulate.report import Figures, PoolFigures, Report, Verdict, margin, predicted, quantile
+from solver.simulate.report import Figures, PoolFigures, Report, Verdict, margin, percentiles, predicted, quantile
 from solver.simulate.requests import Arrival, Request
 from solver.simulate.site import Site, stay_s
 from solver.simulate.traffic import DAY_S, Stochastic, recorded
@@ -209,6 +209,10 @@ class _Replay:
             verdicts=tuple(self._verdicts(names)),
             predicted=predicted(plan.prediction, plan.prediction.classes),
             samples=self._samples,
+            distributions={
+                name: {"ttft": percentiles(self._meters[name].ttft), "tpot": percentiles(self._meters[name].tpot)}
+                for name in names
+            },
         )
 
     def _figures(self, meter: ClassMeter, served: list[int], seconds: float) -> Figures:

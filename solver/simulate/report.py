@@ -94,6 +94,7 @@ class Report:
         failure sent one back to the start.
     tiers: requests by where their session's cache was found.
     predicted: by class and for all (``""``), the plan's figures.
+    distributions: by class, percentiles 0 to 100 of ``ttft`` and ``tpot`` [s].
     """
 
     seed: int
@@ -112,6 +113,7 @@ class Report:
     verdicts: tuple[Verdict, ...]
     predicted: dict[str, dict[str, float]]
     samples: Samples
+    distributions: dict[str, dict[str, list[float]]]
 
     @property
     def slo_kept(self) -> bool:
@@ -180,6 +182,11 @@ def _lines(report: Report) -> Sequence[str]:
 def quantile(values: Sequence[float], probability: float) -> float:
     """Quantile of some latencies; 0 of none."""
     return float(np.quantile(np.frombuffer(values, dtype=np.float32), probability)) if len(values) else 0.0  # type: ignore[call-overload]
+
+
+def percentiles(values: Sequence[float]) -> list[float]:
+    """Percentiles 0 to 100 of some latencies; none of none."""
+    return np.quantile(np.asarray(values), np.linspace(0, 1, 101)).tolist() if len(values) else []
 
 
 def margin(values: Sequence[float], probability: float, parts: int = 10) -> float:

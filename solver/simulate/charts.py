@@ -1,0 +1,128 @@
+"""A replay as charts on one page that needs nothing else: latencies, queues, batches and caches."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import Any
+
+from solver.errors import BadInput
+from solver.simulate.report import Report
+
+#: Okabe and Ito's hues without yellow, told apart by all common kinds of colour vision (jfly, 2008).
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+DASHES = ([1, 0], [6, 3], [2, 2], [8, 2, 2, 2])
+_SIZE = {"width": 620, "height": 200}
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Replay of a plan</title>
+<style>body{{font:15px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}}
+pre{{overflow-x:auto;background:#f3f5f7;padding:1rem}}svg{{max-width:100%;height:auto}}</style></head>
+<body><h1>Replay of a plan</h1><pre>{text}</pre>{figures}</body></html>
+"""
+
+
+def save(report: Report, path: Path) -> None:
+    """Write the page.
+
+    Raises
+    ------
+    BadInput: it cannot be written.
+    """
+    import vl_convert
+
+    figures = "".join(f"<figure>{vl_convert.vegalite_to_svg(chart)}</figure>" for chart in charts(report))
+    try:
+        path.write_text(_PAGE.format(text=html.escape(str(report)), figures=figures), encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def charts(report: Report) -> list[dict[str, Any]]:
+    """Vega-Lite charts of a replay."""
+    samples = report.samples
+    series: dict[str, tuple[Any, str]] = {
+        "Requests that wait, by pool": (samples.waiting, "requests"),
+        "Requests in service, by pool": (samples.running, "requests"),
+        "KV cache in use, by pool": (samples.stored, "share"),
+    }
+    found = [_latency(report, figure, name) for figure, name in (("ttft", "first token"), ("tpot", "output token"))]
+    found += [_over_time(title, samples.time_s, values, unit) for title, (values, unit) in series.items()]
+    return [*found, _batches(report)]
+
+
+def _spec(title: str, rows: list[dict[str, Any]], **parts: Any) -> dict[str, Any]:
+    return {
+        "title": title,
+        **_SIZE,
+        "data": {"values": rows},
+        "config": {"range": {"category": list(COLOURS)}},
+        **parts,
+    }
+
+
+def _latency(report: Report, figure: str, name: str) -> dict[str, Any]:
+    """Share of the requests within a time; a dot marks the 95th percentile that the plan predicts."""
+    rows: list[dict[str, Any]] = [
+        {"class": of, "seconds": seconds, "share": place / (len(values[figure]) - 1)}
+        for of, values in report.distributions.items()
+        for place, seconds in enumerate(values[figure])
+    ]
+    marks = [
+        {"class": of, "seconds": report.predicted[of][f"{figure}_p95_s"], "share": 0.95} for of in report.distributions
+    ]
+    x = {
+        "field": "seconds",
+        "type": "quantitative",
+        "title": f"time per {name} [s]" if figure == "tpot" else f"time to {name} [s]",
+    }
+    y = {"field": "share", "type": "quantitative", "title": "share of requests", "axis": {"format": "%"}}
+    colour = {"field": "class", "type": "nominal"}
+    dash = {"field": "class", "type": "nominal", "scale": {"range": list(DASHES)}}
+    return _spec(
+        f"Requests whose {name} is within a time; dots: the predicted 95th percentile",
+        [row for row in rows if row["seconds"] > 0],
+        layer=[
+            {"mark": "line", "encoding": {"x": x, "y": y, "color": colour, "strokeDash": dash}},
+            {
+                "data": {"values": marks},
+                "mark": {"type": "point", "filled": True, "size": 70},
+                "encoding": {"x": x, "y": y, "color": colour},
+            },
+        ],
+    )
+
+
+def _over_time(title: str, times: list[float], by_pool: Any, unit: str) -> dict[str, Any]:
+    rows = [
+        {"pool": pool, "seconds": time, "value": value}
+        for pool, values in by_pool.items()
+        for time, value in zip(times, values, strict=True)
+    ]
+    axis = {"axis": {"format": "%"}} if unit == "share" else {}
+    encoding = {
+        "x": {"field": "seconds", "type": "quantitative", "title": "time [s]"},
+        "y": {"field": "value", "type": "quantitative", "title": unit, **axis},
+        "color": {"field": "pool", "type": "nominal"},
+        "strokeDash": {"field": "pool", "type": "nominal", "scale": {"range": list(DASHES)}},
+    }
+    return _spec(title, rows, mark="line", encoding=encoding)
+
+
+def _batches(report: Report) -> dict[str, Any]:
+    rows = [
+        {"pool": pool.name, "sequences": size, "share": share}
+        for pool in report.pools
+        if pool.role != "prefill"
+        for size, share in pool.batches.items()
+    ]
+    encoding = {
+        "x": {
+            "field": "sequences",
+            "type": "quantitative",
+            "title": "running sequences of a rank",
+            "bin": {"maxbins": 60},
+        },
+        "y": {"field": "share", "aggregate": "sum", "type": "quantitative", "stack": None, "axis": {"format": "%"}},
+        "color": {"field": "pool", "type": "nominal"},
+    }
+    return _spec("Batches, by share of the busy time", rows, mark={"type": "bar", "opacity": 0.7}, encoding=encoding)
