@@ -19,6 +19,7 @@ FLOORS = {
     "cost": 4,
     "plan": 4,
     "traces": 4,
+    "training": 5,
     "space": 5,
     "check": 5,
     "optimize": 6,
