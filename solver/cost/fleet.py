@@ -41,10 +41,14 @@ class Fleet:
         """Number of healthy devices."""
         return sum(c.count * c.size for c in self.classes)
 
-    @property
-    def best_transfer(self) -> float:
-        """The most bandwidth over which a device could hand a KV cache to another pool [B/s]."""
-        return max(self.best_scale_out, self.device.scale_up_bytes_per_s)
+    def best_transfer(self, calibration: Calibration) -> float:
+        """The most bandwidth over which a device hands a KV cache to another pool [B/s].
+
+        Engines hand over through the NICs wherever there is more than one domain, also to a pool in the same one.
+        """
+        if self.domains == 1:
+            return self.device.scale_up_bytes_per_s * calibration.scale_up
+        return self.best_scale_out * calibration.scale_out
 
     def sure_transfer(self, calibration: Calibration) -> float:
         """Bandwidth over which a device hands a KV cache to a decode pool wherever that lies [B/s]."""

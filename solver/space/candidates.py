@@ -145,7 +145,7 @@ def price(
         redundant=[row.shape.redundant for row in rows],
         overlap=[row.overlap for row in rows],
         scale_out=fleet.best_scale_out if best_links else None,
-        transfer=fleet.best_transfer if best_links else fleet.sure_transfer(calibration),
+        transfer=fleet.best_transfer(calibration) if best_links else fleet.sure_transfer(calibration),
         exchanged_tokens=[min(row.chunk, 1024) if k > 1 else 0 for row, k in zip(rows, spread, strict=True)],
         **settings,
     )
