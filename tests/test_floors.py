@@ -35,7 +35,7 @@ FLOORS = {
 OWNERS = {
     "ortools": {"optimize"},
     "simpy": {"simulate"},
-    "altair": {"view", "traces"},
+    "altair": {"simulate", "study", "traces", "view"},
     "typer": {"cli"},
     "ray": {"study"},
 }

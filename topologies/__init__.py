@@ -9,19 +9,87 @@ A cluster is an undirected :class:`networkx.Graph` whose attributes :mod:`topolo
 ['leaf', 'spine']
 """
 
-from topologies import exporters, importers
-from topologies.builders import BUILDERS, build, fat_tree, hgx, join, mark_unhealthy, nvl72, torus
-from topologies.cluster import devices_of, validate
-from topologies.domains import Domain, DomainClass, domain_classes, scale_up_domains
-from topologies.errors import BadCluster, BadInput, RackplanError, UnknownName
-from topologies.faults import Fault, crippled, find_faults
-from topologies.files import from_plain, load, save, to_plain
-from topologies.hardware import DTYPES, Device, device, devices
-from topologies.overview import summary
-from topologies.profile import DomainProfile, HostProfile, Rates
-from topologies.routes import Routes
-from topologies.show import describe
-from topologies.tiers import FabricTier, SwitchPorts, fabric_tiers, switch_ports
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from topologies import exporters, importers
+    from topologies.builders import BUILDERS, build, fat_tree, hgx, join, mark_unhealthy, nvl72, torus
+    from topologies.cluster import devices_of, validate
+    from topologies.domains import Domain, DomainClass, domain_classes, scale_up_domains
+    from topologies.errors import BadCluster, BadInput, RackplanError, UnknownName
+    from topologies.faults import Fault, crippled, find_faults
+    from topologies.files import from_plain, load, save, to_plain
+    from topologies.hardware import DTYPES, Device, device, devices
+    from topologies.overview import summary
+    from topologies.profile import DomainProfile, HostProfile, Rates
+    from topologies.routes import Routes
+    from topologies.show import describe
+    from topologies.tiers import FabricTier, SwitchPorts, fabric_tiers, switch_ports
+
+#: Which module defines which name: each is loaded when it is first asked for, so that a command pays for what it uses.
+_HOMES = {
+    "topologies.builders": (
+        "BUILDERS",
+        "build",
+        "fat_tree",
+        "hgx",
+        "join",
+        "mark_unhealthy",
+        "nvl72",
+        "torus",
+    ),
+    "topologies.cluster": (
+        "devices_of",
+        "validate",
+    ),
+    "topologies.domains": (
+        "Domain",
+        "DomainClass",
+        "domain_classes",
+        "scale_up_domains",
+    ),
+    "topologies.errors": (
+        "BadCluster",
+        "BadInput",
+        "RackplanError",
+        "UnknownName",
+    ),
+    "topologies.faults": (
+        "Fault",
+        "crippled",
+        "find_faults",
+    ),
+    "topologies.files": (
+        "from_plain",
+        "load",
+        "save",
+        "to_plain",
+    ),
+    "topologies.hardware": (
+        "DTYPES",
+        "Device",
+        "device",
+        "devices",
+    ),
+    "topologies.overview": ("summary",),
+    "topologies.profile": (
+        "DomainProfile",
+        "HostProfile",
+        "Rates",
+    ),
+    "topologies.routes": ("Routes",),
+    "topologies.show": ("describe",),
+    "topologies.tiers": (
+        "FabricTier",
+        "SwitchPorts",
+        "fabric_tiers",
+        "switch_ports",
+    ),
+}
+_MODULES = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BUILDERS",
@@ -66,3 +134,13 @@ __all__ = [
     "torus",
     "validate",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("exporters", "importers"):
+        return import_module(f"topologies.{name}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = found
+    return found
