@@ -7,9 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from functools import cached_property
 
+from solver.check.stays import Stay, served
 from solver.cost.calibration import Calibration
 from solver.cost.contention import Exchange, exchanges, slowed
 from solver.cost.instance import Group, Instance
+from solver.cost.kept import by_class
+from solver.cost.mix import Mix
 from solver.cost.pools import PoolSpec, PricedPool
 from solver.cost.serving import Service
 from solver.plan import Placed, Plan, Pool
@@ -96,7 +99,27 @@ class Evidence:
         )
         exchange = self.exchanges[pool.name]
         fleet = slowed(self.instance.fleet(pool.device), exchange)
-        return PricedPool.of(spec, self.instance.llm, fleet, self.calibration(pool), self.group(pool).mix)
+        return PricedPool.of(spec, self.instance.llm, fleet, self.calibration(pool), self.mix(pool))
+
+    def mix(self, pool: Pool) -> Mix:
+        """What a pool serves: the classes of its promise, with the idle KV that the plan keeps for them there."""
+        records = {tier.request_class: tier for tier in self.plan.kv_tiers if tier.pool == pool.name}
+        classes = self.group(pool).classes
+        if not records:
+            return self.group(pool).mix
+        stays = [Stay(c, records[c.name], pool.role) if c.name in records else None for c in classes]
+        return served(classes, stays)
+
+    @cached_property
+    def latencies(self) -> dict[str, Service]:
+        """Operating points with latencies per class: hits and misses together, histories loaded."""
+        found = {}
+        for pool in self.plan.pools:
+            loads = {tier.request_class: tier.load_s for tier in self.plan.kv_tiers if tier.pool == pool.name}
+            names = [c.name for c in self.group(pool).classes]
+            mix, service = self.priced[pool.name].mix, self.services[pool.name]
+            found[pool.name] = by_class(service, mix, len(names), [loads.get(name, 0.0) for name in names])
+        return found
 
     @cached_property
     def services(self) -> dict[str, Service]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from solver.check.evidence import Evidence, differs
-from solver.cost.flows import Flow, Running, kv_flow, link_loads, pool_flows
+from solver.cost.flows import Flow, Running, kept_flow, kv_flow, link_loads, pool_flows
 from topologies.units import show_bandwidth
 
 
@@ -47,4 +47,8 @@ def _flows(evidence: Evidence) -> list[Flow]:
             if sender.role == "prefill" and receiver.role == "decode" and sender.serves == receiver.serves:
                 share = plan.routing[receiver.serves[0]]["decode"][receiver.name]
                 flows.append(kv_flow(llm, running[sender.name], running[receiver.name], share))
+            back = any(tier.write_back and tier.pool == receiver.name for tier in plan.kv_tiers)
+            if sender.role == "decode" and back and sender.serves == receiver.serves:
+                classes = evidence.group(receiver).classes
+                flows.append(kept_flow(llm, running[sender.name], running[receiver.name], classes))
     return flows

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from solver.check.evidence import Evidence, differs
+from solver.check.evidence import TOLERANCE, Evidence, differs
 from solver.plan import Pool
 
 
 def ledger_holds(evidence: Evidence) -> Iterator[str]:
     """The ledger is the fullest rank's, and its parts fit into the capacity."""
     for pool in evidence.plan.pools:
-        derived = evidence.priced[pool.name].memory_bytes(pool.limits.max_sequences)
+        derived = evidence.priced[pool.name].memory_bytes(pool.limits.max_sequences, pool.requests_per_s_per_replica)
         claimed = pool.memory.model_dump()
         for part, value in derived.items():
-            if differs(claimed[part], value):
+            if differs(claimed[part], value, 1e-4 if part == "idle_kv_bytes" else TOLERANCE):
                 yield f"memory.{part} of pool {pool.name} is {claimed[part]:.6g}; the ledger gives {value:.6g}"
         used = math.fsum(value for part, value in claimed.items() if part != "capacity_bytes")
         if used > claimed["capacity_bytes"] * (1 + 1e-9):

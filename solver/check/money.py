@@ -24,8 +24,10 @@ def rent_is_right(evidence: Evidence) -> Iterator[str]:
         domains = {evidence.instance.domain_of(device) for device in used}
         paid = [device for device in devices if evidence.instance.domain_of(device) in domains]
     usd = math.fsum(evidence.instance.usd_per_hour(cluster.nodes[device]["device"]) for device in paid)
+    usd += math.fsum(price for tier in evidence.plan.kv_tiers for price in tier.usd_per_hour.values())
     if differs(usd, evidence.plan.objective.usd_per_hour):
-        yield f"the rented {scenario.billing}s cost {usd:.6g} USD/h; the plan says {evidence.plan.objective.usd_per_hour:.6g}"
+        claimed = evidence.plan.objective.usd_per_hour
+        yield f"the rented {scenario.billing}s and tiers cost {usd:.6g} USD/h; the plan says {claimed:.6g}"
 
 
 def arithmetic_is_right(evidence: Evidence) -> Iterator[str]:

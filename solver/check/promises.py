@@ -34,7 +34,7 @@ def loads_are_served(evidence: Evidence) -> Iterator[str]:
 
 def _operating_point(evidence: Evidence, pool: Pool) -> Iterator[str]:
     service, priced = evidence.services[pool.name], evidence.priced[pool.name]
-    mix = evidence.group(pool).mix
+    mix = priced.mix
     tokens = float(mix.mean(mix.prompt)) if pool.role == "prefill" else mix.mean_output
     if differs(float(service.requests_per_s[0]), pool.requests_per_s_per_replica, 1e-4):
         yield f"pool {pool.name} cannot serve {pool.requests_per_s_per_replica:.6g} requests/s a replica"
@@ -75,7 +75,7 @@ def _latencies(evidence: Evidence) -> dict[str, Latencies]:
             Part(
                 pool.role,
                 evidence.plan.routing[names[0]][pool.role][pool.name],
-                evidence.services[pool.name],
+                evidence.latencies[pool.name],
                 evidence.calibration(pool).tpot_sigma,
                 evidence.calibration(pool).ttft_sigma,
             )

@@ -110,7 +110,9 @@ def kept_flow(llm: LLM, decode: Running, prefill: Running, classes: Sequence[Req
     """KV of generated tokens from the decode replicas back to the prefill replicas, of classes whose sessions return."""
     rate = float(decode.service.requests_per_s[0]) * len(decode.replicas)
     sizes = [
-        llm.kv_bytes(float(c.prompt_tokens + c.output_tokens)) - llm.kv_bytes(float(c.prompt_tokens)) if c.returns else 0.0
+        llm.kv_bytes(float(c.prompt_tokens + c.output_tokens)) - llm.kv_bytes(float(c.prompt_tokens))
+        if c.returns
+        else 0.0
         for c in classes
     ]
     arrivals = np.array([c.requests_per_s for c in classes])

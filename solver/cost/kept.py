@@ -107,31 +107,45 @@ def mix_of(kept: Sequence[Kept], hbm_s: Sequence[float], drop_s: Sequence[float]
     )
 
 
-def most_beside_idle(pool: Replicas, replicas: Floats, mix: Mix, role: Role, prompts: Floats | float) -> Floats:
-    """Requests/s of a replica at which running sequences and idle KV fill a rank's HBM 99 % of the time (R,).
+def beside_idle(
+    pool: Replicas, replicas: Floats, mix: Mix, role: Role, prompts: Floats | float, fullest: Service
+) -> Floats:
+    """Requests/s of a replica, at most those of ``fullest``, at which idle KV fits beside running sequences (R,).
+
+    A rank holds both 99 % of the time.
 
     Parameters
     ----------
     prompts: sequences that a prefill rank holds besides.
+    fullest: the largest load that keeps the promise.
     """
+    most = fullest.requests_per_s
     if not mix.keeps:
-        return np.full(len(pool), np.inf)
+        return most
     room, ranks = sequences_that_fit(pool, mix), pool.work.dp
     if role == "prefill":
         left = room - prompts - mix.idle_sequences(np.zeros(len(pool)), ranks)
         if not mix.idle_token_s:
-            return np.where(left >= 0, np.inf, 0.0)
-        return np.maximum(left, 0.0) * mix.context * ranks / mix.idle_token_s
+            return np.where(left >= 0, most, 0.0)
+        return np.minimum(most, np.maximum(left, 0.0) * mix.context * ranks / mix.idle_token_s)
+    lowest = LEAST_UTILISATION / ranks
+    top = np.maximum(mean_for_occupancy(np.maximum(room, 1e-6), replicas * ranks, FULL), lowest)
+    left = room - mix.idle_sequences(most, ranks)
+    unsure = np.flatnonzero((most > 0) & (fullest.full_batch > left))
+    if not len(unsure):
+        return most
+    some, count, whole = pool.rows(unsure), replicas[unsure], room[unsure]
 
     def excess(batch: Floats) -> Floats:
-        running = occupancy_quantile(batch, replicas * ranks, FULL)
-        idle = mix.idle_sequences(unified_at(pool, replicas, mix, batch).requests_per_s, ranks)
-        return np.asarray((running + idle) / np.maximum(room, 1e-9) - 1)
+        running = occupancy_quantile(batch, count * some.work.dp, FULL)
+        idle = mix.idle_sequences(unified_at(some, count, mix, batch).requests_per_s, some.work.dp)
+        return np.asarray((running + idle) / np.maximum(whole, 1e-9) - 1)
 
-    top = mean_for_occupancy(np.maximum(room, 1e-6), replicas * ranks, FULL)
-    batch = largest(excess, LEAST_UTILISATION / ranks, top)
-    rate = unified_at(pool, replicas, mix, np.maximum(batch, LEAST_UTILISATION / ranks)).requests_per_s
-    return np.where(batch > 0, rate, 0.0)
+    batch = largest(excess, lowest[unsure], top[unsure])
+    rate = unified_at(some, count, mix, np.maximum(batch, lowest[unsure])).requests_per_s
+    found = most.copy()
+    found[unsure] = np.minimum(most[unsure], np.where(batch > 0, rate, 0.0))
+    return found
 
 
 def spared_s(pool: Replicas, kept: Kept) -> tuple[Floats, Floats]:

@@ -6,17 +6,23 @@ import hashlib
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import chain
+
+import numpy as np
 
 from solver.cost.calibration import Calibration
 from solver.cost.contention import Exchange, exchanges, slowed
-from solver.cost.flows import Flow, Running, kv_flow, link_loads, pool_flows
+from solver.cost.flows import Flow, Running, kept_flow, kv_flow, link_loads, pool_flows
 from solver.cost.instance import Group, Instance
+from solver.cost.kept import beside_idle, by_class
 from solver.cost.pools import PoolSpec, PricedPool
 from solver.cost.prediction import Latencies, Part, class_latencies, interval_80, overall
 from solver.cost.serving import Service
+from solver.optimize.kv_tiers import Keeping, Place, Split
+from solver.optimize.kv_tiers.record import records, slowest_load_s
 from solver.optimize.layout import Chosen, Layout
 from solver.optimize.mapping import Mapping
 from solver.optimize.market import Offer, promises
@@ -24,6 +30,7 @@ from solver.plan.schema import (
     SCHEMA_VERSION,
     Degrees,
     ExpertMap,
+    KVTier,
     Latency,
     Limits,
     LinkLoad,
@@ -50,6 +57,8 @@ class Staffed:
     Attributes
     ----------
     exchange: what the fabric leaves to its expert exchange; None where that stays inside domains.
+    keeps: how it keeps idle KV, with the split of each class; None where it keeps none.
+    places: the tiers outside of HBM.
     """
 
     name: str
@@ -60,6 +69,8 @@ class Staffed:
     devices: tuple[tuple[str, ...], ...]
     most: Service
     exchange: Exchange | None
+    keeps: tuple[Keeping, tuple[Split, ...]] | None = None
+    places: tuple[Place, ...] = ()
 
     @property
     def role(self) -> Role:
@@ -83,7 +94,9 @@ def assemble(
     planned = {p.name: served[p.group.index] * shares[p.name] / p.chosen.replicas for p in pools}
     points = {p.name: p.priced.at(planned[p.name]) for p in pools}
     running = {p.name: Running(p.priced, points[p.name], p.devices) for p in pools}
+    tiers = tuple(chain.from_iterable(_kv_tiers(instance, p, planned[p.name]) for p in pools))
     usd = hourly_usd(instance, [device for p in pools for replica in p.devices for device in replica])
+    usd += math.fsum(price for tier in tiers for price in tier.usd_per_hour.values())
     prediction = _prediction(instance, pools, points, shares, served, offer.extrapolated)
     objective = _objective(instance, layout, usd, served)
     return Plan(
@@ -94,7 +107,7 @@ def assemble(
         pools=tuple(_pool(instance, rules, p, planned[p.name], points[p.name]) for p in pools),
         placement=tuple(_placed(pools)),
         experts=tuple(_experts(instance, pools)),
-        kv_tiers=(),
+        kv_tiers=tiers,
         links=tuple(_links(instance, routes, _flows(instance, pools, running, shares))),
         prediction=prediction,
         routing=_routing(pools, shares),
@@ -154,10 +167,23 @@ def staff(instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapp
         )
         fleet = slowed(instance.fleet(column.footprint.device), exchange)
         most = engine_rules(offer.engine).max_sequences
-        priced = PricedPool.of(spec, instance.llm, fleet, calibration, group.mix, min(float(most), column.limit))
+        keeps = None if column.keeping is None else layout.keeps[column.keeping]
+        mix = group.mix if keeps is None else keeps[0].mix
+        priced = PricedPool.of(spec, instance.llm, fleet, calibration, mix, min(float(most), column.limit))
         promise = dict(promises(group, column.role))[column.split]
-        found.append(Staffed(name, chosen, group, priced, calibration, devices, priced.most(promise), exchange))
+        fullest = _within_hbm(priced, priced.most(promise))
+        found.append(
+            Staffed(name, chosen, group, priced, calibration, devices, fullest, exchange, keeps, layout.places)
+        )
     return found
+
+
+def _within_hbm(priced: PricedPool, most: Service) -> Service:
+    """The largest load at which idle KV still fits beside running sequences."""
+    spec = priced.spec
+    count, prompts = np.array([float(spec.replicas)]), float(PREFILL_PROMPTS * spec.together)
+    rate = float(beside_idle(priced.replicas, count, priced.mix, spec.role, prompts, most)[0])
+    return most if float(most.requests_per_s[0]) <= rate else priced.at(rate)
 
 
 def _stages_of(chosen: Chosen, devices: Sequence[Sequence[str]]) -> list[Sequence[str]]:
@@ -229,7 +255,7 @@ def _objective(instance: Instance, layout: Layout, usd: float, served: dict[int,
 def _pool(instance: Instance, rules: EngineRules, pool: Staffed, rate: float, point: Service) -> Pool:
     """The record of a pool whose replicas serve ``rate`` requests/s each."""
     spec, column = pool.priced.spec, pool.chosen.column
-    mix = pool.group.mix
+    mix = pool.priced.mix
     tokens = float(mix.mean(mix.prompt)) if spec.role == "prefill" else mix.mean_output
     parts = pool.priced.parts_s(point)
     sequences = _sequences(pool)
@@ -256,7 +282,7 @@ def _pool(instance: Instance, rules: EngineRules, pool: Staffed, rate: float, po
         requests_per_s_per_replica=rate,
         tokens_per_s_per_replica=rate * tokens,
         capacity_requests_per_s_per_replica=float(pool.most.requests_per_s[0]),
-        memory=Memory(**pool.priced.memory_bytes(sequences)),
+        memory=Memory(**pool.priced.memory_bytes(sequences, rate)),
         stages=tuple(
             Stage(layers=(first, last), device=column.footprint.device, tp=spec.parallelism.tp)
             for first, last in column.stages
@@ -275,7 +301,8 @@ def _sequences(pool: Staffed) -> int:
     """Running sequences that a rank must be allowed: the batch at capacity, exceeded 1 % of the time."""
     if pool.role == "prefill":
         return PREFILL_PROMPTS * pool.priced.spec.together
-    return max(1, min(math.ceil(float(pool.most.full_batch[0])), math.floor(pool.priced.limit)))
+    idle = float(pool.priced.mix.idle_sequences(pool.most.requests_per_s, pool.priced.replicas.work.dp)[0])
+    return max(1, min(math.ceil(float(pool.most.full_batch[0])), math.floor(pool.priced.limit - idle)))
 
 
 def _limits(instance: Instance, rules: EngineRules, pool: Staffed, sequences: int) -> Limits:
@@ -336,7 +363,20 @@ def _flows(
         for sender, receiver in itertools.product(pools, pools)
         if (sender.role, receiver.role) == ("prefill", "decode") and sender.group is receiver.group
     ]
-    return [flow for pool in pools for flow in pool_flows(instance.llm, running[pool.name])] + handovers
+    returned = [
+        kept_flow(instance.llm, running[sender.name], running[receiver.name], receiver.group.classes)
+        for sender, receiver in itertools.product(pools, pools)
+        if (sender.role, receiver.role) == ("decode", "prefill") and sender.group is receiver.group
+        if receiver.keeps is not None and receiver.keeps[0].write_back
+    ]
+    return [flow for pool in pools for flow in pool_flows(instance.llm, running[pool.name])] + handovers + returned
+
+
+def _kv_tiers(instance: Instance, pool: Staffed, rate: float) -> Iterator[KVTier]:
+    """Where the idle KV of the pool's classes waits, at ``rate`` requests/s of each replica."""
+    if pool.keeps is not None:
+        device, whole = pool.chosen.column.footprint.device, rate * pool.chosen.replicas
+        yield from records(instance.llm, pool.priced, pool.name, device, whole, pool.keeps, pool.places)
 
 
 def _links(instance: Instance, routes: Routes, flows: Sequence[Flow]) -> list[LinkLoad]:
@@ -367,7 +407,9 @@ def _prediction(
     outputs: dict[str, float] = {}
     for group in instance.groups:
         parts = [
-            Part(p.role, shares[p.name], points[p.name], p.calibration.tpot_sigma, p.calibration.ttft_sigma)
+            Part(
+                p.role, shares[p.name], _by_class(p, points[p.name]), p.calibration.tpot_sigma, p.calibration.ttft_sigma
+            )
             for p in pools
             if p.group is group
         ]
@@ -382,6 +424,18 @@ def _prediction(
         classes={name: _latency(classes[name], rates[name], outputs[name], devices) for name in classes},
         extrapolated=tuple(dict.fromkeys(extrapolated)),
     )
+
+
+def _by_class(pool: Staffed, point: Service) -> Service:
+    """The operating point by class, hits and misses together, histories loaded."""
+    if pool.keeps is None:
+        return point
+    device = pool.chosen.column.footprint.device
+    waits = [
+        slowest_load_s(pool.priced, device, kept, split, pool.places)
+        for kept, split in zip(pool.keeps[0].kept, pool.keeps[1], strict=True)
+    ]
+    return by_class(point, pool.priced.mix, len(pool.group.classes), waits)
 
 
 def _latency(figures: Latencies, requests_per_s: float, output_tokens_per_s: float, devices: int) -> Latency:

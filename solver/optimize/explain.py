@@ -144,7 +144,7 @@ def _ways_out(instance: Instance, whole: Market, engines: Sequence[Engine], effo
 def _any_layout(instance: Instance, engines: Sequence[Engine], effort: Effort) -> Layout | None:
     whole = market(instance)
     for engine in engines:
-        found = best_layout(whole, offer(instance, engine, whole.needs).columns, effort)
+        found = best_layout(whole, offer(instance, engine, whole).columns, effort)
         if isinstance(found, Layout):
             return found
     return None

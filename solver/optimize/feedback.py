@@ -65,14 +65,14 @@ class Search:
         """
         whole, routes = replace(market(self.instance), standing=self.standing), Routes(self.instance.cluster)
         needs = whole.needs
-        first = offer(self.instance, self.engine, needs, self.forbidden)
+        first = offer(self.instance, self.engine, whole, self.forbidden)
         best: Plan | None = None
         scale_out: dict[str, float] = {}
         reason = ""
         for _ in range(MOST_ROUNDS):
             offered = first
             if scale_out or whole.needs != needs:
-                offered = offer(self.instance, self.engine, whole.needs, self.forbidden, scale_out)
+                offered = offer(self.instance, self.engine, whole, self.forbidden, scale_out)
             found = realise(whole, offered.columns, self._judge(offered, routes), self.effort)
             if isinstance(found, NoLayout):
                 return best or (replace(found, because=reason) if reason else found), first

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from solver.optimize.integers import IntegerProgram, IntegerRow, integerise
-from solver.optimize.linear import total
+from solver.optimize.kv_tiers import Keeping, Place, Split
+from solver.optimize.linear import Expression, total
 from solver.optimize.program import LEVELS, Choice, LayoutProgram, Market, write
 from solver.optimize.relaxation import MARGIN, Relaxation, relax
 from solver.optimize.rules.survival import spread_out
@@ -20,6 +21,8 @@ from solver.space.profiles import Column
 FIRST_COLUMNS = 24
 #: Weights of a pool, a device and a step of latency when equally good layouts are compared.
 POOL_WEIGHT, DEVICE_WEIGHT, WAIT_STEPS = 2_000_000, 100, 99
+#: Weight of keeping idle KV, where that is not cheaper.
+KEEP_WEIGHT = 40
 #: Steps in which the weights of standing replicas are compared.
 WEIGHT_STEPS = 1000
 
@@ -45,6 +48,8 @@ class Layout:
     bound: fewest USD per hour, or largest multiple, of any layout.
     proven: whether the search for the bound finished.
     contents: by supply, what every domain in use holds (fragments by size), where that was decided.
+    keeps: by number, the ways to keep idle KV that were chosen, with the split of each class.
+    places: the tiers outside of HBM.
     """
 
     pools: tuple[Chosen, ...]
@@ -53,6 +58,8 @@ class Layout:
     bound: float
     proven: bool
     contents: dict[int, tuple[dict[int, int], ...]]
+    keeps: dict[int, tuple[Keeping, tuple[Split, ...]]] = field(default_factory=dict)
+    places: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,8 @@ def best_layout(
         bound,
         proven,
         _contents(best.program, chosen),
+        _keeps(best.program, chosen),
+        market.places,
     )
 
 
@@ -294,11 +303,21 @@ def _tie_break(best: _Solved, effort: Effort) -> tuple[int, ...]:
         + choice.replicas * (DEVICE_WEIGHT * choice.column.footprint.devices)
         for choice in program.choices
     )
+    goal = total([goal, *_far(program)])
     terms = tuple((variable.index, int(factor)) for variable, factor in goal.sorted())
     again = IntegerProgram(integers.names, integers.bounds, (*integers.rows, _as_good(best)), terms, 1.0, False)
     quiet = Effort(effort.time_limit_s / 4, effort.workers, effort.seed)
     answer = run(again, quiet, hint=best.answer.values)
     return answer.values or best.answer.values
+
+
+def _far(program: LayoutProgram) -> Iterator[Expression]:
+    """Weights of keeping idle KV at all, and of keeping it farther than it must be: less than a device."""
+    for keeps in program.keeps.values():
+        yield keeps.chosen * KEEP_WEIGHT
+        for variables in keeps.splits:
+            for place, variable in enumerate(v for v in variables if v is not None):
+                yield variable * (KEEP_WEIGHT * (len(variables) - 1 - place) // (len(variables) * len(keeps.splits)))
 
 
 def _pools(program: LayoutProgram, values: Sequence[int]) -> tuple[Chosen, ...]:
@@ -320,6 +339,19 @@ def _contents(program: LayoutProgram, values: Sequence[int]) -> dict[int, tuple[
         )
         for supply, (sizes, found) in program.contents.items()
     }
+
+
+def _keeps(program: LayoutProgram, values: Sequence[int]) -> dict[int, tuple[Keeping, tuple[Split, ...]]]:
+    found = {}
+    for number, keeps in program.keeps.items():
+        if values[keeps.chosen.index]:
+            keeping = program.market.keepings[number]
+            splits = tuple(
+                next(split for split, v in zip(way, variables, strict=True) if v is None or values[v.index])
+                for way, variables in zip(keeping.splits, keeps.splits, strict=True)
+            )
+            found[number] = keeping, splits
+    return found
 
 
 def _modes(program: LayoutProgram, values: Sequence[int]) -> tuple[bool, ...]:

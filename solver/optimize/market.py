@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
 from solver.cost.contention import slowed
 from solver.cost.instance import Group, Instance
+from solver.cost.kept import load_s, spared_s
 from solver.cost.serving import Promise
+from solver.optimize.kv_tiers import keepings
+from solver.optimize.kv_tiers.places import places
 from solver.optimize.program import Market, Need, Supply
 from solver.replica import Engine, Parallelism, Role
-from solver.space.candidates import Candidate, Candidates, candidates
+from solver.space.candidates import Candidate, Candidates, candidates, price
 from solver.space.engines import engine_rules
 from solver.space.profiles import Column, columns
 from solver.workload import Constraints, PinnedPool, Scenario
@@ -47,9 +51,15 @@ def market(instance: Instance) -> Market:
         Supply(index, domain_class, instance.usd_per_hour(domain_class.device))
         for index, domain_class in enumerate(c for fleet in instance.fleets for c in fleet.classes)
     ]
+    needs = tuple(_need(group, scenario) for group in instance.groups)
+    tiers = places(instance, tuple(supply.domain_class for supply in supplies))
+    ways = [
+        keepings(instance, group, tuple(_roles(need)), tiers)
+        for group, need in zip(instance.groups, needs, strict=True)
+    ]
     return Market(
         supplies=tuple(supplies),
-        needs=tuple(_need(group, scenario) for group in instance.groups),
+        needs=needs,
         objective=scenario.objective,
         billing=scenario.billing,
         owned=scenario.owned,
@@ -59,6 +69,8 @@ def market(instance: Instance) -> Market:
         survive_hosts=scenario.options.survive_host_failures,
         whole_hosts=scenario.options.survive_domain_failures > 0,
         pins=tuple(pool.replicas for pool in scenario.constraints.pools),
+        keepings=tuple(chain.from_iterable(ways)),
+        places=tiers,
     )
 
 
@@ -75,11 +87,11 @@ def _need(group: Group, scenario: Scenario) -> Need:
 def offer(
     instance: Instance,
     engine: Engine,
-    needs: Sequence[Need],
+    whole: Market,
     forbidden: frozenset[tuple[Role, Parallelism]] = frozenset(),
     scale_out: Mapping[str, float] | None = None,
 ) -> Offer:
-    """Every column with which an engine could serve, for each promise, role and kind of device.
+    """Every column with which an engine could serve, for each promise, role, way to keep KV and kind of device.
 
     Parameters
     ----------
@@ -93,13 +105,14 @@ def offer(
         calibration, doubt = instance.calibration(engine, fleet.device.name)
         if doubt:
             extrapolated.append(doubt)
-        for group, need in zip(instance.groups, needs, strict=True):
-            for role in _roles(need):
+        for group, need in zip(instance.groups, whole.needs, strict=True):
+            for role, way, served in _served(group, need, whole):
                 legal, reasons = candidates(
-                    instance.llm, fleet, engine_rules(engine), calibration, role, group.mix,
+                    instance.llm, fleet, engine_rules(engine), calibration, role, served.mix,
                     instance.scenario.constraints, instance.longest,
                 )  # fmt: skip
-                dropped.setdefault(role, Counter()).update(reasons)
+                if way is None:
+                    dropped.setdefault(role, Counter()).update(reasons)
                 if legal is not None and forbidden:
                     allowed = np.array([(role, row.shape.parallelism) not in forbidden for row in legal.rows], bool)
                     legal = legal.keep(allowed) if allowed.any() else None
@@ -107,8 +120,38 @@ def offer(
                     continue
                 priced += len(legal)
                 for split, promise in promises(group, role):
-                    found += _priced(legal, group, promise, split, instance.scenario.constraints)
+                    offered = _priced(legal, served, promise, split, instance.scenario.constraints)
+                    found += offered if way is None else _keeping(legal, offered, whole, way)
     return Offer(engine, tuple(found), dropped, priced, tuple(extrapolated))
+
+
+def _served(group: Group, need: Need, whole: Market) -> Iterator[tuple[Role, int | None, Group]]:
+    """Every role of a promise with nothing kept, and with each way to keep its idle KV: (role, way, what is served)."""
+    for role in _roles(need):
+        yield role, None, group
+        for number, way in enumerate(whole.keepings):
+            if (way.group, way.role) == (group.index, role):
+                yield role, number, replace(group, mix=way.mix)
+
+
+def _keeping(legal: Candidates, offered: Iterable[Column], whole: Market, number: int) -> list[Column]:
+    """Columns as priced for one way to keep idle KV: no more caches than it is for, and the tiers that are too slow."""
+    way = whole.keepings[number]
+    found = [c for c in offered if not way.caches or c.high * c.candidate.shape.parallelism.dp <= way.caches]
+    if not found:
+        return []
+    rows, stages = [c.candidate for c in found], [c.stages for c in found]
+    replicas = price(legal.llm, legal.fleet, legal.replicas.calibration, rows, stages=stages)
+    slow: list[set[tuple[int, str]]] = [set() for _ in found]
+    for position, kept in enumerate(way.kept):
+        if not way.drop_s[position]:
+            continue
+        spared, _ = spared_s(replicas, kept)
+        for place in whole.places:
+            loading = load_s(replicas, kept, place.rate_of(legal.fleet.device.name))
+            for row in np.flatnonzero(loading >= spared):
+                slow[row].add((position, place.name))
+    return [replace(column, keeping=number, slow=frozenset(pairs)) for column, pairs in zip(found, slow, strict=True)]
 
 
 def _roles(need: Need) -> Iterator[Role]:

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from solver.optimize.kv_tiers import Keeping, Place
 from solver.optimize.linear import Expression, LinearProgram, Variable, total
 from solver.optimize.standing import Standing
 from solver.replica import Role
 from solver.space.profiles import Column
+from solver.workload.scenario import KVTierName
 from topologies import DomainClass
 
 #: Steps into which the objective ``throughput`` divides the largest multiple of the traffic that could be served.
@@ -86,6 +88,7 @@ class Market:
     joint: columns that do not always fit together, of which each domain's content is enumerated, by supply.
     whole_hosts: count hosts fragment by fragment, as if none were shared by fragments of different sizes.
     standing: replicas that run already; of equally good layouts the one that loads the fewest weights is best.
+    keepings: ways to keep idle KV that columns are priced for; places: the tiers outside of HBM where it can wait.
     """
 
     supplies: tuple[Supply, ...]
@@ -102,6 +105,8 @@ class Market:
     joint: tuple[tuple[int, tuple[Column, ...]], ...] = ()
     whole_hosts: bool = False
     standing: tuple[Standing, ...] = ()
+    keepings: tuple[Keeping, ...] = ()
+    places: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,20 @@ class Choice:
     fragments: dict[int, Variable]
 
 
+@dataclass(frozen=True)
+class Keeps:
+    """Variables of one way to keep idle KV.
+
+    Attributes
+    ----------
+    chosen: whether it is.
+    splits: by class and split, whether that one is chosen; None where there is only one.
+    """
+
+    chosen: Variable
+    splits: tuple[tuple[Variable | None, ...], ...]
+
+
 @dataclass
 class LayoutProgram:
     """The program with its variables, and verbs to ask for them.
@@ -134,6 +153,8 @@ class LayoutProgram:
         unified and what disaggregated.
     most: largest multiple that could be served, the value of all steps.
     contents: by supply, the sizes whose contents are enumerated, and how many domains hold each content.
+    keeps: by keeping that is in question, whether it is chosen, and the split of each of its classes.
+    served_with: by keeping and class, steps of the multiple that each split serves (objective ``throughput``).
     """
 
     market: Market
@@ -150,6 +171,8 @@ class LayoutProgram:
     contents: dict[int, tuple[tuple[int, ...], tuple[tuple[tuple[int, ...], Variable], ...]]] = field(
         default_factory=dict
     )
+    keeps: dict[int, Keeps] = field(default_factory=dict)
+    served_with: dict[tuple[int, int], list[Variable]] = field(default_factory=dict)
 
     def rate(self, choice: Choice) -> float:
         """Requests/s of one replica, as this program counts them."""
@@ -162,6 +185,15 @@ class LayoutProgram:
     def capacity(self, group: int, role: Role) -> Expression:
         """Requests/s of all replicas in a role."""
         return total(c.replicas * self.rate(c) for c in self.serving(group, role))
+
+    def waiting(self, keeping: int, what: Literal["bytes", "bytes_per_s"], tier: KVTierName) -> Expression:
+        """Bytes that wait in a tier, or bytes/s that go in and out, as chosen; at full rates (objective ``cost``)."""
+        keeps, ways = self.keeps[keeping], self.market.keepings[keeping].splits
+        return total(
+            (keeps.chosen if variable is None else variable) * getattr(split, what).get(tier, 0.0)
+            for way, variables in zip(ways, keeps.splits, strict=True)
+            for split, variable in zip(way, variables, strict=True)
+        )
 
     def on(self, supply: int) -> Iterator[tuple[Choice, Variable]]:
         """Columns that may use a supply, with their fragments there."""
@@ -224,6 +256,15 @@ def _variables(program: LayoutProgram, ceiling: float | None) -> None:
             if supply.device == footprint.device and supply.size >= footprint.size
         }
         program.choices.append(Choice(column, used, replicas, fragments))
+    for number in sorted({c.keeping for c in program.columns if c.keeping is not None}):
+        ways = market.keepings[number].splits
+        program.keeps[number] = Keeps(
+            linear.boolean(f"keep.{number}"),
+            tuple(
+                tuple(linear.boolean(f"split.{number}.{c}.{s}") if len(way) > 1 else None for s in range(len(way)))
+                for c, way in enumerate(ways)
+            ),
+        )
     if market.objective == "throughput":
         program.most = _most_level(program) if ceiling is None else ceiling
         program.level = linear.integer("level", 1, LEVELS)
@@ -257,7 +298,7 @@ def _objective(program: LayoutProgram) -> None:
     if program.level is not None:
         linear.objective, linear.maximise = program.level * 1.0, True
         return
-    linear.objective = total(rent(program))
+    linear.objective = total([*rent(program), *tier_rent(program)])
 
 
 def rent(program: LayoutProgram) -> Iterable[Expression]:
@@ -275,3 +316,11 @@ def rent(program: LayoutProgram) -> Iterable[Expression]:
             yield program.domains[supply.index] * (
                 price * sum(host.neighbours for host in supply.domain_class.profile.hosts)
             )
+
+
+def tier_rent(program: LayoutProgram) -> Iterable[Expression]:
+    """USD per hour of the memory that is paid beside the devices, by what waits there."""
+    for place in program.market.places:
+        if place.usd_per_byte_hour:
+            for number in program.keeps:
+                yield program.waiting(number, "bytes", place.name) * place.usd_per_byte_hour

@@ -84,6 +84,7 @@ class Memory(Record):
     Attributes
     ----------
     kv_bytes: KV cache of the largest batch that the plan counts on (99 % of the time).
+    idle_kv_bytes: KV cache that waits for later turns, and shared prefixes.
     reserve_bytes: runtime, libraries and captured graphs.
     capacity_bytes: HBM that the engine may fill.
     """
@@ -94,6 +95,7 @@ class Memory(Record):
     buffer_bytes: Amount
     reserve_bytes: Amount
     capacity_bytes: Amount
+    idle_kv_bytes: Amount = 0.0
 
 
 class Stage(Record):
@@ -192,14 +194,48 @@ class ExpertMap(Record):
 
 
 class KVTier(Record):
-    """Ages at which an idle session's KV leaves each tier, for one class."""
+    """Where the idle KV of one class waits: ages at which it leaves each tier, and what that comes to.
+
+    A tier that ends at the age at which the one before ends is not used; after the last, KV is dropped.
+
+    Attributes
+    ----------
+    pool: whose ranks keep it.
+    hit_rate: share of the class's requests that find their session's history; hit_rate_by_tier: where.
+    found_tokens: private tokens that a hit finds; stored_tokens: that every request leaves behind.
+    caches: caches among which a session's next turn lands at random, at most; 1 where it returns to its own.
+    write_back: decode pools send generated tokens to the pool.
+    bytes: idle KV by tier, on average [bytes]; shared_bytes: prefixes of the class, a copy in every cache.
+    bytes_per_s: loaded from and written to each tier [B/s].
+    usd_per_hour: what the memory costs by tier, beside the rent of devices and hosts.
+    load_s: time to load a history from the slowest tier that is used [s].
+    spared_prefill_devices: devices that would prefill what hits find.
+    """
 
     request_class: str = Field(alias="class")
+    pool: str = ""
     hbm_until_s: Amount
     dram_until_s: Amount
     flash_until_s: Amount
+    remote_until_s: Amount = 0.0
     hit_rate: Annotated[float, Field(ge=0, le=1)]
+    hit_rate_by_tier: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    found_tokens: Whole = 0
+    stored_tokens: Whole = 0
+    caches: Degree = 1
+    write_back: bool = False
     bytes: dict[str, Amount]
+    shared_bytes: Amount = 0.0
+    bytes_per_s: dict[str, Amount] = Field(default_factory=dict)
+    usd_per_hour: dict[str, Amount] = Field(default_factory=dict)
+    load_s: Amount = 0.0
+    spared_prefill_devices: Amount = 0.0
+
+    @property
+    def until_s(self) -> dict[str, float]:
+        """Ages at which KV leaves each tier, nearest tier first."""
+        ages = self.hbm_until_s, self.dram_until_s, self.flash_until_s, self.remote_until_s
+        return dict(zip(("hbm", "dram", "flash", "remote"), ages, strict=True))
 
 
 class LinkLoad(Record):

@@ -24,12 +24,15 @@ def undominated(columns: Sequence[Column]) -> list[Column]:
     * with fragments of one size, A spreads over no more fragments in all and has no fewer replicas than B, so that no
       domain that B fills holds more of A than A has replicas (Gale and Ryser).
 
+    * where idle KV is kept, a device's memory counts too, so A has as many devices and the same way to keep.
+
     Only for programs in which a column's part is its space, its rate and its promise: not where failures must be
     survived. Pinned columns stay.
     """
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for number, column in enumerate(columns):
-        alike[column.group, column.role, column.split, column.footprint.device].append(number)
+        key = column.group, column.role, column.split, column.footprint.device, column.keeping, column.slow
+        alike[key].append(number)
     kept: set[int] = {number for number, column in enumerate(columns) if column.pin is not None}
     for members in alike.values():
         kept.update(_survivors(columns, [n for n in members if columns[n].pin is None]))
@@ -48,11 +51,13 @@ def _survivors(columns: Sequence[Column], members: Sequence[int]) -> Iterable[in
     parts = fragments * low
     space = size * parts
     order = np.arange(len(members))
+    keeping = columns[members[0]].keeping is not None
     survivors = []
     for b in order:
         serves = (safe >= safe[b]) & (bold >= bold[b]) & single & bool(single[b])
         inside = (fragments == 1) & (size[b] % size == 0) & (space <= space[b])
         inside |= (size == size[b]) & (parts <= parts[b]) & (low >= low[b])
+        inside &= (space == space[b]) | (not keeping)
         better = serves & inside & (order != b)
         equal = better & (safe == safe[b]) & (bold == bold[b]) & (space == space[b])
         if not (better & (~equal | (order < b))).any():

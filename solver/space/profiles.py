@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.cost.kept import beside_idle
 from solver.cost.mix import Mix
 from solver.cost.serving import Promise, Service, most_decode, most_prefill, most_unified
 from solver.cost.step import Load
@@ -46,6 +47,8 @@ class Column:
     limit: most sequences that a rank may run.
     pin: number of the pinned pool that it stands for.
     touched: most replicas that any one scale-up domain may hold a part of; 0 = any number.
+    keeping: number of the way to keep idle KV that it is priced for; None where nothing is kept.
+    slow: (class, tier) pairs, by position in the promise and name, from which loading takes longer than it spares.
     """
 
     group: int
@@ -61,6 +64,8 @@ class Column:
     limit: float
     pin: int | None = None
     touched: int = 0
+    keeping: int | None = None
+    slow: frozenset[tuple[int, str]] = frozenset()
 
     @property
     def footprint(self) -> Footprint:
@@ -152,12 +157,15 @@ def _most(
     limit = (found.optimistic_limit if optimistic else found.limit)[index]
     if found.role == "decode":
         return most_decode(replicas, count, mix, promise, limit)
-    if found.role == "unified":
-        return most_unified(replicas, count, mix, promise, limit)
     together = np.array([found.rows[i].together for i in index], float)
-    service = most_prefill(replicas, count, mix, promise, together)
-    held = limit >= PREFILL_PROMPTS * together
-    return replace(service, requests_per_s=np.where(held, service.requests_per_s, 0.0))
+    if found.role == "unified":
+        service = most_unified(replicas, count, mix, promise, limit)
+    else:
+        service = most_prefill(replicas, count, mix, promise, together)
+        held = limit >= PREFILL_PROMPTS * together
+        service = replace(service, requests_per_s=np.where(held, service.requests_per_s, 0.0))
+    fitting = beside_idle(replicas, count, mix, found.role, PREFILL_PROMPTS * together, service)
+    return replace(service, requests_per_s=fitting)
 
 
 def _best_of_cells(

@@ -8,11 +8,14 @@ from pydantic import Field, model_validator
 
 from solver.errors import BadInput
 from solver.replica import Engine, Parallelism, Role
-from solver.workload.fields import Count, Price, Record, Share, Tokens, read_record
+from solver.workload.fields import Count, Price, Record, Seconds, Share, Tokens, read_record
 from solver.workload.traffic import SLO, Traffic
 
 Degree = Annotated[int, Field(ge=1, le=1_000_000)]
 Dimension = Literal["tp", "pp", "ep", "dp", "moe_tp", "cp"]
+KVTierName = Literal["hbm", "dram", "flash", "remote"]
+#: Places where idle KV can wait, nearest first.
+KV_TIERS: tuple[KVTierName, ...] = ("hbm", "dram", "flash", "remote")
 
 
 class LLMSpec(Record):
@@ -56,6 +59,9 @@ class Options(Record):
     max_pools: pools of one role and promise at most.
     gap: relative gap at which a plan counts as optimal.
     slo_confidence: quantile of the calibration's residuals at which promises are judged (0.5 = the median).
+    kv_tiers: where KV may wait for a session's next turn: ``auto``, tiers by name (``hbm`` among them), or ``[]``: it is
+        dropped. ``remote`` are stores on switches, pooled over the fabric.
+    kv_ages_s: ages at which idle KV may move on or be dropped; a grid of its own if empty [s].
     """
 
     disaggregate: bool | Literal["auto"] = "auto"
@@ -65,6 +71,14 @@ class Options(Record):
     max_pools: Annotated[int, Field(ge=1, le=16)] = 2
     gap: Annotated[float, Field(ge=0, le=1)] = 0.01
     slo_confidence: Annotated[float, Field(ge=0.05, le=0.99)] = 0.5
+    kv_tiers: Literal["auto"] | tuple[KVTierName, ...] = "auto"
+    kv_ages_s: Annotated[tuple[Seconds, ...], Field(max_length=32)] = ()
+
+    @model_validator(mode="after")
+    def _passes_through_hbm(self) -> Self:
+        if self.kv_tiers not in ("auto", ()) and "hbm" not in self.kv_tiers:
+            raise ValueError(f"kv_tiers {list(self.kv_tiers)}: KV is written and read in HBM; name hbm too, or give []")
+        return self
 
 
 class PinnedPool(Record):

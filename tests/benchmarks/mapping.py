@@ -33,7 +33,7 @@ scenario = Scenario.from_mapping({
 }, "benchmark")
 instance = Instance.of(scenario)
 whole = market(instance)
-offered = offer(instance, "sglang", whole.needs)
+offered = offer(instance, "sglang", whole)
 pools = []
 for role, size, fragments, replicas in given["pools"]:
     able = [c for c in offered.columns if (c.role, c.footprint.size, c.footprint.fragments) == (role, size, fragments)

@@ -5,6 +5,7 @@ from solver.optimize.rules.packing import DEVICE_LIMIT, DISTINCT, FRAGMENTS, HOS
 from solver.optimize.rules.pools import BANDS, ONE_COLUMN, PINS, POOLS
 from solver.optimize.rules.service import DEMAND, LEVELS_OF_MODES, MODES, SPLITS
 from solver.optimize.rules.survival import SURVIVE_DOMAINS, SURVIVE_HOSTS
+from solver.optimize.rules.tiers import KEEPING, LOADS, ROOM
 
 RULES: tuple[Rule, ...] = (
     BANDS,
@@ -24,4 +25,7 @@ RULES: tuple[Rule, ...] = (
     DEMAND,
     SURVIVE_DOMAINS,
     SURVIVE_HOSTS,
+    KEEPING,
+    LOADS,
+    ROOM,
 )

@@ -1,0 +1,203 @@
+"""Idle KV waits where the plan says, is found as often as it says, fits, and costs what it says."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+
+from solver.check.evidence import Evidence, differs
+from solver.check.stays import Stay
+from solver.plan import KVTier, Pool
+from topologies.units import show_bandwidth, show_bytes
+
+#: Share of a tier's bandwidth that loads and writes may take on average.
+MOST_BUSY = 0.8
+#: The integral of what waits is taken numerically.
+CLOSE = 1e-5
+
+
+def records_are_whole(evidence: Evidence) -> Iterator[str]:
+    """A promise keeps its KV in one pool that prefills for it, with a record for each class, in tiers that are allowed."""
+    plan = evidence.plan
+    pools = {pool.name: pool for pool in plan.pools}
+    options = plan.scenario.options
+    for name, count in Counter(tier.request_class for tier in plan.kv_tiers).items():
+        if count > 1:
+            yield f"idle KV of class {name!r} has {count} records"
+    for tier in plan.kv_tiers:
+        pool = pools.get(tier.pool)
+        if pool is None or pool.role == "decode" or tier.request_class not in pool.serves:
+            yield f"idle KV of class {tier.request_class!r} is with pool {tier.pool!r}, which does not prefill for it"
+            continue
+        if sum(p.role == pool.role and p.serves == pool.serves for p in plan.pools) > 1:
+            yield f"idle KV of class {tier.request_class!r} is with one of several {pool.role} pools"
+        if {t.request_class for t in plan.kv_tiers if t.pool == tier.pool} != set(pool.serves):
+            yield f"pool {tier.pool} keeps KV for some of its classes and not for others"
+        if any(later < age for age, later in pairwise(tier.until_s.values())):
+            yield f"the ages of class {tier.request_class!r} fall from one tier to the next"
+        used = {name for name, size in tier.bytes.items() if size}
+        if options.kv_tiers != "auto" and not used <= set(options.kv_tiers):
+            yield f"idle KV of class {tier.request_class!r} is in {sorted(used)}; the scenario allows {options.kv_tiers}"
+        if tier.write_back and pool.role == "unified":
+            yield f"pool {pool.name} is unified and needs nothing sent back"
+
+
+def _stays(evidence: Evidence) -> Iterator[tuple[KVTier, Pool, Stay]]:
+    classes = {c.name: c for c in evidence.plan.scenario.traffic.classes}
+    for tier in evidence.plan.kv_tiers:
+        pool = evidence.plan.pool(tier.pool)
+        yield tier, pool, Stay(classes[tier.request_class], tier, pool.role)
+
+
+def ages_give_what_is_claimed(evidence: Evidence) -> Iterator[str]:
+    """Hits, bytes, traffic, load time and spared devices follow from the ages."""
+    for tier, pool, stay in _stays(evidence):
+        derived = _derived(evidence, tier, pool, stay)
+        for name, value in derived.items():
+            claimed = getattr(tier, name)
+            pairs = (
+                ((value, claimed),)
+                if not isinstance(value, dict)
+                else tuple((value.get(key, 0.0), claimed.get(key, 0.0)) for key in sorted({*value, *claimed}))
+            )
+            if any(differs(ours, theirs, CLOSE) for ours, theirs in pairs):
+                yield f"{name} of class {tier.request_class!r} is {claimed}; its ages give {value}"
+        caches = pool.replicas * pool.parallelism.dp
+        looked_for = tier.until_s["flash"] > 0 or tier.until_s["remote"] == 0
+        if evidence.plan.scenario.traffic.routing == "random" and looked_for and tier.hit_rate and tier.caches < caches:
+            yield (
+                f"class {tier.request_class!r} is routed at random over {caches} caches; "
+                f"the plan counts on {tier.caches}"
+            )
+
+
+def _derived(evidence: Evidence, tier: KVTier, pool: Pool, stay: Stay) -> dict[str, float | dict[str, float]]:
+    llm, one = evidence.instance.llm, stay.request_class
+    rate = evidence.plan.prediction.classes[one.name].requests_per_s
+    shared = one.reused_tokens.shared
+    whole = one.prompt_tokens + one.output_tokens
+    token = (llm.kv_bytes(float(whole)) - llm.kv_bytes(float(shared))) / (whole - shared)
+    hits, held, moved, loads = {}, {}, {}, [0.0]
+    priced, start = evidence.priced[pool.name], 0.0
+    for name, end in tier.until_s.items():
+        if end > start:
+            hits[name] = stay.hit(end) - stay.hit(start)
+            held[name] = rate * stay.stored * token * stay.held_s(start, end)
+            if name != "hbm":
+                moved[name] = rate * token * (stay.stored * stay.waiting(start) + hits[name] * stay.found)
+            if name != "hbm" and hits[name] > 0:
+                loads.append(_load_s(evidence, pool, stay, name))
+            start = end
+    spared = priced.replicas.prompt_s(one.prompt_tokens - shared, shared)
+    again = priced.replicas.prompt_s(max(one.prompt_tokens - shared - stay.found, 1.0), shared + stay.found)
+    taken = float(spared[1][0] - again[1][0]) * rate * stay.hit(start) * pool.parallelism.shape().devices
+    return {
+        "hit_rate": stay.hit(start),
+        "hit_rate_by_tier": {name: share for name, share in hits.items() if share > 0},
+        "found_tokens": float(stay.found),
+        "stored_tokens": float(stay.stored),
+        "bytes": held,
+        "bytes_per_s": moved,
+        "load_s": max(loads),
+        "shared_bytes": pool.replicas * pool.parallelism.dp * (llm.kv_bytes(float(shared)) if shared else 0.0),
+        "spared_prefill_devices": taken / pool.parallelism.dp,
+    }
+
+
+def _load_s(evidence: Evidence, pool: Pool, stay: Stay, name: str) -> float:
+    """History of a hit onto the fullest rank, over the slowest link of any device of the kind."""
+    ledger, shared = evidence.priced[pool.name].replicas.ledger, float(stay.request_class.reused_tokens.shared)
+    size = (ledger.kv_bytes(shared + stay.found) - ledger.kv_bytes(shared)).max()
+    devices = [
+        vertex
+        for fleet in evidence.instance.fleets
+        if fleet.device.name == pool.device
+        for c in fleet.classes
+        for domain in c.domains
+        for vertex in domain.devices
+    ]
+    return float(size) / min(_rate(evidence, vertex, name) for vertex in devices)
+
+
+def _rate(evidence: Evidence, vertex: str, name: str) -> float:
+    """Bandwidth of one device to a tier, an equal part of what its host has [B/s]."""
+    graph, host = evidence.instance.cluster, str(evidence.instance.cluster.nodes[vertex]["host"])
+    hardware = evidence.instance.fleet(str(graph.nodes[vertex]["device"])).device
+    if name == "remote":
+        return hardware.scale_out_bytes_per_s
+    if name == "dram":
+        return hardware.host_link_bytes_per_s
+    neighbours = [v for v, data in graph.nodes(data=True) if data["kind"] == "device" and data["host"] == host]
+    stores = [graph.edges[host, v]["bandwidth_bytes_per_s"] for v in graph[host] if graph.nodes[v]["kind"] == "storage"]
+    return float(min(hardware.host_link_bytes_per_s, sum(stores) / len(neighbours)))
+
+
+def _size(evidence: Evidence, vertex: str, name: str) -> float:
+    """Capacity of a tier that one device brings, an equal part of its host's [bytes]."""
+    graph, host = evidence.instance.cluster, str(evidence.instance.cluster.nodes[vertex]["host"])
+    neighbours = [v for v, data in graph.nodes(data=True) if data["kind"] == "device" and data["host"] == host]
+    stores = [graph.nodes[v]["capacity_bytes"] for v in graph[host] if graph.nodes[v]["kind"] == "storage"]
+    whole = graph.nodes[host]["dram_bytes"] if name == "dram" else sum(stores)
+    return float(whole) / len(neighbours)
+
+
+def tiers_hold_it(evidence: Evidence) -> Iterator[str]:
+    """Every rank's part fits into its part of the host's memory and flash, and all of it into the shared stores."""
+    waits: dict[tuple[str, str], float] = defaultdict(float)
+    moves: dict[tuple[str, str], float] = defaultdict(float)
+    for tier in evidence.plan.kv_tiers:
+        for name, size in tier.bytes.items():
+            waits[tier.pool, name] += size
+        for name, rate in tier.bytes_per_s.items():
+            moves[tier.pool, name] += rate
+    for (pool_name, name), size in sorted(waits.items()):
+        if name == "hbm":
+            continue
+        devices = [device for replica in evidence.replicas(evidence.plan.pool(pool_name)) for device in replica]
+        room = math.inf if name == "remote" else min(_size(evidence, device, name) for device in devices)
+        if size / len(devices) > room * (1 + 1e-6):
+            waiting = show_bytes(size / len(devices))
+            yield f"{name}: pool {pool_name} has {waiting} waiting for each device; {show_bytes(room)} is there"
+        rate, most = moves[pool_name, name] / len(devices), min(_rate(evidence, d, name) for d in devices) * MOST_BUSY
+        if rate > most * (1 + 1e-6):
+            yield f"{name}: pool {pool_name} moves {show_bandwidth(rate)} for each device; {show_bandwidth(most)} is there"
+    yield from _shared_hold_it(evidence, sum(size for (_, name), size in waits.items() if name == "remote"),
+                               sum(rate for (_, name), rate in moves.items() if name == "remote"))  # fmt: skip
+
+
+def _shared_hold_it(evidence: Evidence, size: float, rate: float) -> Iterator[str]:
+    graph = evidence.instance.cluster
+    stores = [
+        v
+        for v, data in graph.nodes(data=True)
+        if data["kind"] == "storage" and all(graph.nodes[n]["kind"] != "host" for n in graph[v])
+    ]
+    room = math.fsum(graph.nodes[v]["capacity_bytes"] for v in stores)
+    most = math.fsum(e["bandwidth_bytes_per_s"] for v in stores for e in graph[v].values()) * MOST_BUSY
+    if size > room * (1 + 1e-6):
+        yield f"remote: {show_bytes(size)} waits in stores that hold {show_bytes(room)}"
+    if rate > most * (1 + 1e-6):
+        yield f"remote: {show_bandwidth(rate)} goes in and out of stores that carry {show_bandwidth(most)}"
+
+
+def money_is_right(evidence: Evidence) -> Iterator[str]:
+    """Memory is paid where its host is not rented with it; a shared store always is."""
+    scenario = evidence.plan.scenario
+    prices = scenario.prices
+    apart = scenario.billing == "device" and not scenario.owned and scenario.objective == "cost"
+    rates = {
+        "hbm": 0.0,
+        "dram": prices.get("dram_usd_per_GB_hour", math.inf) if apart else 0.0,
+        "flash": prices.get("flash_usd_per_GB_hour", math.inf) if apart else 0.0,
+        "remote": prices.get("remote_usd_per_GB_hour", prices.get("flash_usd_per_GB_hour", math.inf)),
+    }
+    for tier in evidence.plan.kv_tiers:
+        for name in sorted({*tier.bytes, *tier.usd_per_hour}):
+            usd = tier.bytes.get(name, 0.0) / 1e9 * rates[name]
+            if differs(usd, tier.usd_per_hour.get(name, 0.0)):
+                yield (
+                    f"{name} of class {tier.request_class!r} costs {usd:.6g} USD/h; "
+                    f"the plan says {tier.usd_per_hour.get(name, 0.0):.6g}"
+                )
