@@ -1,0 +1,131 @@
+"""``rackplan fidelity``: tables of runs, figures by hand, decisions by hand, the command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from solver.errors import BadFile
+from solver.study.fidelity import packaged_for, predict, read_runs, report
+from solver.study.fidelity.accuracy import accuracy, decisions
+from solver.study.fidelity.runs import Run, served_llm
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "measured"
+HEADER = (
+    "id,llm,device,engine,precision,prompt_tokens,output_tokens,concurrency,tp,"
+    "ttft_ms,tpot_ms,output_tokens_per_s_per_device"
+)
+
+
+def written(folder: Path, *lines: str, header: str = HEADER) -> str:
+    path = folder / "runs.csv"
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return str(path)
+
+
+RUN = "a,llama-3.1-8b,h100,vllm,bf16,1000,500,16,1,60,9.5,1600"
+
+
+def test_errors_by_hand() -> None:
+    found = accuracy(np.array([1.1, 2.0, 3.0]), np.array([1.0, 2.5, np.nan]), ["g", "g", "g"])
+    assert (found.runs, found.mape, found.median) == (2, pytest.approx(0.15), pytest.approx(0.15))
+    assert found.bias == pytest.approx((1.1 * 0.8) ** 0.5 - 1)
+
+
+def run(tp: int, load: float, tpot: float, rate: float) -> Run:
+    return Run(
+        llm="llama-3.1-8b", device="h100", engine="vllm", prompt_tokens=1000, output_tokens=500, concurrency=load * tp, tp=tp,
+        tpot_ms=tpot, output_tokens_per_s_per_device=rate,
+    )  # fmt: skip
+
+
+def test_decisions_by_hand() -> None:
+    runs = [run(1, 8, 10, 700.0), run(2, 8, 7, 500.0), run(4, 8, 5, 490.0)]
+    devices = np.array([1.0, 2, 4])
+    right = decisions(runs, np.array([0.010, 0.007, 0.005]), np.array([700.0, 500, 490]), devices)
+    assert (right.ordered, right.pairs) == (2, 2)  # the third pair is closer than 5 %
+    assert right.regret == 0
+    wrong = decisions(runs, np.array([0.010, 0.007, 0.005]), np.array([400.0, 500, 600]), devices)
+    assert (wrong.ordered, wrong.pairs) == (0, 2)
+    # tp4 is chosen at every bound: 490 of 500 at 8 ms, 490 of 700 at 12, 16, 24, 32 and 48 ms
+    assert wrong.regret == pytest.approx((1 - 490 / 500 + 5 * (1 - 490 / 700)) / 6)
+    slow = decisions(runs, np.full(3, 1.0), np.array([1.0, 1, 1]), devices)
+    assert slow.choices == 6  # nothing is predicted to meet a bound, and still a layout is chosen
+
+
+def test_a_table_is_read_and_what_is_wrong_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path, *[RUN] * 8, RUN.replace("h100", "h1000"))
+    runs = read_runs(path)
+    assert len(runs.runs) == 8
+    assert len(runs.skipped) == 1
+    assert "h1000" in runs.skipped[0]
+    calibrations, doubts = packaged_for(runs)
+    found = report(runs, predict(runs, calibrations), calibrations)
+    assert not doubts
+    assert found.overall["tpot"].runs == 8
+    assert found.overall["tpot"].mape < 0.25
+
+
+@pytest.mark.parametrize(
+    ("lines", "header", "said"),
+    [
+        ([RUN], HEADER.replace("llm,", "model,"), "no column llm"),
+        ([], HEADER, "no run could be read"),
+        ([RUN.replace("16,1,60", "-16,1,60")] * 3, HEADER, "concurrency"),
+        ([RUN, RUN.replace("vllm", "vlm")], HEADER, "1 of 2 lines"),
+    ],
+)
+def test_bad_tables_are_one_line(tmp_path: Path, lines: list[str], header: str, said: str) -> None:
+    with pytest.raises(BadFile) as caught:
+        read_runs(written(tmp_path, *lines, header=header))
+    assert said in str(caught.value)
+
+
+def test_a_block_quantised_expert_that_cannot_be_cut_is_served_whole() -> None:
+    found = Run(llm="minimax-m2.5", device="h200", engine="vllm", precision="fp8", prompt_tokens=1, output_tokens=1,
+                concurrency=1, tp=8, moe_tp=8)  # fmt: skip
+    shape = found.shape(served_llm("minimax-m2.5", "fp8", "vllm", "h200"))
+    assert (shape.ep, shape.moe_tp) == (8, 1)
+
+
+def test_disaggregated_runs_are_priced_pool_by_pool(tmp_path: Path) -> None:
+    header = HEADER + ",prefill_tp,prefill_replicas,decode_tp,decode_replicas,draft_tokens"
+    lines = [RUN + ",1,1,1,1,0", RUN.replace(",16,", ",64,") + ",1,1,1,1,0", RUN + ",1,2,2,2,0"]
+    runs = read_runs(written(tmp_path, *lines, header=header))
+    found = predict(runs, packaged_for(runs)[0])
+    assert found.devices.tolist() == [2, 2, 6]
+    assert found.tpot_s[0] < found.tpot_s[1]
+    assert found.tpot_s[2] < found.tpot_s[0]
+    assert np.all(found.tpot_p95_s >= found.tpot_s)
+
+
+def test_the_command_prints_the_contract(tmp_path: Path) -> None:
+    from solver.cli import app
+    from solver.cli import fidelity as _  # noqa: F401 - registers the command
+
+    path = written(tmp_path, *[RUN] * 4, RUN.replace(",16,", ",64,").replace("a,", "b,", 1))
+    ran = CliRunner().invoke(app, ["fidelity", path, "--json", "--fit", str(tmp_path / "ours.json")])
+    assert ran.exit_code == 0, ran.output
+    content = json.loads(ran.stdout)
+    assert {"mape", "median", "bias"} <= set(content["tpot"])
+    assert len(content["rows"]) == 5
+    assert set(content["rows"][0]) == {"id", "tpot_ms", "ttft_ms", "output_tokens_per_s_per_device"}
+    fitted = json.loads((tmp_path / "ours.json").read_text())["calibrations"]
+    assert [entry["engine"] for entry in fitted] == ["vllm"]
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the measured runs are not here")
+def test_measured_runs_are_predicted_as_the_readme_says() -> None:
+    runs = read_runs(str(SHARED / "serving.csv"))
+    calibrations, _ = packaged_for(runs)
+    found = report(runs, predict(runs, calibrations), calibrations)
+    assert len(runs.runs) == 1850
+    assert found.overall["tpot"].mape < 0.125
+    assert found.overall["throughput"].mape < 0.135
+    assert found.overall["ttft"].median < 0.30
+    assert found.choices.ordered / found.choices.pairs > 0.78
+    assert 0.75 <= found.covered["tpot"] <= 0.9
