@@ -475,5 +475,6 @@ def _provenance(instance: Instance, offer: Offer, pools: Sequence[Staffed], seed
             if n
         },
         bound_over="all legal replica shapes, counts and packings, at the largest load that keeps the promises; "
-        "chunk sizes and prompts per step from the engine's list",
+        "chunk sizes and prompts per step from the engine's list"
+        + ("; ages of idle KV from a grid" if any(c.reuses for g in instance.groups for c in g.classes) else ""),
     )

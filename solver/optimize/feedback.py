@@ -19,6 +19,7 @@ from solver.errors import SolverDefect
 from solver.optimize.alternatives import Forbidden
 from solver.optimize.assemble import Staffed, assemble, busiest_link, hourly_usd, staff
 from solver.optimize.binding import binding
+from solver.optimize.kv_tiers.worth import memory_binding
 from solver.optimize.layout import Layout, NoLayout
 from solver.optimize.mapping import Mapping
 from solver.optimize.market import Offer, market, offer
@@ -78,6 +79,7 @@ class Search:
                 return best or (replace(found, because=reason) if reason else found), first
             pools = staff(self.instance, offered, routes, *found)
             plan = self._plan(offered, routes, found, pools)
+            plan = self._with_memory(plan, whole, offered, found[0])
             less, full = _less(self.instance, pools, scale_out), _overfull(plan)
             reason = full or reason
             broken = violations(plan, self.instance)
@@ -94,6 +96,13 @@ class Search:
     def _plan(self, offered: Offer, routes: Routes, found: tuple[Layout, Mapping], pools: Sequence[Staffed]) -> Plan:
         plan = assemble(self.instance, offered, routes, *found, self.effort.seed)
         return plan.model_copy(update={"binding": binding(self.instance, plan, {p.name: p.exchange for p in pools})})
+
+    def _with_memory(self, plan: Plan, whole: Market, offered: Offer, layout: Layout) -> Plan:
+        """The plan with what binds in the tiers where its idle KV waits."""
+        if not plan.kv_tiers:
+            return plan
+        found = memory_binding(plan, layout, whole, offered.columns, self.effort)
+        return plan.model_copy(update={"binding": (*plan.binding, *found)})
 
     def _judge(self, offered: Offer, routes: Routes) -> Judge:
         return Judge(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from solver.errors import NoPlan
-from solver.plan import Alternative, Plan
-from topologies.units import show_seconds
+from solver.plan import Alternative, KVTier, Plan
+from topologies.units import show_bytes, show_seconds
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,22 @@ def summary(plan: Plan) -> str:
             f"  {pool.name}: {pool.replicas} x {shape.devices} {pool.device} ({shape}) on {pool.engine}, "
             f"{pool.utilisation:.0%} busy, step {show_seconds(pool.step_s)}, bound by {pool.roofline.bound_by}"
         )
+    lines += [f"  {_kept(tier)}" for tier in plan.kv_tiers]
     lines += [f"  {b.because}" for b in plan.binding]
     lines += [f"  note: {doubt}" for doubt in p.extrapolated]
     return "\n".join(lines)
+
+
+def _kept(tier: KVTier) -> str:
+    """Where one class's idle KV waits, in a line."""
+    start, parts = 0.0, []
+    for name, until in tier.until_s.items():
+        if until > start:
+            parts.append(f"{show_bytes(tier.bytes.get(name, 0.0))} in {name} until {show_seconds(until)}")
+            start = until
+    where = ", ".join(parts) or "only shared prefixes"
+    usd = sum(tier.usd_per_hour.values())
+    return (
+        f"idle KV of {tier.request_class!r} ({tier.pool}): {where}; {tier.hit_rate:.0%} of requests find their history, "
+        f"which spares {tier.spared_prefill_devices:.3g} prefill devices" + (f" for {usd:.3g} USD/h" if usd else "")
+    )

@@ -108,6 +108,11 @@ class RequestClass(Record):
         return bool(self.reused_tokens.private and self.return_fraction)
 
     @property
+    def reuses(self) -> bool:
+        """Whether a cache could spare any of its prefill."""
+        return self.returns or self.reused_tokens.shared > 0
+
+    @property
     def context_tokens(self) -> float:
         """Mean context of a request over its decode: the prompt and half the output [tokens]."""
         return self.prompt_tokens + self.output_tokens / 2

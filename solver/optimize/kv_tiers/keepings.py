@@ -12,7 +12,6 @@ from solver.optimize.kv_tiers.ages import AGES_S, HBM_AGES_S, grid, sets_of_ages
 from solver.optimize.kv_tiers.keeping import Keeping, splits
 from solver.optimize.kv_tiers.places import Place
 from solver.replica import Role
-from solver.workload import RequestClass
 
 #: Numbers of caches among which sessions may land at random and still be worth keeping.
 CACHES = (1, 2, 4)
@@ -25,7 +24,7 @@ def keepings(instance: Instance, group: Group, roles: Sequence[Role], places: Se
     pooled remote tier is one cache for all.
     """
     options = instance.scenario.options
-    if not any(_reuses(c) for c in group.classes) or options.kv_tiers == ():
+    if not any(c.reuses for c in group.classes) or options.kv_tiers == ():
         return ()
     ages_s = options.kv_ages_s or AGES_S
     found: list[Keeping] = []
@@ -35,10 +34,6 @@ def keepings(instance: Instance, group: Group, roles: Sequence[Role], places: Se
             kept = tuple(Kept.of(c, back, max(caches, 1)) for c in group.classes)
             found += _of_side(instance, group, role, kept, back and role == "prefill", caches, tiers, ages_s)
     return tuple(found)
-
-
-def _reuses(one: RequestClass) -> bool:
-    return one.returns or one.reused_tokens.shared > 0
 
 
 def _generates(group: Group) -> bool:

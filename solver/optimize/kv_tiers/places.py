@@ -39,6 +39,7 @@ class Place:
     devices: kind of device of each supply.
     usd_per_byte_hour: price; 0 where it comes with the rented hosts.
     shared: what all devices share (``remote``); None where each brings its own.
+    more_bytes: memory beyond that, to ask what it would be worth.
     """
 
     name: KVTierName
@@ -46,6 +47,7 @@ class Place:
     devices: tuple[str, ...]
     usd_per_byte_hour: float
     shared: Room | None = None
+    more_bytes: float = 0.0
 
     def rate_of(self, device: str) -> float:
         """Least bandwidth of one device of a kind [B/s]."""

@@ -69,7 +69,7 @@ def _room(program: LayoutProgram) -> None:
                     _fits(program, number, place, what, brought)
         if place.shared is not None:
             for what, most in (
-                ("bytes", place.shared.capacity_bytes),
+                ("bytes", place.shared.capacity_bytes + place.more_bytes),
                 ("bytes_per_s", place.shared.bytes_per_s * BUDGET),
             ):
                 waiting = total(_amount(program, number, place, what) for number in program.keeps)
@@ -87,7 +87,8 @@ def _brought(program: LayoutProgram, number: int, place: Place, size: str) -> Ex
     if math.isinf(least):
         return None
     share = BUDGET if size == "bytes_per_s" else 1.0
-    return total(
+    more = program.keeps[number].chosen * (place.more_bytes if size == "capacity_bytes" else 0.0)
+    return more + total(
         fragments
         * (choice.column.footprint.size * share * (getattr(place.rooms[s], size) if program.optimistic else least))
         for choice in _of(program, number)
