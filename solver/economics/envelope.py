@@ -1,0 +1,91 @@
+"""The pure-roofline envelope: what no layout on given devices can beat, whatever its parallelism and batch.
+
+Decoding costs device-seconds of the lecture's step with the experts that a batch touches read once, prompts cost their
+arithmetic, and nothing else takes time: no collectives, kernels, queues or whole numbers of hosts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.llm import LLM
+from topologies import Device
+
+Floats = NDArray[np.float64]
+
+#: Numbers of devices and batches that are tried, evenly in logarithms.
+GRID = 160
+MOST_BATCH = 1e6
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a mean request asks for.
+
+    Attributes
+    ----------
+    prompt: prompt tokens to compute. context: tokens that an output token attends to, in the mean. output: output tokens.
+    tokens_per_step: output tokens of a sequence in one step; above 1 where drafts are accepted.
+    """
+
+    prompt: float
+    context: float
+    output: float
+    tokens_per_step: float = 1.0
+
+
+@dataclass(frozen=True)
+class Rented:
+    """Devices of one kind: how many there are, and their rent [USD per hour each]."""
+
+    device: Device
+    count: int
+    usd_per_hour: float
+
+
+def least_usd(llm: LLM, demand: Demand, rented: Sequence[Rented], tokens_per_s: float) -> float | None:
+    """USD per million output tokens at a user's speed; None where even the roofline is slower.
+
+    Parameters
+    ----------
+    tokens_per_s: output tokens per second that each user gets.
+    """
+    found = [_least(llm, demand, kind, tokens_per_s) for kind in rented]
+    return min((usd for usd in found if usd is not None), default=None)
+
+
+def _least(llm: LLM, demand: Demand, kind: Rented, tokens_per_s: float) -> float | None:
+    device = kind.device
+    flops = device.flops[llm.precision.experts.rate(device.flops)]
+    devices = np.geomspace(1, kind.count, GRID)[:, None]
+    batch = np.geomspace(1, MOST_BATCH, 2 * GRID)[None, :]
+    kv = llm.kv_bytes(demand.context)
+    active = llm.active_parameters()
+    read = (_weights_read(llm, batch) + batch * kv) / (devices * device.hbm_bytes_per_s)
+    step = np.maximum(batch * 2 * active / (devices * flops), read)
+    capacity = devices * max(device.hbm_bytes, device.hbm_usable_bytes)
+    fits = llm.weight_bytes + batch * kv <= capacity
+    fast = step <= demand.tokens_per_step / tokens_per_s * (1 + 1e-9)
+    decode_s = np.where(fits & fast, devices * step / (batch * demand.tokens_per_step), np.inf).min()
+    if not np.isfinite(decode_s):
+        return None
+    prefill_s = demand.prompt / demand.output * 2 * active / flops
+    return float((decode_s + prefill_s) * kind.usd_per_hour / 3600 * 1e6)
+
+
+def _weights_read(llm: LLM, batch: Floats) -> Floats:
+    """Bytes of weights that a step of a batch reads: all that every token meets, and the experts that some token met."""
+    total = np.full_like(batch, llm.head_bytes)
+    for layer, count in llm.layer_kinds:
+        ffn = layer.ffn
+        if ffn.experts:
+            each = ffn.expert_bytes(llm.precision)
+            touched = ffn.experts * (1 - (1 - ffn.top_k / ffn.experts) ** batch)
+            total += count * (layer.weight_bytes(llm.precision) - (ffn.experts - touched) * each)
+        else:
+            total += count * layer.weight_bytes(llm.precision)
+    return total
