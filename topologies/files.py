@@ -43,7 +43,7 @@ def load(path: str | Path) -> nx.Graph[str]:
     Raises
     ------
     BadInput: the file cannot be read, or is not JSON.
-    BadCluster: its content is not a cluster; the message names the place.
+    BadCluster: its content is not a cluster; the message names the file and the place.
     """
     try:
         text = Path(path).read_text("utf-8")
@@ -54,7 +54,10 @@ def load(path: str | Path) -> nx.Graph[str]:
         raise BadInput(f"the cluster file {str(path)!r} is not UTF-8 text") from error
     except (ValueError, RecursionError) as error:
         raise BadInput(f"the cluster file {str(path)!r} is not JSON: {error}") from error
-    return validate(from_plain(data))
+    try:
+        return validate(from_plain(data))
+    except BadCluster as error:
+        raise BadCluster(f"{path}: {error}") from None
 
 
 def save(graph: nx.Graph[str], path: str | Path) -> None:
