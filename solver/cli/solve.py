@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from solver.cli.app import AsJson, app
 from solver.cli.scenario import EXAMPLE, scenario_from
+from topologies.units import show_seconds
+
+if TYPE_CHECKING:
+    from solver.plan import Confirmation
 
 _Text = Annotated[str | None, typer.Option()]
 
@@ -50,6 +54,9 @@ def solve(
     without: Annotated[
         str | None, typer.Option(help="Devices, hosts or racks that are lost, such as rack0/host3,rack1.")
     ] = None,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Replay the plan, and tighten promises that it misses until they hold.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Find the cheapest layout that keeps the promises, and prove how near to the best it is."""
@@ -78,6 +85,10 @@ def solve(
     with _live() as progress:
         effort = Effort(time_limit_s=time_limit, workers=workers, seed=seed, progress=progress)
         outcome = solve_scenario(wanted, effort, folder, alternatives, running)
+        if confirm:
+            from solver.study.confirm import confirm as confirmed
+
+            outcome = confirmed(wanted, outcome, effort, folder)
     plan = outcome.plan
     if output is not None:
         plan.save(output)
@@ -91,6 +102,15 @@ def solve(
         sys.stdout.write(dumps(plan))
     else:
         print(outcome)
+        if plan.confirmation is not None:
+            print(_told(plan.confirmation))
+
+
+def _told(confirmation: Confirmation) -> str:
+    """What the replays showed, in one line."""
+    figures = ", ".join(f"{name[:-2]} {show_seconds(value)}" for name, value in confirmation.simulated.items())
+    word = "confirmed" if confirmation.kept else "NOT confirmed: promises are missed"
+    return f"  {word} in {len(confirmation.seeds)} replays ({figures}); cost {confirmation.cost_rise:+.1%} for it"
 
 
 def _live() -> Any:

@@ -303,6 +303,27 @@ class Binding(Record):
     slack: float
 
 
+class Confirmation(Record):
+    """What a replay of the plan showed (``rackplan solve --confirm``).
+
+    Attributes
+    ----------
+    kept: whether every promise held, with a margin for chance.
+    seeds, requests: of the replays, and recorded in each.
+    simulated: latencies of all requests, means over the replays [s]; classes: the same of every class.
+    derating: by class and promise, the share of its limit that the program was asked for; empty where none was needed.
+    cost_rise: cost per output token over the plan without derating, minus 1.
+    """
+
+    kept: bool
+    seeds: tuple[Whole, ...]
+    requests: Degree
+    simulated: dict[str, Amount]
+    classes: dict[str, dict[str, Amount]]
+    derating: dict[str, dict[str, Annotated[float, Field(gt=0, le=1)]]]
+    cost_rise: float
+
+
 class Provenance(Record):
     """What the plan was made with; no time of day, so that a seeded plan is byte-identical.
 
@@ -336,6 +357,7 @@ class Plan(Record):
     alternatives: tuple[Alternative, ...]
     binding: tuple[Binding, ...]
     provenance: Provenance
+    confirmation: Confirmation | None = None
 
     @field_validator("schema_version")
     @classmethod

@@ -87,6 +87,7 @@ class Pace:
         self._replicas = priced.replicas
         self._pp = priced.spec.parallelism.pp
         self._dp = priced.spec.parallelism.dp
+        self._accepted = float(priced.replicas.accepted[0])
         self._share = float(np.max(priced.replicas.speeds.prefill_share))
         self._context = max(priced.mix.context, 1.0)
         unified = priced.spec.role == "unified"
@@ -125,7 +126,7 @@ class Pace:
         far, near = self._far(keys), self._far(tokens / 2)
         occupied += tokens * (far[0] - near[0])
         latency += tokens * (far[1] - near[1])
-        without = self._decode(sequences, self._context) / self._pp
+        without = self._decode(sequences, self._context) * self._accepted / self._pp
         return Chunk(occupied, latency, self._share * max(occupied - without, 0.0))
 
     def _far(self, keys: float) -> tuple[float, float]:

@@ -1,0 +1,86 @@
+"""The closed loop: a plan that misses in replay is solved again with what the miss asks for, and says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from solver.check import violations
+from solver.optimize.outcome import Outcome
+from solver.optimize.run import Effort
+from solver.optimize.solve import solve_scenario
+from solver.plan import Plan
+from solver.plan.files import dumps
+from solver.study.confirm import Trial, as_asked, confirm, tightened
+from solver.workload import Scenario
+
+EFFORT = Effort(time_limit_s=20, workers=1, seed=1)
+TRIAL = Trial(seeds=(1, 2), requests=6000)
+
+
+def bursty(objective: str = "throughput") -> Scenario:
+    """A whole host serves as much as the promises allow, and its requests come in bursts that no formula knows well."""
+    return Scenario.from_mapping(
+        {
+            "llm": {"config": "llama-3.1-8b"},
+            "cluster": {"builder": "hgx", "nodes": 1, "device": "h100"},
+            "traffic": {
+                "classes": [
+                    {"name": "chat", "prompt_tokens": 1500, "output_tokens": 120, "requests_per_s": 30, "burstiness": 4}
+                ]
+            },
+            "slo": {"ttft_p95": "400ms", "tpot_p95": "18ms"},
+            "objective": objective,
+            "options": {"disaggregate": False},
+        },
+        "test",
+    )
+
+
+def test_a_miss_is_tightened_until_it_holds() -> None:
+    first = solve_scenario(bursty(), EFFORT)
+    plan = confirm(bursty(), first, EFFORT, trial=TRIAL).plan
+    assert plan.confirmation is not None
+    assert plan.confirmation.kept
+    assert plan.confirmation.derating
+    assert plan.confirmation.cost_rise > 0
+    assert plan.scenario == first.plan.scenario
+    assert plan.objective.bound <= first.plan.objective.bound * (1 + 1e-9)
+    assert not violations(plan)
+
+
+def test_a_plan_that_holds_is_left_alone() -> None:
+    first = solve_scenario(bursty("cost"), EFFORT).plan
+    loose = first.scenario.slo.model_copy(update={"ttft_p95_s": 30.0, "tpot_p95_s": 1.0})
+    easy = first.model_copy(update={"scenario": first.scenario.model_copy(update={"slo": loose})})
+    plan = confirm(easy.scenario, Outcome("optimal", easy), EFFORT, trial=TRIAL).plan
+    assert plan.confirmation is not None
+    assert plan.confirmation.kept
+    assert plan.confirmation.cost_rise == 0
+    assert plan.model_copy(update={"confirmation": None}) == easy
+
+
+def test_classes_go_on_sharing_their_promise() -> None:
+    scenario = bursty()
+    tighter = tightened(scenario, {(scenario.slo, "tpot_p95_s"): 0.5})
+    slo = tighter.traffic.classes[0].slo
+    assert slo is not None
+    assert slo.tpot_p95_s == pytest.approx(0.009)
+    assert slo.ttft_p95_s == scenario.slo.ttft_p95_s
+
+
+def test_an_earlier_bound_stays_and_the_gap_follows() -> None:
+    first = solve_scenario(bursty("cost"), EFFORT).plan
+    dearer = first.objective.model_copy(
+        update={"usd_per_million_output_tokens": 2 * first.objective.usd_per_million_output_tokens}
+    )
+    plan = as_asked(first.model_copy(update={"objective": dearer}), first)
+    assert plan.objective.bound == first.objective.bound
+    assert plan.objective.gap >= 0.5
+    assert plan.status == "feasible"
+
+
+def test_the_record_survives_its_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    first = solve_scenario(bursty("cost"), EFFORT)
+    plan = confirm(bursty("cost"), first, EFFORT, trial=Trial(seeds=(1,), requests=500)).plan
+    plan.save(tmp_path / "plan.json")
+    assert dumps(Plan.load(tmp_path / "plan.json")) == dumps(plan)
