@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from topologies import exporters, importers
-    from topologies.builders import BUILDERS, build, fat_tree, hgx, join, mark_unhealthy, nvl72, torus
+    from topologies.builders import BUILDERS, build, fat_tree, hgx, join, mark_unhealthy, nvl72
+    from topologies.builders.torus import torus
     from topologies.cluster import devices_of, validate
     from topologies.domains import Domain, DomainClass, domain_classes, scale_up_domains
     from topologies.errors import BadCluster, BadInput, RackplanError, UnknownName

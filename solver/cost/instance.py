@@ -18,6 +18,7 @@ from solver.cost.serving import Promise
 from solver.errors import BadInput
 from solver.llm import LLM, to_plain
 from solver.llm.catalog import find
+from solver.replica import Role
 from solver.workload import SLO, LLMSpec, RequestClass, Scenario
 from solver.workload.files import parse_document, read_text
 from topologies import Device
@@ -144,6 +145,27 @@ class Instance:
         if (engine, generation) in known:
             return known[engine, generation], None
         return packaged(engine, generation)
+
+    def drafts(self, role: Role) -> tuple[int, ...]:
+        """Numbers of draft tokens that pools of a role may use.
+
+        Raises
+        ------
+        BadInput: the checkpoint has no prediction layers.
+        """
+        wanted = self.scenario.speculation
+        if wanted is None or role == "prefill":
+            return (0,)
+        if not self.llm.mtp_layers and max(wanted.choices):
+            raise BadInput(
+                f"speculation.method mtp: {self.llm.name} has no multi-token-prediction layers; leave speculation out"
+            )
+        return wanted.choices
+
+    def accepted(self, drafts: int) -> float:
+        """Tokens that a step with so many drafts yields per sequence."""
+        wanted = self.scenario.speculation
+        return wanted.accepted(drafts) if wanted and drafts else 1.0
 
     def usd_per_hour(self, device: str) -> float:
         """Price of one device for an hour.

@@ -110,7 +110,7 @@ def ledger(
     max_batched_tokens: Floats,
     exchanged_tokens: Floats,
     redundant: Floats,
-    draft_layers: int = 0,
+    drafts: Floats | float = 0.0,
 ) -> Ledger:
     """Memory of every shape.
 
@@ -120,7 +120,7 @@ def ledger(
     max_batched_tokens: most tokens an engine step may carry on a rank (R,): activations grow with it.
     exchanged_tokens: most tokens a rank dispatches to experts at once over the network (R,); 0 without such buffers.
     redundant: spare expert copies of a replica (R,).
-    draft_layers: multi-token-prediction layers loaded on the last stage.
+    drafts: tokens drafted per step (R,); any loads one multi-token-prediction layer on the last stage.
     """
     kinds = [layer for layer, _ in llm.layer_kinds]
     windows = sorted({w for layer in kinds if (w := _window(layer))})
@@ -131,7 +131,7 @@ def ledger(
     )
     ends = llm.embedding_bytes / degree.tp + llm.encoder_bytes, _head_weights(llm, degree)
     weights = weights + (stages == 0) * ends[0][:, None]
-    draft = _draft_weights(llm, degree, redundant, draft_layers)
+    draft = np.where(np.asarray(drafts) > 0, _draft_weights(llm, degree, redundant), 0.0)
     weights = weights + (stages == degree.pp[:, None] - 1) * (ends[1] + draft)[:, None]
     cache = llm.precision.kv_cache
     windowed = [np.stack([_window_bytes(kind, w, cache, degree) for kind in kinds], axis=1) for w in windows]
@@ -173,13 +173,13 @@ def _head_weights(llm: LLM, degree: Degrees) -> Floats:
     return tied / degree.tp
 
 
-def _draft_weights(llm: LLM, degree: Degrees, redundant: Floats, layers: int) -> Floats:
-    """Weights of the multi-token-prediction layers on one rank, split like the layer they resemble [bytes] (R,)."""
-    if not layers:
+def _draft_weights(llm: LLM, degree: Degrees, redundant: Floats) -> Floats:
+    """Weights of a multi-token-prediction layer on one rank, split like the layer it resembles [bytes] (R,)."""
+    if not llm.mtp_layers:
         return np.zeros_like(degree.tp)
     whole = llm.mtp_layer.weight_bytes(llm.precision)
     scale = llm.mtp_weight_bytes / llm.mtp_layers / whole
-    return layers * scale * _layer_weights(llm.mtp_layer, llm.precision, degree, redundant)
+    return scale * _layer_weights(llm.mtp_layer, llm.precision, degree, redundant)
 
 
 def _window(layer: Layer) -> int:

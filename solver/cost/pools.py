@@ -46,6 +46,7 @@ class PoolSpec:
     domains: scale-up domains over which one stage's expert group spreads.
     chunk: most prompt tokens in one step of a rank.
     together: prompts that share one prefill step on a rank.
+    draft_tokens, accepted: tokens drafted per step, and tokens that a step yields per sequence.
     redundant: spare expert copies of a replica.
     imbalance: hottest expert rank over the mean; None = the calibration's.
     stages: first and last layer of every pipeline stage; None = the default cut.
@@ -59,6 +60,7 @@ class PoolSpec:
     together: int = 1
     overlap: bool = False
     draft_tokens: int = 0
+    accepted: float = 1.0
     redundant: int = 0
     imbalance: float | None = None
     stages: Stages | None = None
@@ -93,6 +95,8 @@ class PricedPool:
             redundant=[spec.redundant],
             imbalance=spec.imbalance,
             overlap=spec.overlap,
+            drafts=spec.draft_tokens,
+            accepted=spec.accepted,
             transfer=fleet.sure_transfer(calibration),
             exchanged_tokens=min(spec.chunk, EXCHANGE_TOKENS) if spec.domains > 1 else 0,
             stages=None if spec.stages is None else [spec.stages],

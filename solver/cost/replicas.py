@@ -95,7 +95,7 @@ class Replicas(Timing):
                 chunks,
                 column(exchanged_tokens),
                 spare,
-                draft_layers=int(np.max(column(drafts)) > 0 and llm.mtp_layers > 0),
+                column(drafts),
             ),
             chunk=chunks,
             drafts=column(drafts),

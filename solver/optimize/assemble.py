@@ -162,6 +162,7 @@ def staff(instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapp
             together=row.together,
             overlap=row.overlap,
             draft_tokens=row.draft_tokens,
+            accepted=row.accepted,
             redundant=row.shape.redundant,
             stages=column.stages,
         )

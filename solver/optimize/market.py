@@ -110,6 +110,7 @@ def offer(
                 legal, reasons = candidates(
                     instance.llm, fleet, engine_rules(engine), calibration, role, served.mix,
                     instance.scenario.constraints, instance.longest,
+                    {drafts: instance.accepted(drafts) for drafts in instance.drafts(role)},
                 )  # fmt: skip
                 if way is None:
                     dropped.setdefault(role, Counter()).update(reasons)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,7 +40,7 @@ class Candidate:
     chunk: most prompt tokens in one step of a rank.
     together: prompts that share one prefill step on a rank.
     overlap: two-batch overlap of compute and exchange.
-    draft_tokens: tokens drafted and verified per step.
+    draft_tokens, accepted: tokens drafted and verified per step, and tokens that a step yields per sequence.
     """
 
     shape: Shape
@@ -48,6 +48,7 @@ class Candidate:
     together: int = 1
     overlap: bool = False
     draft_tokens: int = 0
+    accepted: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -101,17 +102,24 @@ def candidates(
     mix: Mix,
     constraints: Constraints,
     longest: int,
-    draft_tokens: int = 0,
+    drafting: Mapping[int, float] | None = None,
 ) -> tuple[Candidates | None, Counter[str]]:
     """All legal candidates (None if there are none), and how many others were dropped for which reason.
 
     Parameters
     ----------
     longest: longest context that the engine is told to accept [tokens].
+    drafting: tokens that a step yields per sequence, by the number of draft tokens that may be chosen; none without.
     """
     dropped: Counter[str] = Counter()
-    legal = _legal(llm, fleet, engine, role, constraints, draft_tokens, dropped)
-    rows = [row for shape in legal for row in _settings(shape, engine, role, mix, draft_tokens)]
+    rows: list[Candidate] = []
+    for drafts, accepted in sorted((drafting or {0: 1.0}).items()):
+        legal = _legal(llm, fleet, engine, role, constraints, drafts, dropped)
+        rows += [
+            replace(row, draft_tokens=drafts, accepted=accepted)
+            for shape in legal
+            for row in _settings(shape, engine, role, mix)
+        ]
     if not rows:
         return None, dropped
     replicas = price(llm, fleet, calibration, rows)
@@ -144,6 +152,8 @@ def price(
         domains=spread,
         redundant=[row.shape.redundant for row in rows],
         overlap=[row.overlap for row in rows],
+        drafts=[row.draft_tokens for row in rows],
+        accepted=[row.accepted for row in rows],
         scale_out=fleet.best_scale_out if best_links else None,
         transfer=fleet.best_transfer(calibration) if best_links else fleet.sure_transfer(calibration),
         exchanged_tokens=[min(row.chunk, 1024) if k > 1 else 0 for row, k in zip(rows, spread, strict=True)],
@@ -192,7 +202,7 @@ def _allowed(shape: Shape, constraints: Constraints) -> bool:
     return constraints.max_tp is None or degrees.tp <= constraints.max_tp
 
 
-def _settings(shape: Shape, engine: EngineRules, role: Role, mix: Mix, draft_tokens: int) -> list[Candidate]:
+def _settings(shape: Shape, engine: EngineRules, role: Role, mix: Mix) -> list[Candidate]:
     """The settings of a shape that could matter."""
     overlaps = [False, True] if role in engine.overlap and shape.exchange_domains > 1 else [False]
     found = []
@@ -203,7 +213,7 @@ def _settings(shape: Shape, engine: EngineRules, role: Role, mix: Mix, draft_tok
         while together == 1 or (role == "prefill" and together * longest <= chunk and together <= MOST_TOGETHER):
             needed_before = index > 0 and together * longest <= choices[index - 1]
             if role == "decode" or not needed_before:
-                found += [Candidate(shape, chunk, together, overlap, draft_tokens) for overlap in overlaps]
+                found += [Candidate(shape, chunk, together, overlap) for overlap in overlaps]
             together *= 2
     return found
 

@@ -108,6 +108,7 @@ class Scene:
             together=pool.prompts_per_step,
             overlap=pool.overlap,
             draft_tokens=pool.draft_tokens,
+            accepted=self.instance.accepted(pool.draft_tokens),
             redundant=pool.redundant_experts,
             imbalance=pool.imbalance,
             stages=tuple(stage.layers for stage in pool.stages),

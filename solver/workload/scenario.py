@@ -47,6 +47,31 @@ class Speculation(Record):
     draft_tokens: Annotated[int, Field(ge=0, le=16)] | Literal["auto"] = "auto"
     acceptance: Annotated[tuple[Share, ...], Field(min_length=1, max_length=16)]
 
+    @model_validator(mode="after")
+    def _every_draft_has_a_chance(self) -> Speculation:
+        if self.draft_tokens != "auto" and self.draft_tokens > len(self.acceptance):
+            raise ValueError(
+                f"draft_tokens {self.draft_tokens} needs as many acceptance probabilities, not {len(self.acceptance)}"
+            )
+        return self
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """Numbers of draft tokens among which the program chooses."""
+        return tuple(range(len(self.acceptance) + 1)) if self.draft_tokens == "auto" else (self.draft_tokens,)
+
+    def accepted(self, drafts: int) -> float:
+        """Tokens that one step yields per sequence: 1 + a1 + a1 a2 + ... (Leviathan et al. 2023).
+
+        >>> Speculation(acceptance=(0.8, 0.5)).accepted(2)
+        2.2
+        """
+        total, chance = 1.0, 1.0
+        for share in self.acceptance[:drafts]:
+            chance *= share
+            total += chance
+        return total
+
 
 class Options(Record):
     """What the program may choose, and how hard it tries.
