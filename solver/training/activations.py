@@ -34,6 +34,9 @@ class Layer:
     Attributes
     ----------
     width: h. heads: a. sequence: s [tokens]. micro_batch: b [sequences].
+    linear: bytes per element of the stream that tensor parallelism divides: queries, keys, values, attention's output and
+    the FFN's inner activations. 24 for GPT; more with gates or several experts a token.
+    flash: scores are never kept, so that `store` is `selective` and nothing is recomputed for it.
 
     >>> Layer(12288, 96, 2048, 1).attention_coefficient
     80.0
@@ -43,6 +46,8 @@ class Layer:
     heads: int
     sequence: int
     micro_batch: int
+    linear: float = 24.0
+    flash: bool = False
 
     @property
     def elements(self) -> float:
@@ -52,15 +57,15 @@ class Layer:
     @property
     def attention_coefficient(self) -> float:
         """5as/h: bytes of scores, their softmax and its dropout per element of the stream."""
-        return 5 * self.heads * self.sequence / self.width
+        return 0.0 if self.flash else 5 * self.heads * self.sequence / self.width
 
     def stored_bytes(self, policy: Policy, tp: int = 1, sequence_parallel: bool = True) -> float:
         """Bytes that one rank keeps of one layer; 0 for the reversible policy, which keeps none per layer."""
         shared = tp if sequence_parallel else 1
         scores = self.attention_coefficient / tp
         per_element = {
-            "store": 10 / shared + 24 / tp + scores,
-            "selective": 10 / shared + 24 / tp,
+            "store": 10 / shared + self.linear / tp + scores,
+            "selective": 10 / shared + self.linear / tp,
             "full": 2 / shared,
             "reversible": 0.0,
         }
