@@ -89,7 +89,7 @@ def assemble(
     """Write the plan of a layout whose ranks have devices."""
     rules = engine_rules(offer.engine)
     pools = staff(instance, offer, routes, layout, mapping)
-    served = _served(instance, pools)
+    served = _served(instance, layout, pools)
     shares = _shares(pools)
     planned = {p.name: served[p.group.index] * shares[p.name] / p.chosen.replicas for p in pools}
     points = {p.name: p.priced.at(planned[p.name]) for p in pools}
@@ -122,7 +122,7 @@ def busiest_link(
 ) -> tuple[float, float]:
     """Utilisation of the busiest scale-out link, and the load of all of them [B/s]: how a placement strains the fabric."""
     pools = staff(instance, offer, routes, layout, mapping)
-    served, shares = _served(instance, pools), _shares(pools)
+    served, shares = _served(instance, layout, pools), _shares(pools)
     running = {
         p.name: Running(p.priced, p.priced.at(served[p.group.index] * shares[p.name] / p.chosen.replicas), p.devices)
         for p in pools
@@ -193,14 +193,18 @@ def _stages_of(chosen: Chosen, devices: Sequence[Sequence[str]]) -> list[Sequenc
     return [replica[start : start + size] for replica in devices for start in range(0, len(replica), size)]
 
 
-def _served(instance: Instance, pools: Sequence[Staffed]) -> dict[int, float]:
-    """Requests/s of each promise: what was asked for, or the multiple of the mix that every role can serve."""
+def _served(instance: Instance, layout: Layout, pools: Sequence[Staffed]) -> dict[int, float]:
+    """Requests/s of each promise: what was asked for, or the multiple of the mix that every role can serve.
+
+    Where idle KV is kept, no more than what the program found room for.
+    """
     if instance.scenario.objective == "cost":
         return {group.index: group.requests_per_s for group in instance.groups}
     capacity: dict[tuple[int, Role], float] = defaultdict(float)
     for pool in pools:
         capacity[pool.group.index, pool.role] += pool.capacity
     multiple = min(c / instance.groups[group].requests_per_s for (group, _), c in capacity.items())
+    multiple = min(multiple, layout.value) if layout.keeps else multiple
     return {group.index: multiple * group.requests_per_s for group in instance.groups}
 
 
