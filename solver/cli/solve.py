@@ -10,6 +10,7 @@ import typer
 
 from solver.cli.app import AsJson, app
 from solver.cli.scenario import EXAMPLE, scenario_from
+from solver.cli.train import is_training, show_training
 from topologies.units import show_seconds
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ def solve(
         "options.gap": gap,
     }
     given = {key: value for key, value in flags.items() if value is not None}
+    if scenario is not None and is_training(scenario):
+        show_training(scenario, settings or [], output, time_limit, as_json)
+        return
     running = None if from_ is None else load(from_)
     wanted, folder = scenario_from(scenario, given, settings or [], running)
     if without is not None:
