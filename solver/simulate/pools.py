@@ -23,8 +23,8 @@ from solver.simulate.unified import Chunking, UnifiedRank
 if TYPE_CHECKING:
     import simpy
 
-#: What a request that waits for its prompt counts in running ones, as vLLM's data-parallel router weighs them.
-WAITING_WEIGHT = 4.0
+#: What a request that waits for its prompt counts in running ones: so much that prompts go where nobody prefills.
+WAITING_WEIGHT = 16.0
 #: A session's own rank may hold so many more requests than the least loaded one before the router lets its cache go.
 AFFINITY = 1.5
 
