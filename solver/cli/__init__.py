@@ -24,6 +24,7 @@ def main() -> None:
         cluster,
         diff,
         experts,
+        export,
         fidelity,
         frontier,
         judge,
@@ -31,6 +32,7 @@ def main() -> None:
         simulate,
         solve,
         traffic,
+        train,
         view,
     )
 

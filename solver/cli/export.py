@@ -1,0 +1,35 @@
+"""``rackplan export``: what an engine needs to run a plan."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from solver.cli.app import AsJson, PlanFile, app
+
+
+@app.command(epilog="Example: rackplan export plan.json --engine sglang -o deploy")
+def export(
+    plan: PlanFile,
+    engine: Annotated[str, typer.Option(help="vllm, sglang, trtllm, dynamo or lws.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write into.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write start scripts, engine files, expert maps or Kubernetes manifests."""
+    from solver.export import export as write
+    from solver.plan import load
+
+    bundle = write(load(plan), engine)
+    bundle.save(output)
+    if as_json:
+        print(json.dumps({"files": sorted(bundle.files), "warnings": list(bundle.warnings)}, indent=1))
+        return
+    for name in sorted(bundle.files):
+        print(output / name)
+    for warning in bundle.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"{len(bundle.files)} files, {len(bundle.warnings)} warnings")

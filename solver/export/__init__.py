@@ -1,0 +1,39 @@
+"""What engines need to run a plan: commands, configuration files, expert maps and Kubernetes manifests.
+
+>>> sorted(TARGETS)
+['dynamo', 'lws', 'sglang', 'trtllm', 'vllm']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from solver.errors import UnknownName
+from solver.export.dynamo import dynamo
+from solver.export.files import Bundle
+from solver.export.lws import lws
+from solver.export.shell import shell
+from solver.plan import Plan
+
+__all__ = ["TARGETS", "Bundle", "export"]
+
+#: What a plan can be written for.
+TARGETS: dict[str, Callable[[Plan], Bundle]] = {
+    "vllm": lambda plan: shell(plan, "vllm"),
+    "sglang": lambda plan: shell(plan, "sglang"),
+    "trtllm": lambda plan: shell(plan, "trtllm"),
+    "dynamo": dynamo,
+    "lws": lws,
+}
+
+
+def export(plan: Plan, target: str) -> Bundle:
+    """The files that start a plan, and a warning for every part of it that the target cannot express.
+
+    Raises
+    ------
+    UnknownName: no such target.
+    """
+    if target not in TARGETS:
+        raise UnknownName("export target", target[:40], sorted(TARGETS))
+    return TARGETS[target](plan)
