@@ -23,6 +23,8 @@ from topologies.units import show_seconds
 
 #: A promise counts as out of reach where even this much more time does not help.
 MOST_RELAXATION = 1000.0
+#: Ages of idle KV that are tried with every rule relaxed [s].
+FEW_AGES_S = (60.0, 600.0)
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,21 @@ def why_none(instance: Instance, whole: Market, offers: Sequence[Offer], effort:
     if all(not offered.columns for offered in offers) and (hopeless := _never_legal(instance, offers)):
         return hopeless
     engines = [offered.engine for offered in offers]
-    ways = sorted(_ways_out(instance, whole, engines, effort), key=lambda way: way.loss)
+    ways = sorted(_ways_out(_coarse(instance), whole, engines, effort), key=lambda way: way.loss)
     rules = "; ".join(_rules(instance))
     if not ways:
         return f"No plan exists. These rules cannot all hold: {rules}. Giving up any one of them does not help."
     cheapest = ways[0]
     return f"No plan exists. These rules cannot all hold: {rules}. Cheapest to give up: {cheapest.rule} ({cheapest.offer})."
+
+
+def _coarse(instance: Instance) -> Instance:
+    """The instance with few ages for idle KV: what is reachable with them is reachable, and dozens of ways are tried."""
+    scenario = instance.scenario
+    if scenario.options.kv_ages_s or not any(c.reuses for c in scenario.traffic.classes):
+        return instance
+    options = scenario.options.model_copy(update={"kv_ages_s": FEW_AGES_S})
+    return replace(instance, scenario=scenario.model_copy(update={"options": options}))
 
 
 def _never_legal(instance: Instance, offers: Sequence[Offer]) -> str:

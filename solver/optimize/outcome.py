@@ -85,7 +85,7 @@ def _kept(tier: KVTier) -> str:
         if until > start:
             parts.append(f"{show_bytes(tier.bytes.get(name, 0.0))} in {name} until {show_seconds(until)}")
             start = until
-    where = ", ".join(parts) or "only shared prefixes"
+    where = ", ".join(parts) or ("shared prefixes alone" if tier.shared_bytes else "none")
     usd = sum(tier.usd_per_hour.values())
     return (
         f"idle KV of {tier.request_class!r} ({tier.pool}): {where}; {tier.hit_rate:.0%} of requests find their history, "

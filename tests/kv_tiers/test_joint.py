@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 from small import scenario, varied
 
+import topologies
+from solver.check import violations
 from solver.cost.instance import Instance
 from solver.optimize.kv_tiers import Keeping
 from solver.optimize.layout import Layout, best_layout
@@ -58,7 +60,8 @@ def test_never_worse_than_a_habit(seed: int) -> None:
 
 def test_tiers_pay_for_themselves() -> None:
     """Most of every prompt is found again: the plan with tiers is cheaper per token, and both plans pass the witness."""
-    tiered = solve_scenario(scenario(), EFFORT).plan
+    outcome = solve_scenario(scenario(options={"kv_ages_s": [60.0, 300.0]}), EFFORT)
+    tiered = outcome.plan
     bare = solve_scenario(scenario(options={"kv_tiers": []}), EFFORT).plan
     assert bare.kv_tiers == ()
     (tier,) = tiered.kv_tiers
@@ -66,7 +69,7 @@ def test_tiers_pay_for_themselves() -> None:
     assert tier.spared_prefill_devices > 0.5
     ours, theirs = (p.objective.usd_per_million_output_tokens for p in (tiered, bare))
     assert ours < 0.9 * theirs
-    assert "idle KV of 'chat'" in str(solve_scenario(scenario(), EFFORT))
+    assert "idle KV of 'chat'" in str(outcome)
 
 
 def test_without_reuse_nothing_changes() -> None:
@@ -85,8 +88,35 @@ def test_without_reuse_nothing_changes() -> None:
 
 
 def test_random_routing_finds_one_history_in_n() -> None:
-    sticky, random = (solve_scenario(scenario(routing=r), EFFORT).plan for r in ("sticky", "random"))
+    few = {"kv_ages_s": [60.0]}
+    sticky, random = (solve_scenario(scenario(routing=r, options=few), EFFORT).plan for r in ("sticky", "random"))
     for tier in random.kv_tiers:
         pool = random.pool(tier.pool)
         assert not tier.hit_rate or tier.caches >= pool.replicas * pool.parallelism.dp
     assert random.objective.usd_per_hour >= sticky.objective.usd_per_hour * (1 - 1e-9)
+
+
+def test_a_pooled_store_finds_every_history() -> None:
+    """Whichever replica asks: random routing costs hits in a rank's own memory, not in a store on the fabric."""
+    cluster = topologies.hgx(nodes=1, device="h100")
+    switch = next(v for v, data in cluster.nodes(data=True) if data["kind"] == "switch" and "nvswitch" not in v)
+    cluster.add_node("store", kind="storage", rack="rack0", capacity_bytes=5e13)
+    cluster.add_edge(switch, "store", fabric="storage", bandwidth_bytes_per_s=1e11, latency_s=1e-5)
+    fields = {"cluster": {"graph": topologies.to_plain(cluster)}, "routing": "random"}
+    prices = {"dram_usd_per_GB_hour": 0.005, "remote_usd_per_GB_hour": 0.00002}
+    plan = solve_scenario(scenario(prices=prices, options={"kv_ages_s": [300.0]}, **fields), EFFORT).plan
+    (tier,) = plan.kv_tiers
+    assert tier.bytes["remote"] > 0
+    assert tier.hit_rate > 0.5
+    assert tier.usd_per_hour["remote"] == pytest.approx(tier.bytes["remote"] / 1e9 * 0.00002)
+    assert violations(plan) == []
+
+
+def test_full_memory_is_named_with_its_worth() -> None:
+    small = {"builder": "hgx", "nodes": 1, "device": "h100", "dram_bytes_per_host": 3e11}
+    found = scenario(chat={"idle_s": {"median": 5, "p90": 40}}, cluster=small, billing="host", objective="throughput",
+                     options={"kv_tiers": ["hbm", "dram"], "kv_ages_s": [5, 15, 60]})  # fmt: skip
+    plan = solve_scenario(found, EFFORT).plan
+    (told,) = (b for b in plan.binding if b.rule == "dram_room")
+    assert "DRAM is full" in told.because
+    assert "one more TB would serve" in told.because
