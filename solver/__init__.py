@@ -34,7 +34,6 @@ __all__ = [
     "RequestClass",
     "Scenario",
     "Traffic",
-    "check",
     "load_plan",
     "solve",
 ]
@@ -85,13 +84,6 @@ def solve(
     }
     effort = Effort(time_limit_s=time_limit_s, workers=workers, seed=seed)
     return solve_scenario(Scenario.from_mapping(content, "solve"), effort, alternatives=alternatives)
-
-
-def check(plan: Plan) -> None:
-    """Accept a plan, or raise :class:`CheckFailed` with one sentence for every claim that does not hold."""
-    from solver.check import check as witness
-
-    witness(plan)
 
 
 def load_plan(path: str) -> Plan:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from solver import BadInput, Scenario, check
+from solver import BadInput, Scenario
+from solver.check import check
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.workload.scenario import Speculation

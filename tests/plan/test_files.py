@@ -13,7 +13,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from solver import BadInput, check
+from solver import BadInput
+from solver.check import check
 from solver.plan import load
 
 RACKPLAN = Path(sys.executable).with_name("rackplan")

@@ -113,7 +113,7 @@ def test_a_class_by_hand(write: Write) -> None:
             prompt_cv=np.std([200, 300, 400]) / 300,
             output_cv=np.std([10, 20, 30]) / 20,
             burstiness=1 / 9,
-            reused_tokens=Reuse(private=250),
+            reused_tokens=Reuse(private=250, generated=0),
             idle_s=traffic.classes[0].idle_s,
             return_fraction=2 / 3,
         ),
@@ -127,7 +127,7 @@ def test_history_longer_than_the_mean_prompt_keeps_its_tokens(write: Write) -> N
     short: list[Row] = [(float(place), 100, 10, [1_000 + place]) for place in range(60)]
     long: list[Row] = [(60.0 + place, 1_000, 10, list(range(10))) for place in range(4)]
     request_class = classes(write(mooncake_lines(short + long)), 1, Reading(block_tokens=100)).classes[0]
-    assert request_class.reused_tokens == Reuse(private=155)
+    assert request_class.reused_tokens == Reuse(private=155, generated=0)
     assert request_class.return_fraction * 155 == pytest.approx(3_000 / 64)
 
 
