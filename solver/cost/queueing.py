@@ -72,16 +72,25 @@ class Wait:
     ----------
     chance: probability of waiting at all.
     mean: mean wait of those that wait [s]; infinite where the load is 1 or more.
+    service: mean service time [s].
     """
 
     chance: Floats
     mean: Floats
+    service: Floats
 
     def quantile(self, probability: float) -> Floats:
         """``max(0, mean ln(chance / (1 - q)))`` [s]."""
         with np.errstate(divide="ignore", invalid="ignore"):
             tail = np.log(self.chance / (1 - probability)) * self.mean
         return np.where(np.isinf(self.mean), np.inf, np.where(self.chance > 1 - probability, tail, 0.0))
+
+    def behind_router(self, probability: float) -> Floats:
+        """The quantile where a router sends requests at once and cannot take them back: at least the rest of a service.
+
+        Who finds all servers busy waits for the one it was sent to, not for the first to be free [s].
+        """
+        return np.maximum(self.quantile(probability), residual_quantile(self.service, self.chance, probability))
 
 
 def wait(
@@ -90,7 +99,8 @@ def wait(
     """Wait in a pool of servers behind one queue, first come first served.
 
     Erlang C waits; the tail is exponential with Lee and Longton's mean, extended to arrivals of squared coefficient of
-    variation v (Allen and Cunneen): ``(E[S^2] / E[S] + (v - 1) E[S]) / (2 c (1 - rho))``.
+    variation v (Allen and Cunneen): ``(E[S^2] / E[S] + (v - 1) E[S]) / (2 c (1 - rho))``. Bursts also make more of them
+    wait: by ``(v - 1) (1 - rho) h`` (Kraemer and Langenbach-Belz 1976, for one server).
 
     Parameters
     ----------
@@ -100,8 +110,19 @@ def wait(
     """
     rho = arrivals * service / servers
     with np.errstate(divide="ignore", invalid="ignore"):
+        varied = np.maximum(service_squared / service**2 - 1, 0.0)
         mean = (service_squared / service + (np.asarray(burstiness) - 1) * service) / (2 * servers * (1 - rho))
-    return Wait(erlang_c(servers, arrivals * service), np.where(rho >= 1, np.inf, np.maximum(mean, 0.0)))
+    more = 1 + (np.asarray(burstiness) - 1) * np.maximum(1 - rho, 0.0) * _burst_weight(rho, burstiness, varied)
+    chance = np.clip(erlang_c(servers, arrivals * service) * more, 0.0, 1.0)
+    return Wait(chance, np.where(rho >= 1, np.inf, np.maximum(mean, 0.0)), np.asarray(service, float))
+
+
+def _burst_weight(rho: Floats, burstiness: Floats | float, varied: Floats) -> Floats:
+    """h of Kraemer and Langenbach-Belz, for arrivals of squared coefficient of variation v and services of ``varied``."""
+    v = np.asarray(burstiness, float)
+    spread = rho**2 * (4 * v + varied)
+    even: Floats = (1 + v + rho * varied) / (1 + rho * (varied - 1) + spread)
+    return np.where(v > 1, 4 * rho / np.maximum(v + spread, 1e-300), even)
 
 
 def residual_quantile(step: Floats, busy: Floats, quantile: float) -> Floats:

@@ -98,8 +98,9 @@ def decode_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Serv
     stay.
     """
     ranks = replicas * pool.work.dp
-    typical = pool.decode_s(_felt(pool, batch), mix.context)
-    slow = pool.decode_s(np.maximum(occupancy_quantile(batch, ranks, 0.95, AVERAGED), 1.0), mix.context)
+    felt = _felt(pool, batch)
+    typical = pool.decode_s(felt, mix.context)
+    slow = typical + _crowding(pool, ranks, mix, batch, felt, typical, 0.95)
     zero = np.zeros((len(pool), len(mix.share)))
     return Service(
         requests_per_s=batch * pool.work.dp / (mix.mean_output * typical),
@@ -136,7 +137,7 @@ def prefill_at(
     queue = wait(servers, batches, service, squared, mix.burstiness)
 
     def ttft(quantile: float) -> Floats:
-        waited = queue.quantile(quantile) + residual_quantile(headway, shared, quantile)
+        waited = queue.behind_router(quantile) + residual_quantile(headway, shared, quantile)
         return _first_token(pool, mix, latency, quantile) + waited[:, None] + transfer
 
     zero = np.zeros_like(latency)
@@ -180,7 +181,7 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     ranks = replicas * dp
 
     def tpot_quantile(quantile: float) -> Floats:
-        crowd = pool.decode_s(np.maximum(occupancy_quantile(batch, ranks, quantile, AVERAGED), 1.0), mix.context) - step
+        crowd = _crowding(pool, ranks, mix, batch, felt, step, quantile)
         admitted = (arrivals * dp**speeds.lockstep)[:, None] * mix.output * tpot[:, None]
         scatter: Floats = np.sqrt(admitted * mix.mean(stalls**2)[:, None]) / mix.output
         above: Floats = np.hypot(crowd[:, None], normal_quantile(quantile) * scatter) * (quantile > 0.5)
@@ -189,7 +190,7 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     queue = wait(ranks, arrivals * ranks, service, squared, mix.burstiness)
 
     def ttft(quantile: float) -> Floats:
-        waited = queue.quantile(quantile) + residual_quantile(step, np.minimum(batch * dp, 1.0), quantile)
+        waited = queue.behind_router(quantile) + residual_quantile(step, np.minimum(batch * dp, 1.0), quantile)
         boarding = waited + speeds.admission_steps * step
         return _first_token(pool, mix, latency, quantile) + boarding[:, None]
 
@@ -246,6 +247,20 @@ def sequences_that_fit(pool: Replicas, mix: Mix) -> Floats:
 def _felt(pool: Replicas, batch: Floats) -> Floats:
     """Sequences on the fullest rank of a replica, which sets its pace: whole sequences cannot be levelled exactly."""
     return np.maximum(batch + 0.5 * (1 - 1 / pool.work.dp), 1.0)
+
+
+def _crowding(
+    pool: Replicas, ranks: Floats, mix: Mix, batch: Floats, felt: Floats, typical: Floats, quantile: float
+) -> Floats:
+    """How much longer than typical a step takes when the pool is as crowded as that quantile says (R,) [s].
+
+    A slower step keeps sequences longer, which fills the batch further: where the step grows as batch^e, the variance of
+    the batch is that of independent stays over 1 - e (birth and death, linearised). Bursts multiply it.
+    """
+    crowd = np.maximum(occupancy_quantile(batch, ranks, quantile, AVERAGED * np.sqrt(mix.burstiness)), 1.0)
+    slow = pool.decode_s(crowd, mix.context)
+    growth = np.log(np.maximum(slow / typical, 1.0)) / np.log(np.maximum(crowd / felt, 1 + 1e-9))
+    return (slow - typical) / np.sqrt(1 - np.clip(growth, 0.0, 0.9))
 
 
 def _least_batch(pool: Replicas) -> Floats:
