@@ -61,10 +61,10 @@ def _report(done: int, count: int) -> None:
 
 
 def _draw(found: Frontier, title: str, output: Path) -> None:
-    from solver.view.frontier_chart import Spot, svg
+    from solver.view.lines import lines, svg
 
-    spots = [Spot(p.tokens_per_s, p.usd, p.bound if p.usd is not None else None, p.roofline) for p in found.points]
-    output.write_text(svg(spots, title), encoding="utf-8")
+    chart = lines(found.curves(), title, "output tokens/s of each user", "USD per million output tokens")
+    output.write_text(svg(chart), encoding="utf-8")
 
 
 def _words(found: Frontier, price_ratio: float) -> Iterator[str]:

@@ -120,6 +120,14 @@ class Frontier:
             (point for point in served if (point.usd or math.inf) <= STANDARD * least), key=lambda p: p.tokens_per_s
         )
 
+    def curves(self) -> dict[str, list[tuple[float, float | None]]]:
+        """Cost against speed: of the best layouts, of the bound, and of the pure rooflines."""
+        return {
+            "best layout of each speed": [(p.tokens_per_s, p.usd) for p in self.points],
+            "no layout costs less": [(p.tokens_per_s, p.bound if p.plan else None) for p in self.points],
+            "pure rooflines": [(p.tokens_per_s, p.roofline) for p in self.points],
+        }
+
     def fastest_within(self, price_ratio: float) -> Point:
         """The fastest point that costs at most so many times the standard one."""
         limit = price_ratio * (self.standard.usd or math.inf) * (1 + 1e-9)
