@@ -24,6 +24,7 @@ def main() -> None:
         cluster,
         diff,
         experts,
+        explain,
         export,
         fidelity,
         frontier,
@@ -51,6 +52,14 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        if os.environ.get("RACKPLAN_TRACEBACK"):
+            raise
+        _fail(
+            f"this is a defect of rackplan, please report it: {type(error).__name__}: {error}; "
+            "RACKPLAN_TRACEBACK=1 shows where",
+            1,
+        )
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -1,0 +1,29 @@
+"""``rackplan explain``: why a plan costs what it costs."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from solver.cli.app import AsJson, PlanFile, app
+
+
+@app.command(epilog="Example: rackplan explain plan.json")
+def explain(
+    plan: PlanFile,
+    time_limit: Annotated[float, typer.Option(min=0.1, help="Seconds for each search.")] = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Say what binds, what each promise and each part of the hardware is worth, and which plan came second."""
+    from rich.console import Console
+
+    from solver.optimize.run import Effort
+    from solver.plan import load
+    from solver.study.explain import explain as explained
+
+    wanted = load(plan)
+    with Console(stderr=True).status("pricing") as status:
+        found = explained(wanted, Effort(time_limit_s=time_limit), lambda what: status.update(f"pricing {what}"))
+    print(json.dumps(found.to_json(), indent=1) if as_json else found)

@@ -1,0 +1,231 @@
+"""Why a plan costs what it costs: what binds, what each promise and each part of the hardware is worth, and the runner-up.
+
+Every price is a solve of its own: the scenario with one thing changed by a tenth (or one more domain), everything
+decided anew. A saving within the gaps of the two plans may be none, and is said to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import networkx as nx
+
+import topologies
+from solver.cost.instance import Instance
+from solver.optimize.run import Effort
+from solver.optimize.solve import solve_scenario
+from solver.plan import Plan
+from solver.workload import SLO, Scenario
+
+#: By how much promises, memory, bandwidth and prices are changed.
+TENTH = 0.1
+#: Largest value of a builder's size; one more is asked for below it.
+_GROWING = {"hgx": "nodes", "nvl72": "racks", "fat_tree": "nodes"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing changed.
+
+    Attributes
+    ----------
+    what: "10 % looser TPOT"; action: what a person would do for it.
+    """
+
+    what: str
+    action: str
+    scenario: Scenario
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What a change is worth.
+
+    Attributes
+    ----------
+    usd: USD per million output tokens after it; None where no plan was found in time.
+    saving: share of the cost that it spares; negative where it costs more.
+    sure: whether the saving is larger than the gaps that the two searches may leave.
+    """
+
+    change: Change
+    usd: float | None
+    saving: float
+    sure: bool
+
+    def sentence(self) -> str:
+        """The worth in one sentence."""
+        what = self.change.what[0].upper() + self.change.what[1:]
+        if self.usd is None:
+            return f"{what} was not priced: no plan was found in time."
+        if not self.sure:
+            return f"{what} would change the cost by less than the gap of the plans ({self.saving:+.1%})."
+        verb = "lower" if self.saving > 0 else "raise"
+        return (
+            f"{what} would {verb} the cost by {abs(self.saving):.1%} to {self.usd:.4g} USD per million output tokens: "
+            f"{self.change.action}."
+        )
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A plan explained.
+
+    Attributes
+    ----------
+    binds: sentences on what limits the plan.
+    worths: what changes are worth, the largest saving first.
+    runner_up: a sentence on the best different plan and why it lost; empty where there is none within 5 %.
+    """
+
+    binds: tuple[str, ...]
+    worths: tuple[Worth, ...]
+    runner_up: str
+
+    def __str__(self) -> str:
+        lines = ["What binds:", *(f"  {line}" for line in self.binds or ("Nothing is within 5 % of its limit.",))]
+        lines += ["What changes are worth:", *(f"  {worth.sentence()}" for worth in self.worths)]
+        if self.runner_up:
+            lines += ["The best different plan:", f"  {self.runner_up}"]
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Sentences and numbers."""
+        worths = [
+            {"change": w.change.what, "usd_per_million_output_tokens": w.usd, "saving": w.saving, "sure": w.sure}
+            for w in self.worths
+        ]
+        return {"binds": list(self.binds), "worths": worths, "runner_up": self.runner_up}
+
+
+def explain(plan: Plan, effort: Effort | None = None, told: Callable[[str], None] = lambda _: None) -> Explanation:
+    """Price every change of a plan's scenario, and look for the best different plan.
+
+    Parameters
+    ----------
+    told: is told what is being priced.
+    """
+    instance = Instance.of(plan.scenario)
+    worths = []
+    for change in changes(instance):
+        told(change.what)
+        worths.append(_worth(plan, change, effort))
+    told("a different plan")
+    binds = tuple(f"{b.because}" for b in plan.binding)
+    return Explanation(binds, tuple(sorted(worths, key=lambda w: -w.saving)), _runner_up(plan, effort))
+
+
+def changes(instance: Instance) -> Iterator[Change]:
+    """Everything whose price is asked."""
+    scenario = instance.scenario
+    yield from _promises(scenario)
+    hardware = {
+        "10 % more HBM per device": (
+            {"hbm_bytes", "hbm_usable_bytes"},
+            "ask for devices with more memory, or shrink weights",
+        ),
+        "10 % more HBM bandwidth": ({"hbm_bytes_per_s"}, "weigh a newer generation of devices"),
+        "10 % more FLOP/s": ({"flops"}, "weigh a newer generation of devices, or a smaller number format"),
+    }
+    for what, (fields, action) in hardware.items():
+        yield Change(what, action, _with_graph(scenario, _better_devices(instance, fields)))
+    yield Change(
+        "10 % more scale-out bandwidth", "weigh faster NICs", _with_graph(scenario, _faster_fabric(instance.cluster))
+    )
+    yield from _one_more(scenario)
+    for name in [fleet.device.name for fleet in instance.fleets]:
+        cheaper = {**scenario.prices, name: instance.usd_per_hour(name) * (1 - TENTH)}
+        yield Change(
+            f"10 % cheaper {name}", "negotiate, or rent for longer", scenario.model_copy(update={"prices": cheaper})
+        )
+
+
+def _promises(scenario: Scenario) -> Iterator[Change]:
+    """Each promise a tenth looser, for all classes that made it."""
+    for name, label in (
+        ("ttft_p95_s", "TTFT"),
+        ("tpot_p95_s", "TPOT"),
+        ("itl_p95_s", "ITL"),
+        ("e2e_p95_s", "end-to-end"),
+    ):
+        classes = [
+            c if c.slo is None or getattr(c.slo, name) is None else c.model_copy(update={"slo": _looser(c.slo, name)})
+            for c in scenario.traffic.classes
+        ]
+        slo = scenario.slo if getattr(scenario.slo, name) is None else _looser(scenario.slo, name)
+        if slo == scenario.slo and classes == list(scenario.traffic.classes):
+            continue
+        traffic = scenario.traffic.model_copy(update={"classes": tuple(classes)})
+        yield Change(
+            f"a 10 % looser {label} promise",
+            "ask whether users would notice",
+            scenario.model_copy(update={"slo": slo, "traffic": traffic}),
+        )
+
+
+def _looser(slo: SLO, name: str) -> SLO:
+    return slo.model_copy(update={name: getattr(slo, name) * (1 + TENTH)})
+
+
+def _with_graph(scenario: Scenario, cluster: nx.Graph[str]) -> Scenario:
+    return scenario.model_copy(update={"cluster": {"graph": topologies.to_plain(cluster)}})
+
+
+def _better_devices(instance: Instance, fields: set[str]) -> nx.Graph[str]:
+    """The cluster with every device a tenth better in some fields."""
+    cluster = instance.cluster.copy()
+    own: dict[str, Any] = dict(cluster.graph.get("devices") or {})
+    for name in [fleet.device.name for fleet in instance.fleets]:
+        device = instance.devices[name]
+        own[name] = {**own.get(name, {"like": name}), **{f: _grown(getattr(device, f)) for f in sorted(fields)}}
+    cluster.graph["devices"] = own
+    return cluster
+
+
+def _grown(value: float | Mapping[str, float]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: rate * (1 + TENTH) for key, rate in value.items()}
+    return value * (1 + TENTH)
+
+
+def _faster_fabric(cluster: nx.Graph[str]) -> nx.Graph[str]:
+    faster = cluster.copy()
+    for _, _, link in faster.edges(data=True):
+        if link["fabric"] == "scale_out":
+            link["bandwidth_bytes_per_s"] *= 1 + TENTH
+    return faster
+
+
+def _one_more(scenario: Scenario) -> Iterator[Change]:
+    """One more host or rack, where a builder makes the cluster."""
+    builder = scenario.cluster.get("builder")
+    size = _GROWING.get(str(builder))
+    if size is None:
+        return
+    grown = {**scenario.cluster, size: int(scenario.cluster.get(size, 1)) + 1}
+    unit = size.removesuffix("s")
+    yield Change(f"one more {unit}", f"rent {grown[size]} instead", scenario.model_copy(update={"cluster": grown}))
+
+
+def _worth(plan: Plan, change: Change, effort: Effort | None) -> Worth:
+    outcome = solve_scenario(change.scenario, effort)
+    if outcome.found is None:
+        return Worth(change, None, 0.0, False)
+    before, after = plan.objective, outcome.found.objective
+    saving = 1 - after.usd_per_million_output_tokens / before.usd_per_million_output_tokens
+    doubt = max(before.gap + after.gap, plan.scenario.options.gap)
+    return Worth(change, after.usd_per_million_output_tokens, saving, abs(saving) > doubt)
+
+
+def _runner_up(plan: Plan, effort: Effort | None) -> str:
+    found = plan.alternatives or solve_scenario(plan.scenario, effort, alternatives=1).alternatives
+    if not found:
+        return "No structurally different plan costs less than 5 % more."
+    best = min(found, key=lambda a: a.usd_per_million_output_tokens)
+    more = best.usd_per_million_output_tokens / plan.objective.usd_per_million_output_tokens - 1
+    return (
+        f"{best.summary.split(':')[0]}: it costs {best.usd_per_million_output_tokens:.4g} USD per million output tokens, {more:.1%} more; "
+        "measure both, since that is less than the model's own error."
+    )
