@@ -32,6 +32,7 @@ def main() -> None:
         predict,
         simulate,
         solve,
+        sweep,
         traffic,
         train,
         view,

@@ -225,7 +225,6 @@ def _runner_up(plan: Plan, effort: Effort | None) -> str:
         return "No structurally different plan costs less than 5 % more."
     best = min(found, key=lambda a: a.usd_per_million_output_tokens)
     more = best.usd_per_million_output_tokens / plan.objective.usd_per_million_output_tokens - 1
-    return (
-        f"{best.summary.split(':')[0]}: it costs {best.usd_per_million_output_tokens:.4g} USD per million output tokens, {more:.1%} more; "
-        "measure both, since that is less than the model's own error."
-    )
+    cost = f"{best.usd_per_million_output_tokens:.4g} USD per million output tokens, {more:.1%} more"
+    pools = best.summary.split(":")[0]
+    return f"{pools}: it costs {cost}; measure both, since that is less than the model's own error."

@@ -66,6 +66,12 @@ class Point:
         """How far above the bound at most."""
         return None if self.usd is None else max(0.0, 1 - self.bound / self.usd)
 
+    def __str__(self) -> str:
+        if self.usd is None or self.gap is None:
+            return f"{self.tokens_per_s:.1f} tokens/s: no plan; {self.because}"
+        beneath = "none" if self.roofline is None else f"{self.roofline:.4g}"
+        return f"{self.tokens_per_s:.1f} tokens/s: {self.usd:.4g} USD/Mtok, gap {self.gap:.2%}, rooflines {beneath}"
+
 
 @dataclass(frozen=True)
 class PriceOfSpeed:
@@ -90,6 +96,12 @@ class PriceOfSpeed:
         if self.fast.usd is None or self.standard.usd is None:
             return None
         return self.fast.usd / self.standard.usd
+
+    def __str__(self) -> str:
+        speeds = f"from {self.standard.tokens_per_s:.3g} to {self.fast.tokens_per_s:.3g} tokens/s"
+        if self.price_ratio is None:
+            return f"{self.speed_ratio:.3g} times the speed ({speeds}) is out of reach on this cluster"
+        return f"{self.speed_ratio:.3g} times the speed ({speeds}) costs {self.price_ratio:.3g} times as much"
 
 
 @dataclass(frozen=True)
