@@ -88,13 +88,9 @@ def _words(found: Frontier, price_ratio: float) -> Iterator[str]:
 
 
 def _answer(answer: PriceOfSpeed) -> str:
-    speeds = f"from {answer.standard.tokens_per_s:.3g} to {answer.fast.tokens_per_s:.3g} tokens/s"
-    if answer.price_ratio is None or answer.standard.plan is None or answer.fast.plan is None:
-        return f"{answer.speed_ratio:.3g} times the speed ({speeds}) is out of reach on this cluster"
-    return (
-        f"{answer.speed_ratio:.3g} times the speed ({speeds}) costs {answer.price_ratio:.3g} times as much: "
-        f"{_layout(answer.standard.plan)} against {_layout(answer.fast.plan)}"
-    )
+    if answer.standard.plan is None or answer.fast.plan is None:
+        return str(answer)
+    return f"{answer}: {_layout(answer.standard.plan)} against {_layout(answer.fast.plan)}"
 
 
 def _layout(plan: Plan) -> str:
