@@ -33,6 +33,8 @@ from solver.replica import Parallelism, Role
 
 Floats = NDArray[np.float64]
 
+#: Evaluations for one pool over its whole range, which spans nine orders of magnitude.
+_PATIENT = 40
 #: Tokens per rank for which low-latency exchange buffers are sized.
 EXCHANGE_TOKENS = 1024
 
@@ -115,7 +117,7 @@ class PricedPool:
     def at(self, requests_per_s: float) -> Service:
         """The operating point at which each replica serves so many requests per second; the fullest one if it cannot."""
         low, high = self._range()
-        asked = largest(lambda x: self._service(x).requests_per_s / requests_per_s - 1, low, high)
+        asked = largest(lambda x: self._service(x).requests_per_s / requests_per_s - 1, low, high, _PATIENT)
         return self._service(np.maximum(asked, low))
 
     def at_batch(self, batch: float) -> Service:

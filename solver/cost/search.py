@@ -15,7 +15,9 @@ EVALUATIONS = 9
 STEP_BACK = 1e-5
 
 
-def largest(excess: Callable[[Floats], Floats], low: Floats, high: Floats) -> Floats:
+def largest(
+    excess: Callable[[Floats], Floats], low: Floats, high: Floats, evaluations: int = EVALUATIONS
+) -> Floats:
     """Largest value in [low, high] at which ``excess`` is at most 0; 0 where it is above 0 throughout.
 
     ``excess`` must grow with the value and may be infinite. Chandrupatla's method (1997): inverse quadratic
@@ -26,13 +28,15 @@ def largest(excess: Callable[[Floats], Floats], low: Floats, high: Floats) -> Fl
     """
     high = np.maximum(high, low)
     at_low, at_high = excess(low), excess(high)
-    root = _root(excess, low, high, at_low, at_high)
+    root = _root(excess, low, high, at_low, at_high, evaluations)
     careful = low + (root - low) * (1 - STEP_BACK)
     kept = excess(careful) <= 0
     return np.where(at_high <= 0, high, np.where(at_low <= 0, np.where(kept, careful, low), 0.0))
 
 
-def _root(excess: Callable[[Floats], Floats], low: Floats, high: Floats, at_low: Floats, at_high: Floats) -> Floats:
+def _root(
+    excess: Callable[[Floats], Floats], low: Floats, high: Floats, at_low: Floats, at_high: Floats, evaluations: int
+) -> Floats:
     """Where the excess crosses 0, from below if it is not hit exactly.
 
     a is the latest point, b the other end of the bracket, c the one before a.
@@ -43,7 +47,7 @@ def _root(excess: Callable[[Floats], Floats], low: Floats, high: Floats, at_low:
     c, fc = b, fb
     share = np.full_like(low, 0.5)
     below = low.copy()
-    for _ in range(EVALUATIONS):
+    for _ in range(evaluations):
         point = a + share * (b - a)
         value = np.minimum(excess(point), ceiling)
         below = np.where(value <= 0, np.maximum(below, point), below)
