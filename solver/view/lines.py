@@ -32,7 +32,7 @@ def lines(series: Series, title: str, x: str, y: str, logarithmic: bool = True) 
         for order, (place, value) in enumerate(points)
         if value is not None
     ]
-    kind = alt.Scale(type="log") if logarithmic else alt.Scale(zero=False)
+    kind = alt.Scale(type="log", nice=False) if logarithmic else alt.Scale(zero=False)
     axis = log_axis() if logarithmic else alt.Axis(format=",~r")
     names, count = list(series), len(series)
     legend = alt.Legend(orient="bottom", columns=2, labelLimit=320)

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solver.errors import BadInput
-from solver.training import activations, feistel
+from solver.training import activations, feistel, layouts, network, schedules
 from solver.training.coupling import ReversibleStack
 from solver.training.feistel import Feistel
 
 
-@pytest.mark.parametrize("module", [feistel, activations])
+@pytest.mark.parametrize("module", [feistel, activations, layouts, network, schedules])
 def test_examples_hold(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
 

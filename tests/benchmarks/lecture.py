@@ -1,0 +1,41 @@
+"""Seconds of a frontier of 20 points for DeepSeek-V3 on two racks, and of the training layouts of 22B to 1T.
+
+``pytest tests/benchmarks/lecture.py -m benchmark -s -n 0``
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+import topologies
+from solver.optimize.run import Effort
+from solver.study.frontier import frontier
+from solver.training.job import TrainingJob
+from solver.training.network import MEGATRON
+from solver.training.search import Site, train
+from solver.workload import Scenario
+from solver.workload.files import read_content
+
+
+@pytest.mark.benchmark
+def test_frontier_of_twenty_points() -> None:
+    scenario = Scenario.from_mapping(read_content("deepseek-v3-2xnvl72")[0], "benchmark")
+    start = time.perf_counter()
+    found = frontier(scenario, Path("."), points=20, effort=Effort(workers=2))
+    served = [point for point in found.points if point.plan is not None]
+    gaps = [point.gap or 0.0 for point in served]
+    print(f"\n20 points in {time.perf_counter() - start:.1f} s, {len(served)} with a plan, gaps up to {max(gaps):.2%}")
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize(
+    ("name", "devices", "batch"),
+    [("gpt-22b", 8, 4), ("gpt-175b", 64, 64), ("gpt-530b", 280, 280), ("gpt-1t", 512, 512)],
+)
+def test_training_layouts(name: str, devices: int, batch: int) -> None:
+    start = time.perf_counter()
+    plan = train(MEGATRON[name], TrainingJob(2048, batch, 3e11), Site(topologies.device("a100"), devices, 2.0))
+    print(f"\n{name} on {devices}: {time.perf_counter() - start:.2f} s, gap {plan.gap:.2%}, {plan.costs.layout}")
