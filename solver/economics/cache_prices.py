@@ -73,7 +73,7 @@ def listed(model: str, provider: str | None = None, hold_s: float = 300.0) -> tu
     rates = [found.input_mtok, found.cache_write_mtok or found.input_mtok, found.cache_read_mtok]
     if rates[0] is None or rates[2] is None:
         raise BadInput(f"{model[:80]!r} has no published price for cached input")
-    flat = [float(rate.base if isinstance(rate, TieredPrices) else rate) for rate in rates]
+    flat = [float((rate.base if isinstance(rate, TieredPrices) else rate) or 0) for rate in rates]
     step = min((tier.start for tier in rates[0].tiers), default=None) if isinstance(rates[0], TieredPrices) else None
     return CachePrices(flat[0], flat[1], flat[2], hold_s), step
 

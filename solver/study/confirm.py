@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
 
 from solver.check import violations
+from solver.cost.instance import Instance
+from solver.optimize.binding import binding
 from solver.optimize.outcome import Outcome
 from solver.optimize.run import Effort
 from solver.optimize.solve import solve_scenario
@@ -31,6 +34,9 @@ FIELDS = {
     "inter-token latency": "itl_p95_s",
     "end-to-end latency": "e2e_p95_s",
 }
+
+#: Rules whose sentences name a limit, which is not the one that was searched with.
+_PROMISED = ("ttft_p95", "tpot_p95")
 
 Derating = dict[tuple[SLO, str], float]
 
@@ -108,15 +114,18 @@ def as_asked(plan: Plan, first: Plan) -> Plan:
     status = "optimal" if gap <= first.scenario.options.gap else "feasible"
     objective = plan.objective.model_copy(update={"bound": min(bound, cost), "gap": gap})
     provenance = plan.provenance.model_copy(update={"inputs": first.provenance.inputs})
-    return plan.model_copy(
+    asked = plan.model_copy(
         update={"scenario": first.scenario, "objective": objective, "status": status, "provenance": provenance}
     )
+    told = binding(Instance.of(first.scenario), asked, dict.fromkeys(pool.name for pool in asked.pools))
+    kept = [b for b in plan.binding if b.rule not in {other.rule for other in told} | set(_PROMISED)]
+    return asked.model_copy(update={"binding": (*told, *kept)})
 
 
 def _missed(plan: Plan, reports: Sequence[Report], derating: Derating) -> Derating:
     """For every promise that the replays break, the share of its limit that the program must be asked for next.
 
-    A promise holds if the mean over the replays and half of its 95 % confidence interval are within the limit. If not,
+    A promise holds if every replay keeps it, and the mean over them with half of its 95 % confidence interval. If not,
     what the program is asked for falls in proportion, from what it was asked for or, if that is less, from what it
     predicts: a limit that does not bind would change nothing.
     """
@@ -126,7 +135,9 @@ def _missed(plan: Plan, reports: Sequence[Report], derating: Derating) -> Derati
     for together in zip(*(report.verdicts for report in reports), strict=True):
         one = together[0]
         likely = fmean(verdict.simulated_s for verdict in together)
-        likely += fmean(verdict.margin_s for verdict in together) / len(together) ** 0.5
+        margin = fmean(verdict.margin_s for verdict in together) / len(together) ** 0.5
+        likely += margin if isfinite(margin) else 0.0
+        likely = max(likely, *(verdict.simulated_s for verdict in together))
         if likely > one.limit_s:
             key = slos[one.class_name], FIELDS[one.promise]
             predicted = getattr(plan.prediction.classes[one.class_name], key[1], one.limit_s)
