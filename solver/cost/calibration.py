@@ -88,6 +88,8 @@ class Calibration:
     generation: str = "any"
     fitted_on: str = "nothing: the textbook roofline"
     as_of: str = ""
+    #: LLMs and devices of the serving runs, as ``llm on device``.
+    measured: tuple[str, ...] = ()
 
     gemm: Kernels = field(default=Kernels(), metadata={"meaning": "projections and dense FFN"})
     experts: Kernels = field(default=Kernels(), metadata={"meaning": "the fused mixture-of-experts kernel"})
@@ -222,7 +224,16 @@ class Calibration:
                 raise BadFile(f"{source}: {UnknownName('parameter', path, known)}")
             values[path] = _checked(entry, known[path], f"{source}: parameters.{path}")
         labels: dict[str, Any] = {key: str(content.get(key, "")) for key in _LABELS}
-        return replace(cls().with_values(values), **labels)
+        measured = content.get("measured", ())
+        if not isinstance(measured, list | tuple) or not all(isinstance(entry, str) for entry in measured):
+            raise BadFile(f"{source}: measured lists texts such as 'llama-3.1-8b on h100'")
+        return replace(cls().with_values(values), **labels, measured=tuple(measured))
+
+    def doubt(self, llm: str, device: str) -> str | None:
+        """Why predictions of an LLM on a device extrapolate; None where such runs were measured, or nothing ever was."""
+        if not self.measured or any(_same(entry, llm, device) for entry in self.measured):
+            return None
+        return f"{self.engine} was not measured with {llm} on {device}"
 
     def to_json(self) -> dict[str, Any]:
         """The file's content: labels, then value, unit and meaning of every parameter that is not ideal."""
@@ -232,7 +243,8 @@ class Calibration:
             for path, known in parameters().items()
             if self.value(path) != ideal.value(path)
         }
-        return {key: getattr(self, key) for key in _LABELS} | {"parameters": table}
+        labels = {key: getattr(self, key) for key in _LABELS}
+        return labels | ({"measured": list(self.measured)} if self.measured else {}) | {"parameters": table}
 
 
 def calibrations_from_json(content: object, source: str) -> dict[tuple[str, str], Calibration]:
@@ -247,6 +259,12 @@ def calibrations_from_json(content: object, source: str) -> dict[tuple[str, str]
         raise BadFile(f"{source}: calibrations must be a list")
     found = [Calibration.from_json(entry, source) for entry in entries]
     return {(cal.engine, cal.generation): cal for cal in found}
+
+
+def _same(entry: str, llm: str, device: str) -> bool:
+    """Whether an entry of ``measured`` is of this device and of this LLM in any precision."""
+    name, _, where = entry.partition(" on ")
+    return where == device and llm.startswith(name)
 
 
 _LABELS = ("name", "engine", "generation", "fitted_on", "as_of")

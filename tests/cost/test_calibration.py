@@ -101,3 +101,11 @@ def test_a_fit_to_nothing_new_moves_nothing() -> None:
     runs = table(40)
     found = fit(runs, *runs.predict({family: start}, 3), {family: start})
     assert found.calibrations[family].captured == pytest.approx(start.captured, rel=0.02)
+
+
+def test_what_was_not_measured_is_doubted() -> None:
+    calibration, _ = packaged("sglang", "hopper")
+    assert calibration.doubt("deepseek-v3", "h200") is None
+    assert calibration.doubt("deepseek-v3.1-nvfp4", "h200") is None
+    assert calibration.doubt("kimi-k2", "h200") == "sglang was not measured with kimi-k2 on h200"
+    assert Calibration().doubt("kimi-k2", "h200") is None
