@@ -20,7 +20,7 @@ GROUPS: tuple[tuple[Callable[[Evidence], Iterator[str]], ...], ...] = (
     (pools.names_and_kinds, pools.within_constraints),
     (legality.engine_would_start, placement.every_layer_once, placement.every_rank_once, placement.domains_hold),
     (routing.shares_add_up, experts.every_expert_present),
-    (tiers.records_are_whole,),
+    (tiers.records_are_whole, experts.recorded_loads_are_balanced),
     (tiers.ages_give_what_is_claimed, tiers.tiers_hold_it, tiers.money_is_right),
     (memory.ledger_holds, memory.limits_hold),
     (promises.loads_are_served, promises.prediction_holds, promises.promises_are_kept, failures.losses_are_survived),

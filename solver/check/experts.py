@@ -1,12 +1,18 @@
-"""Every expert is somewhere, and its copies are on different ranks."""
+"""Every expert is somewhere, its copies are on different ranks, and ranks are as even as the prices assume."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
+from numpy.typing import NDArray
+
 from solver.check.evidence import Evidence
 from solver.plan import ExpertMap, Pool
+
+#: Share by which the recorded loads may lie less evenly than a pool claims.
+UNEVENNESS = 0.005
 
 
 def every_expert_present(evidence: Evidence) -> Iterator[str]:
@@ -51,3 +57,39 @@ def _map(experts: int, pool: Pool, expert_map: ExpertMap) -> Iterator[str]:
         if len(set(held)) < len(held):
             yield f"rank {rank} holds two copies of one expert in {where}"
             return
+
+
+def recorded_loads_are_balanced(evidence: Evidence) -> Iterator[str]:
+    """Under the recorded loads the hottest rank over the mean is what each pool claims, over layers and workloads."""
+    scenario, shares = evidence.instance.scenario, evidence.instance.expert_shares
+    unread = [entry for entry in scenario.expert_loads if isinstance(entry, str)]
+    if unread:
+        yield f"the plan names expert loads {unread[0][:200]!r} without their content"
+        return
+    if shares is None:
+        return
+    routed = [number for number, layer in enumerate(evidence.instance.llm.layers) if layer.ffn.experts]
+    asked = scenario.options.redundant_experts
+    for pool in evidence.plan.pools:
+        ep = pool.parallelism.ep
+        if ep == 1:
+            continue
+        if asked not in ("auto", pool.redundant_experts):
+            yield f"pool {pool.name} has {pool.redundant_experts} redundant experts; {asked} are asked for"
+        maps = {m.layer: np.array(m.physical_to_logical) for m in evidence.plan.experts if m.pool == pool.name}
+        real = float(np.mean([_hottest_over_mean(maps[n], shares[:, at], ep) for at, n in enumerate(routed)]))
+        if real > pool.imbalance * (1 + UNEVENNESS):
+            yield f"pool {pool.name} claims an imbalance of {pool.imbalance:.3f}; its maps give {real:.3f}"
+
+
+def _hottest_over_mean(slots: NDArray[np.int64], shares: NDArray[np.float64], ep: int) -> float:
+    """Of the ranks of one layer, mean over workloads; every copy of an expert serves an equal part.
+
+    Parameters
+    ----------
+    slots: expert in each slot (slots,).
+    shares: of the tokens by workload and expert (workloads, experts).
+    """
+    served = (shares / np.bincount(slots, minlength=shares.shape[1]))[:, slots]
+    ranks = np.stack([part.sum(axis=1) for part in np.array_split(served, ep, axis=1)])
+    return float((ranks.max(axis=0) / ranks.mean(axis=0)).mean())

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 
 import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
 
 import topologies
 from solver.cost.calibration import Calibration, calibrations_from_json, packaged
@@ -21,6 +23,7 @@ from solver.llm.catalog import find
 from solver.replica import Role
 from solver.workload import SLO, LLMSpec, RequestClass, Scenario
 from solver.workload.files import parse_document, read_text
+from solver.workload.scenario import RecordedLoads
 from topologies import Device
 
 #: An engine's limit on the context is rounded up to this many tokens.
@@ -79,6 +82,7 @@ class Instance:
         cluster = _cluster(scenario, folder)
         found = cls(_whole(scenario, folder, llm, cluster), llm, cluster)
         found.longest  # noqa: B018 - raises where a class does not fit the LLM
+        found.expert_shares  # noqa: B018 - raises where recorded loads do not fit the LLM
         return found
 
     @cached_property
@@ -122,6 +126,18 @@ class Instance:
         if self.scenario.constraints.max_model_len:
             return self.scenario.constraints.max_model_len
         return min(self.llm.max_context, -(-longest // LENGTH_STEP) * LENGTH_STEP)
+
+    @cached_property
+    def expert_shares(self) -> NDArray[np.float64] | None:
+        """Share of a layer's tokens by expert under the recorded loads (workloads, layers with experts, experts).
+
+        None where no loads are recorded, or only files named that nobody has read.
+        """
+        recorded = [entry for entry in self.scenario.expert_loads if isinstance(entry, RecordedLoads)]
+        if not recorded:
+            return None
+        loads = np.array([_routed(entry, self.llm) for entry in recorded])
+        return np.asarray(loads / loads.sum(axis=2, keepdims=True))
 
     @cached_property
     def _domains(self) -> Mapping[str, str]:
@@ -207,6 +223,34 @@ def _whole(scenario: Scenario, folder: Path, llm: LLM, cluster: nx.Graph[str]) -
         path = folder / scenario.calibration
         changed["calibration"] = parse_document(read_text(path, MOST_CALIBRATION), str(path))
     return scenario.model_copy(update=changed) if changed else scenario
+
+
+def _routed(recorded: RecordedLoads, llm: LLM) -> list[tuple[float, ...]]:
+    """Recorded loads of the layers with experts.
+
+    Raises
+    ------
+    BadInput: another number of layers or experts than the LLM has, or tokens missing where it routes some.
+    """
+    what = f"expert loads {recorded.source[:200]!r}"
+    if not llm.experts:
+        raise BadInput(f"{what}: {llm.name} has no experts; leave expert_loads out")
+    if len(recorded.loads) != len(llm.layers):
+        raise BadInput(
+            f"{what} have {len(recorded.loads)} layers; {llm.name} has {len(llm.layers)}, those without experts included"
+        )
+    found = []
+    for number, (layer, loads) in enumerate(zip(llm.layers, recorded.loads, strict=True)):
+        if not layer.ffn.experts:
+            if any(loads):
+                raise BadInput(f"{what}: layer {number} has tokens; that layer of {llm.name} has no experts")
+            continue
+        if len(loads) != layer.ffn.experts:
+            raise BadInput(f"{what}: layer {number} has {len(loads)} experts; {llm.name} has {layer.ffn.experts}")
+        if not any(loads):
+            raise BadInput(f"{what}: layer {number} has no tokens; {llm.name} routes every token in it")
+        found.append(loads)
+    return found
 
 
 def _names_a_file(spec: object) -> bool:

@@ -21,6 +21,7 @@ from solver.cost.kept import beside_idle, by_class
 from solver.cost.pools import PoolSpec, PricedPool
 from solver.cost.prediction import Latencies, Part, class_latencies, interval_80, overall
 from solver.cost.serving import Service
+from solver.optimize.expert_loads import MORE_SLOTS, balance_of
 from solver.optimize.kv_tiers import Keeping, Place, Split
 from solver.optimize.kv_tiers.record import records, slowest_load_s
 from solver.optimize.layout import Chosen, Layout
@@ -164,6 +165,7 @@ def staff(instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapp
             draft_tokens=row.draft_tokens,
             accepted=row.accepted,
             redundant=row.shape.redundant,
+            imbalance=row.imbalance,
             stages=column.stages,
         )
         fleet = slowed(instance.fleet(column.footprint.device), exchange)
@@ -342,21 +344,19 @@ def _placed(pools: Sequence[Staffed]) -> list[Placed]:
 
 
 def _experts(instance: Instance, pools: Sequence[Staffed]) -> list[ExpertMap]:
-    """Experts in order over the slots; spare slots repeat the first experts."""
-    found = []
+    """Experts placed for the recorded loads; without any in order over the slots, spare ones repeat the first."""
+    found, balance = [], balance_of(instance)
+    routed = [number for number, layer in enumerate(instance.llm.layers) if layer.ffn.experts]
     for pool in pools:
-        if pool.priced.spec.parallelism.ep == 1:
+        spec, experts = pool.priced.spec, instance.llm.experts
+        if spec.parallelism.ep == 1:
             continue
-        for number, layer in enumerate(instance.llm.layers):
-            if layer.ffn.experts:
-                slots = layer.ffn.experts + pool.priced.spec.redundant
-                found.append(
-                    ExpertMap(
-                        pool=pool.name,
-                        layer=number,
-                        physical_to_logical=tuple(slot % layer.ffn.experts for slot in range(slots)),
-                    )
-                )
+        usual = tuple(slot % experts for slot in range(experts + spec.redundant))
+        placed = balance.maps(spec.parallelism.ep, spec.redundant) if balance else [usual] * len(routed)
+        found += [
+            ExpertMap(pool=pool.name, layer=layer, physical_to_logical=slots)
+            for layer, slots in zip(routed, placed, strict=True)
+        ]
     return found
 
 
@@ -481,5 +481,10 @@ def _provenance(instance: Instance, offer: Offer, pools: Sequence[Staffed], seed
         },
         bound_over="all legal replica shapes, counts and packings, at the largest load that keeps the promises; "
         "chunk sizes and prompts per step from the engine's list"
+        + (
+            f"; spare expert copies for at most {MORE_SLOTS} more slots a rank"
+            if instance.scenario.expert_loads
+            else ""
+        )
         + ("; ages of idle KV from a grid" if any(c.reuses for g in instance.groups for c in g.classes) else ""),
     )

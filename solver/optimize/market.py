@@ -14,6 +14,7 @@ from solver.cost.contention import slowed
 from solver.cost.instance import Group, Instance
 from solver.cost.kept import load_s, spared_s
 from solver.cost.serving import Promise
+from solver.optimize.expert_loads import balance_of
 from solver.optimize.kv_tiers import keepings
 from solver.optimize.kv_tiers.places import places
 from solver.optimize.program import Market, Need, Supply
@@ -100,17 +101,23 @@ def offer(
     """
     found: list[Column] = []
     dropped: dict[Role, Counter[str]] = {}
-    extrapolated, priced = [], 0
+    extrapolated, priced, balance = [], 0, balance_of(instance)
     for fleet in (slowed(fleet, (scale_out or {}).get(fleet.device.name)) for fleet in instance.fleets):
         calibration, doubt = instance.calibration(engine, fleet.device.name)
         if doubt:
             extrapolated.append(doubt)
+        if balance is not None:
+            extrapolated.append(
+                "experts are priced by the recorded loads and their placement, not by the imbalance of "
+                f"{calibration.imbalance:.2f} with which the calibration was fitted"
+            )
         for group, need in zip(instance.groups, whole.needs, strict=True):
             for role, way, served in _served(group, need, whole):
                 legal, reasons = candidates(
                     instance.llm, fleet, engine_rules(engine), calibration, role, served.mix,
                     instance.scenario.constraints, instance.longest,
                     {drafts: instance.accepted(drafts) for drafts in instance.drafts(role)},
+                    balance,
                 )  # fmt: skip
                 if way is None:
                     dropped.setdefault(role, Counter()).update(reasons)

@@ -11,6 +11,7 @@ from solver.cost.instance import Instance
 from solver.optimize.alternatives import Forbidden
 from solver.optimize.alternatives import alternatives as different
 from solver.optimize.binding import price_of_survival
+from solver.optimize.expert_loads import embedded
 from solver.optimize.explain import why_none
 from solver.optimize.feedback import Search
 from solver.optimize.layout import NoLayout
@@ -50,7 +51,7 @@ def solve_scenario(
     BadInput: an unknown name, a quantity out of range.
     SolverDefect: the witness rejects the plan: a defect of this project.
     """
-    whole = Instance.of(scenario, folder)
+    whole = Instance.of(embedded(scenario, folder), folder)
     crippled = topologies.crippled(whole.cluster)
     if not crippled:
         return _solve(whole, effort, alternatives, running)

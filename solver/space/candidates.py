@@ -20,7 +20,7 @@ from solver.llm import LLM
 from solver.replica import Role
 from solver.space.engines import EngineRules
 from solver.space.legality import Setting, broken_rules
-from solver.space.shapes import Shape, most_replicas, shapes
+from solver.space.shapes import Balance, Shape, most_replicas, shapes
 from solver.workload import Constraints
 
 Floats = NDArray[np.float64]
@@ -41,6 +41,8 @@ class Candidate:
     together: prompts that share one prefill step on a rank.
     overlap: two-batch overlap of compute and exchange.
     draft_tokens, accepted: tokens drafted and verified per step, and tokens that a step yields per sequence.
+    imbalance, least_imbalance: hottest expert rank over the mean under recorded loads: what a placement reaches, and
+    what none undercuts; None = the calibration's.
     """
 
     shape: Shape
@@ -49,6 +51,8 @@ class Candidate:
     overlap: bool = False
     draft_tokens: int = 0
     accepted: float = 1.0
+    imbalance: float | None = None
+    least_imbalance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ def candidates(
     constraints: Constraints,
     longest: int,
     drafting: Mapping[int, float] | None = None,
+    balance: Balance | None = None,
 ) -> tuple[Candidates | None, Counter[str]]:
     """All legal candidates (None if there are none), and how many others were dropped for which reason.
 
@@ -110,15 +115,16 @@ def candidates(
     ----------
     longest: longest context that the engine is told to accept [tokens].
     drafting: tokens that a step yields per sequence, by the number of draft tokens that may be chosen; none without.
+    balance: of recorded expert loads over expert ranks; the calibration's imbalance holds without.
     """
     dropped: Counter[str] = Counter()
     rows: list[Candidate] = []
     for drafts, accepted in sorted((drafting or {0: 1.0}).items()):
-        legal = _legal(llm, fleet, engine, role, constraints, drafts, dropped)
+        legal = _legal(llm, fleet, engine, role, constraints, drafts, dropped, balance)
         rows += [
             replace(row, draft_tokens=drafts, accepted=accepted)
             for shape in legal
-            for row in _settings(shape, engine, role, mix)
+            for row in _settings(_balanced(shape, balance), engine, role, mix)
         ]
     if not rows:
         return None, dropped
@@ -143,6 +149,8 @@ def price(
 ) -> Replicas:
     """The steps and memory of some candidates; ``settings`` go to :meth:`Replicas.of`."""
     spread = [row.shape.exchange_domains for row in rows]
+    uneven = [row.least_imbalance if best_links else row.imbalance for row in rows]
+    known = [value for value in uneven if value is not None]
     return Replicas.of(
         llm,
         fleet.device,
@@ -151,6 +159,7 @@ def price(
         chunk=[row.chunk for row in rows],
         domains=spread,
         redundant=[row.shape.redundant for row in rows],
+        imbalance=known or None,
         overlap=[row.overlap for row in rows],
         drafts=[row.draft_tokens for row in rows],
         accepted=[row.accepted for row in rows],
@@ -169,9 +178,10 @@ def _legal(
     constraints: Constraints,
     draft_tokens: int,
     dropped: Counter[str],
+    balance: Balance | None,
 ) -> list[Shape]:
     """Shapes that the engine would start and the user allows."""
-    found = list(shapes(llm, engine, fleet))
+    found = list(shapes(llm, engine, fleet, balance))
     fitting = [shape for shape in found if most_replicas(fleet, shape.footprint) >= 1]
     dropped["larger than the cluster"] += len(found) - len(fitting)
     if not fitting:
@@ -202,8 +212,20 @@ def _allowed(shape: Shape, constraints: Constraints) -> bool:
     return constraints.max_tp is None or degrees.tp <= constraints.max_tp
 
 
-def _settings(shape: Shape, engine: EngineRules, role: Role, mix: Mix) -> list[Candidate]:
+def _balanced(shape: Shape, balance: Balance | None) -> Candidate:
+    """A shape with how evenly recorded loads lie over its ranks."""
+    plain, ep = Candidate(shape, chunk=0), shape.parallelism.ep
+    if balance is None:
+        return plain
+    if ep == 1:
+        return replace(plain, imbalance=1.0, least_imbalance=1.0)
+    reached, least = balance.imbalance(ep, shape.redundant), balance.least(ep, shape.redundant)
+    return replace(plain, imbalance=reached, least_imbalance=least)
+
+
+def _settings(plain: Candidate, engine: EngineRules, role: Role, mix: Mix) -> list[Candidate]:
     """The settings of a shape that could matter."""
+    shape = plain.shape
     overlaps = [False, True] if role in engine.overlap and shape.exchange_domains > 1 else [False]
     found = []
     choices = engine.batched_tokens[role]
@@ -213,7 +235,7 @@ def _settings(shape: Shape, engine: EngineRules, role: Role, mix: Mix) -> list[C
         while together == 1 or (role == "prefill" and together * longest <= chunk and together <= MOST_TOGETHER):
             needed_before = index > 0 and together * longest <= choices[index - 1]
             if role == "decode" or not needed_before:
-                found += [Candidate(shape, chunk, together, overlap) for overlap in overlaps]
+                found += [replace(plain, chunk=chunk, together=together, overlap=overlap) for overlap in overlaps]
             together *= 2
     return found
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from solver.cost.fleet import Fleet
 from solver.llm import LLM
@@ -34,6 +35,19 @@ class Footprint:
         return self.size * self.fragments
 
 
+class Balance(Protocol):
+    """How evenly recorded expert loads lie over ``ep`` ranks with so many spare copies of a replica."""
+
+    def spares(self, ep: int) -> Sequence[int]:
+        """Numbers of spare copies worth asking about; with each the copies divide evenly."""
+
+    def imbalance(self, ep: int, redundant: int) -> float:
+        """Hottest rank over the mean that a placement reaches."""
+
+    def least(self, ep: int, redundant: int) -> float:
+        """Hottest rank over the mean that no placement undercuts."""
+
+
 def most_replicas(fleet: Fleet, footprint: Footprint) -> int:
     """Replicas of this footprint that fit when nothing else runs: each domain holds at most one fragment of each."""
     fragments = sum(c.count * (c.size // footprint.size) for c in fleet.classes)
@@ -55,8 +69,13 @@ class Shape:
         return self.footprint.fragments if self.parallelism.pp == 1 else 1
 
 
-def shapes(llm: LLM, engine: EngineRules, fleet: Fleet) -> Iterator[Shape]:
-    """All shapes that could lie on a fleet's domains, legal or not; each once, in a fixed order."""
+def shapes(llm: LLM, engine: EngineRules, fleet: Fleet, balance: Balance | None = None) -> Iterator[Shape]:
+    """All shapes that could lie on a fleet's domains, legal or not; each once, in a fixed order.
+
+    Parameters
+    ----------
+    balance: of recorded expert loads; without it a shape has no more spare copies than it needs to divide.
+    """
     largest = max(fleet.domain_sizes)
     for tp in _tensor_parallel(llm, largest):
         for stage, fragments in _stages(llm, tp, fleet.domain_sizes, fleet.domains, fleet.host_size):
@@ -65,7 +84,8 @@ def shapes(llm: LLM, engine: EngineRules, fleet: Fleet) -> Iterator[Shape]:
                 if footprint.fragments > min(fleet.domains, MOST_FRAGMENTS):
                     continue
                 for shape in _with_experts(llm, engine, tp, stage, pp, fragments):
-                    yield Shape(shape, footprint, _spare_copies(llm, engine, shape, fragments))
+                    for spare in _spare_copies(llm, engine, shape, fragments, balance):
+                        yield Shape(shape, footprint, spare)
 
 
 def _tensor_parallel(llm: LLM, largest: int) -> list[int]:
@@ -129,8 +149,15 @@ def _with_experts(llm: LLM, engine: EngineRules, tp: int, stage: int, pp: int, f
         yield Parallelism(tp=tp, pp=pp, dp=stage // tp, ep=ep, moe_tp=stage // ep)
 
 
-def _spare_copies(llm: LLM, engine: EngineRules, shape: Parallelism, fragments: int) -> int:
-    """Fewest spare copies with which the experts divide evenly over the ranks, where the engine needs that."""
-    if shape.ep == 1 or (engine.experts_divide == "with_redundancy" and fragments == 1):
-        return 0
-    return -llm.experts % shape.ep
+def _spare_copies(
+    llm: LLM, engine: EngineRules, shape: Parallelism, fragments: int, balance: Balance | None
+) -> Sequence[int]:
+    """Numbers of spare copies: the fewest that divide evenly over the ranks, where the engine needs that; more only
+    where recorded loads say what they buy."""
+    if shape.ep == 1:
+        return (0,)
+    if balance is not None:
+        return balance.spares(shape.ep)
+    if engine.experts_divide == "with_redundancy" and fragments == 1:
+        return (0,)
+    return (-llm.experts % shape.ep,)

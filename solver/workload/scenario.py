@@ -79,7 +79,7 @@ class Options(Record):
     Attributes
     ----------
     disaggregate: separate prefill and decode pools: ``auto`` chooses, true and false demand.
-    redundant_experts: spare expert copies of a replica, or ``auto``.
+    redundant_experts: spare expert copies of a replica where expert loads are recorded, or ``auto``.
     survive_domain_failures, survive_host_failures: the demand is still met after losing any so many.
     max_pools: pools of one role and promise at most.
     gap: relative gap at which a plan counts as optimal.
@@ -145,6 +145,19 @@ class Constraints(Record):
     pools: tuple[PinnedPool, ...] = ()
 
 
+class RecordedLoads(Record):
+    """One recorded workload: how many tokens each expert was sent.
+
+    Attributes
+    ----------
+    source: where it comes from, for people.
+    loads: tokens by expert of every layer; layers without experts have zeros, or nothing.
+    """
+
+    source: str
+    loads: tuple[tuple[Annotated[float, Field(ge=0)], ...], ...]
+
+
 class Scenario(Record):
     """Everything a solve depends on.
 
@@ -158,6 +171,8 @@ class Scenario(Record):
     engine: whose rules and calibration hold; ``auto`` solves for each and compares.
     billing: what is rented: single devices, whole hosts, or whole scale-up domains.
     owned: the whole cluster is a fixed cost.
+    expert_loads: recorded workloads over which experts are placed: files (SGLang's ``logical_count`` JSON, CSV, .npy), or
+    their content. Without any, the calibration's imbalance holds.
     prices: USD per device-hour by device name, and ``dram_usd_per_GB_hour``, ``flash_usd_per_GB_hour``.
     calibration: path or content of a calibration file that replaces the packaged one.
     """
@@ -173,7 +188,7 @@ class Scenario(Record):
     constraints: Constraints = Constraints()
     billing: Literal["device", "host", "domain"] = "host"
     owned: bool = False
-    expert_loads: tuple[str, ...] = ()
+    expert_loads: Annotated[tuple[str | RecordedLoads, ...], Field(max_length=256)] = ()
     prices: dict[str, Price] = Field(default_factory=dict)
     calibration: str | dict[str, Any] | None = None
 
