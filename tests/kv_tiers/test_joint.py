@@ -113,7 +113,7 @@ def test_a_pooled_store_finds_every_history() -> None:
 
 
 def test_full_memory_is_named_with_its_worth() -> None:
-    small = {"builder": "hgx", "nodes": 1, "device": "h100", "dram_bytes_per_host": 3e11}
+    small = {"builder": "hgx", "nodes": 1, "device": "h100", "dram_bytes_per_host": 1.5e11}
     found = scenario(chat={"idle_s": {"median": 5, "p90": 40}}, cluster=small, billing="host", objective="throughput",
                      options={"kv_tiers": ["hbm", "dram"], "kv_ages_s": [5, 15, 60]})  # fmt: skip
     plan = solve_scenario(found, EFFORT).plan
