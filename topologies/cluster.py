@@ -25,6 +25,7 @@ from topologies.schema import (
     LATENCY_S,
     LINK_ATTRIBUTES,
     MAX_DEVICES,
+    MOST_AMOUNT,
     VERTEX_ATTRIBUTES,
     Attribute,
 )
@@ -112,8 +113,9 @@ def _link(graph: nx.Graph[str], a: str, b: str, data: Mapping[str, Any]) -> dict
     values = _attributes(where, fabric, data, LINK_ATTRIBUTES)
     if values["latency_s"] is None:
         values["latency_s"] = LATENCY_S[fabric]
-    if values["bandwidth_bytes_per_s"] == 0:
-        raise BadCluster(f"{where}: bandwidth_bytes_per_s is 0; leave the link out, or give what it carries")
+    if values["bandwidth_bytes_per_s"] < 1:
+        given = values["bandwidth_bytes_per_s"]
+        raise BadCluster(f"{where}: bandwidth_bytes_per_s is {given:g}; leave the link out, or give what it carries")
     return values
 
 
@@ -138,12 +140,12 @@ def _value(value: Any, what: str, attribute: Attribute) -> Any:
             raise BadCluster(f"{what} is missing: {attribute.meaning}")
         return attribute.default
     if attribute.type == "name" and not isinstance(value, str):
-        raise BadCluster(f"{what} is {value!r}; it must be a string: {attribute.meaning}")
+        raise BadCluster(f"{what} is {value!r:.60}; it must be a string: {attribute.meaning}")
     if attribute.type == "flag" and not isinstance(value, bool):
-        raise BadCluster(f"{what} is {value!r}; it must be true or false")
+        raise BadCluster(f"{what} is {value!r:.60}; it must be true or false")
     if attribute.type == "count list":
-        if not isinstance(value, list | tuple) or not all(type(n) is int and n >= 0 for n in value):
-            raise BadCluster(f"{what} is {value!r}; it must be a list of whole numbers")
+        if not isinstance(value, list | tuple) or not all(type(n) is int and 0 <= n < MAX_DEVICES for n in value):
+            raise BadCluster(f"{what} is {value!r:.60}; it must be a list of whole numbers")
         return tuple(value)
     return _amount(value, what, attribute.unit) if attribute.type == "amount" else value
 
@@ -153,8 +155,10 @@ def _amount(value: Any, what: str, unit: str) -> float:
         number = math.nan if isinstance(value, bool) or not isinstance(value, numbers.Real) else float(value)
     except OverflowError:
         number = math.inf
-    if not math.isfinite(number) or number < 0:
-        raise BadCluster(f"{what} is {value!r}; it must be a number of {unit}, at least 0 and finite")
+    if not 0 <= number <= MOST_AMOUNT:
+        raise BadCluster(
+            f"{what} is {value!r:.60}; it must be a finite number of {unit}, at least 0 and at most {MOST_AMOUNT:g}"
+        )
     return number
 
 
@@ -162,7 +166,7 @@ def _choice(value: Any, what: str, known: tuple[str, ...]) -> Any:
     if value is ... or value is None:
         raise BadCluster(f"{what} is missing; it is one of {', '.join(known)}")
     if value not in known:
-        raise BadCluster(f"{what} is {value!r}; it must be one of {', '.join(known)}")
+        raise BadCluster(f"{what} is {value!r:.60}; it must be one of {', '.join(known)}")
     return value
 
 

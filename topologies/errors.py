@@ -16,13 +16,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_LETTERS = 1000
+"""Longest message that quotes what was given."""
+
 
 class RackplanError(Exception):
     """Root of every error raised on purpose; its text is one line meant for a person."""
 
 
 class BadInput(RackplanError):
-    """What was given cannot be used as it stands."""
+    """What was given cannot be used as it stands; what its message quotes is shown by :func:`one_line`."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class UnknownName(BadInput):
@@ -43,9 +49,19 @@ class BadCluster(BadInput):
     """A cluster graph that breaks the schema of :mod:`topologies.cluster`."""
 
 
+def one_line(text: str) -> str:
+    r"""Text that may quote a hostile file, as a terminal can show it: one line, no control codes, not too long.
+
+    >>> one_line("vertex 'a\x1b]0;b\n'")
+    "vertex 'a?]0;b '"
+    """
+    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    return line if len(line) <= MOST_LETTERS else f"{line[: MOST_LETTERS // 2]} ... {line[-MOST_LETTERS // 2 :]}"
+
+
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Return the ``count`` known names most like ``name``, best first."""
-    wanted = name.lower()
+    wanted = name[:100].lower()
 
     def unlikeness(other: str) -> tuple[float, str]:
         return -difflib.SequenceMatcher(None, wanted, other.lower()).ratio(), other

@@ -28,6 +28,10 @@ from topologies.naming import in_order
 from topologies.schema import LINK_ATTRIBUTES, VERTEX_ATTRIBUTES, Attribute
 
 SCHEMA_VERSION = 1
+MAX_BYTES = 128 * 2**20
+"""Largest cluster file [bytes]; 10,008 devices take 7 MB."""
+MAX_VALUES = 5_000_000
+"""Most values in it; 10,008 devices take 300,000."""
 _KEYS = ("schema_version", "directed", "multigraph", "graph", "nodes", "edges", "links")
 _HEAD = ("schema_version", "directed", "multigraph", "graph")
 _READERS: dict[str, Callable[[float | int | str], float]] = {
@@ -46,8 +50,16 @@ def load(path: str | Path) -> nx.Graph[str]:
     BadCluster: its content is not a cluster; the message names the file and the place.
     """
     try:
-        text = Path(path).read_text("utf-8")
-        data = json.loads(text, object_pairs_hook=_without_doubles)
+        with Path(path).open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise BadInput(
+                f"the cluster file {str(path)!r} is larger than {MAX_BYTES >> 20} MiB, the most that is read"
+            )
+        values = sum(map(raw.count, (b"[", b"{", b",")))
+        if values > MAX_VALUES:
+            raise BadInput(f"the cluster file {str(path)!r} has about {values:,} values; {MAX_VALUES:,} is the most")
+        data = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_doubles)
     except OSError as error:
         raise BadInput(f"cannot read the cluster file {str(path)!r}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -17,6 +16,7 @@ from typing import Any, Literal, get_args
 
 from topologies import units
 from topologies.errors import BadInput, UnknownName
+from topologies.schema import MAX_DEVICES, MOST_AMOUNT
 
 _RATES = {"": 1.0, "GFLOP/s": 1e9, "TFLOP/s": 1e12, "PFLOP/s": 1e15}
 DTYPES = ("bf16", "fp8", "fp4", "int8")
@@ -223,8 +223,10 @@ def _check(one: Device) -> None:
             _check_number(getattr(one, key), f"{where}: {key}", "at least zero")
     for key in _COUNTS:
         value = getattr(one, key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise BadInput(f"{where}: {key} is {value!r}; it must be a whole number of at least 1")
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_DEVICES:
+            raise BadInput(
+                f"{where}: {key} is {value!r:.60}; it must be a whole number of at least 1 and at most {MAX_DEVICES:,}"
+            )
     for key, choice in _CHOICES.items():
         if getattr(one, key) not in get_args(choice):
             raise UnknownName(f"{key} of {where}", str(getattr(one, key)), get_args(choice))
@@ -235,13 +237,14 @@ def _check(one: Device) -> None:
             raise UnknownName(f"dtype in flops of {where}", str(dtype), DTYPES)
         _check_number(value, f"{where}: flops of {dtype}", "above zero")
     shape = one.scale_up_shape
-    if not isinstance(shape, tuple) or not all(isinstance(side, int) and side >= 1 for side in shape):
-        raise BadInput(f"{where}: scale_up_shape is {shape!r}; it must list whole sides, such as [16, 16]")
+    if not isinstance(shape, tuple) or not all(isinstance(side, int) and 1 <= side <= MAX_DEVICES for side in shape):
+        raise BadInput(f"{where}: scale_up_shape is {shape!r:.60}; it must list whole sides, such as [16, 16]")
     if one.scale_up_fabric == "torus" and not shape:
         raise BadInput(f"{where}: a torus needs scale_up_shape, such as [16, 16]")
 
 
 def _check_number(value: object, what: str, limit: Literal["above zero", "at least zero"]) -> None:
-    bare = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < sys.float_info.max
-    if not bare or value < 0 or (value == 0 and limit == "above zero"):  # type: ignore[operator]
-        raise BadInput(f"{what} is {str(value)[:40]}; it must be a finite number {limit}")
+    bare = isinstance(value, int | float) and not isinstance(value, bool)
+    least = 1.0 if limit == "above zero" else 0.0
+    if not bare or not (least <= value <= MOST_AMOUNT):  # type: ignore[operator]
+        raise BadInput(f"{what} is {str(value)[:40]}; it must be a finite number from {least:g} to {MOST_AMOUNT:g}")

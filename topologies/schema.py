@@ -17,6 +17,8 @@ Type = Literal["name", "flag", "amount", "count list"]
 KINDS: tuple[Kind, ...] = ("device", "host", "switch", "storage")
 FABRICS: tuple[Fabric, ...] = ("scale_up", "c2c", "pcie", "scale_out", "storage")
 MAX_DEVICES = 200_000
+MOST_AMOUNT = 1e24
+"""Largest number of bytes, bytes/s, FLOP/s or seconds that anything may have: a million exascale machines."""
 
 
 @dataclass(frozen=True)

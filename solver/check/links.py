@@ -24,7 +24,7 @@ def loads_are_right(evidence: Evidence) -> Iterator[str]:
             yield f"the link from {ends[0]} to {ends[1]} carries {derived[ends]:.6g} B/s; the plan says {link.bytes_per_s:.6g}"
         if differs(link.bandwidth_bytes_per_s, edge["bandwidth_bytes_per_s"]) or link.fabric != edge["fabric"]:
             yield f"the link from {ends[0]} to {ends[1]} is not described as the cluster has it"
-        if differs(link.utilisation, link.bytes_per_s / link.bandwidth_bytes_per_s):
+        if differs(link.utilisation * link.bandwidth_bytes_per_s, link.bytes_per_s):
             yield f"the utilisation of the link from {ends[0]} to {ends[1]} is not its load over its bandwidth"
         if derived[ends] > edge["bandwidth_bytes_per_s"] * (1 + 1e-6):
             yield (

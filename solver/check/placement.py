@@ -49,6 +49,10 @@ def every_rank_once(evidence: Evidence) -> Iterator[str]:
 
 def _complete(evidence: Evidence, pool: Pool) -> Iterator[str]:
     shape = pool.parallelism.shape()
+    there = sum(data["kind"] == "device" for data in evidence.instance.cluster.nodes.values())
+    if pool.devices > there:
+        yield f"pool {pool.name} needs {pool.devices:,} devices; the cluster has {there:,}"
+        return
     wanted = {
         (replica, stage, rank)
         for replica in range(pool.replicas)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from os import PathLike
 from pathlib import Path
 
 from solver.errors import BadFile, BadInput
 from solver.plan.schema import SCHEMA_VERSION, Plan
+from solver.workload.documents import parse_json
 from solver.workload.fields import read_record
-
-#: A plan of 10,008 devices takes about 5 MB; anything far beyond is not a plan.
-MOST_BYTES = 512 * 1024**2
+from solver.workload.files import MOST_BYTES, read_text
 
 
 def dumps(plan: Plan) -> str:
@@ -37,16 +35,7 @@ def load(path: str | PathLike[str]) -> Plan:
     BadInput: a wrong key or value; names the path inside the file.
     """
     source = Path(path)
-    try:
-        if source.stat().st_size > MOST_BYTES:
-            raise BadFile(
-                f"{source}: {source.stat().st_size / 1e6:.0f} MB is more than any plan; the limit is {MOST_BYTES / 1e6:.0f} MB"
-            )
-        content = json.loads(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadFile(f"{source}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise BadFile(f"{source}: not JSON: {str(error)[:120]}") from None
+    content = parse_json(read_text(source, MOST_BYTES), str(source))
     version = content.get("schema_version") if isinstance(content, dict) else None
     if not isinstance(version, str):
         raise BadFile(f"{source}: not a plan: it has no schema_version; this rackplan writes version {SCHEMA_VERSION}")

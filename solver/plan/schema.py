@@ -14,12 +14,18 @@ from pydantic import Field, field_validator
 from solver.replica import Engine, Parallelism, Role
 from solver.workload import Scenario
 from solver.workload.fields import Record
+from solver.workload.scenario import Degree as ParallelDegree
 
 SCHEMA_VERSION = "1.0"
 
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Whole = Annotated[int, Field(ge=0)]
-Degree = Annotated[int, Field(ge=1)]
+#: Limits on what a file may claim, far above any real figure, so that the witness's arithmetic cannot overflow.
+MOST_AMOUNT = 1e30
+MOST_COUNT = 2**40
+
+Amount = Annotated[float, Field(ge=0, le=MOST_AMOUNT, allow_inf_nan=False)]
+Flow = Annotated[float, Field(ge=1e-12, le=MOST_AMOUNT, allow_inf_nan=False)]
+Whole = Annotated[int, Field(ge=0, le=MOST_COUNT)]
+Degree = Annotated[int, Field(ge=1, le=MOST_COUNT)]
 
 
 class Objective(Record):
@@ -42,12 +48,12 @@ class Objective(Record):
 class Degrees(Record):
     """Degrees of parallelism; see :class:`solver.replica.Parallelism`."""
 
-    tp: Degree = 1
-    pp: Degree = 1
-    ep: Degree = 1
-    dp: Degree = 1
-    moe_tp: Degree = 1
-    cp: Degree = 1
+    tp: ParallelDegree = 1
+    pp: ParallelDegree = 1
+    ep: ParallelDegree = 1
+    dp: ParallelDegree = 1
+    moe_tp: ParallelDegree = 1
+    cp: ParallelDegree = 1
 
     @classmethod
     def of(cls, shape: Parallelism) -> Degrees:
@@ -157,7 +163,7 @@ class Pool(Record):
     chunk_tokens: Degree
     draft_tokens: Whole
     redundant_experts: Whole
-    imbalance: Annotated[float, Field(ge=1)]
+    imbalance: Annotated[float, Field(ge=1, le=MOST_AMOUNT)]
     overlap: bool
     limits: Limits
     utilisation: Annotated[float, Field(ge=0, le=1)]
@@ -261,9 +267,9 @@ class Latency(Record):
     ttft_p95_s: Amount
     tpot_p50_s: Amount
     tpot_p95_s: Amount
-    output_tokens_per_s: Amount
-    output_tokens_per_s_per_device: Amount
-    requests_per_s: Amount
+    output_tokens_per_s: Flow
+    output_tokens_per_s_per_device: Flow
+    requests_per_s: Flow
     interval_80: dict[str, tuple[Amount, Amount]]
 
 

@@ -25,10 +25,10 @@ def _reading(parser: Callable[[Any], float]) -> Callable[[Any], float]:
     return read
 
 
-Seconds = Annotated[float, BeforeValidator(_reading(units.seconds)), Field(gt=0, le=1e9)]
+Seconds = Annotated[float, BeforeValidator(_reading(units.seconds)), Field(ge=1e-12, le=1e9)]
 Tokens = Annotated[int, Field(ge=1, le=100_000_000)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
-Rate = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Price = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 

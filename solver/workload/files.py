@@ -8,13 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from solver.errors import BadFile, BadInput, UnknownName
+from solver.workload.documents import parse_document, parse_yaml
+
+__all__ = ["MOST_BYTES", "override", "packaged", "parse_document", "put", "read_content", "read_text"]
 
 #: A scenario with an embedded cluster of 10,008 devices takes about 10 MB.
 MOST_BYTES = 64 * 1024**2
-_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def packaged() -> tuple[str, ...]:
@@ -68,48 +68,6 @@ def read_text(path: Path, limit: int) -> str:
         raise BadFile(f"{path}: not UTF-8 text") from None
 
 
-def parse_document(text: str, name: str) -> dict[str, Any]:
-    """A YAML or JSON mapping. YAML aliases are refused: a few of them can stand for more than memory holds.
-
-    Raises
-    ------
-    BadFile: naming the line.
-    """
-    try:
-        content = json.loads(text) if text.lstrip().startswith("{") else _yaml(text, name)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark is not None else ""
-        raise BadFile(f"{name}:{where} not YAML: {getattr(error, 'problem', None) or 'cannot be parsed'}") from None
-    except RecursionError:
-        raise BadFile(f"{name}: nested too deeply") from None
-    except ValueError as error:
-        if not text.lstrip().startswith("{"):
-            raise BadFile(f"{name}: {str(error)[:120]}") from None
-        return _flow_mapping(text, name)
-    if not isinstance(content, dict):
-        raise BadFile(f"{name}: must hold a mapping, not {type(content).__name__}")
-    return content
-
-
-def _flow_mapping(text: str, name: str) -> dict[str, Any]:
-    """YAML may start with a brace too; what is neither is reported as JSON."""
-    try:
-        content = _yaml(text, name)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise BadFile(f"{name}: neither JSON nor YAML")
-    return content
-
-
-def _yaml(text: str, name: str) -> Any:
-    for token in yaml.scan(text, Loader=yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):
-        if isinstance(token, yaml.AliasToken):
-            raise BadFile(f"{name}: line {token.start_mark.line + 1} uses a YAML alias; write the value out")
-    return yaml.load(text, Loader=yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader)
-
-
 def override(content: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
     """Content with ``path.to.field=value`` settings applied; list entries are numbered.
 
@@ -131,9 +89,9 @@ def override(content: Mapping[str, Any], settings: Iterable[str]) -> dict[str, A
 
 def _scalar(value: str, setting: str) -> Any:
     try:
-        return parse_document(value, setting) if value.lstrip().startswith("{") else yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise BadInput(f"{setting[:80]!r}: the value is not YAML") from None
+        return parse_yaml(value, "value")
+    except BadFile as error:
+        raise BadInput(f"{setting[:80]!r}: {error}") from None
 
 
 def put(content: dict[str, Any], path: str, value: Any) -> None:

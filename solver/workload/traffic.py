@@ -74,7 +74,7 @@ class RequestClass(Record):
     requests_per_s: Rate
     prompt_cv: Annotated[float, Field(ge=0, le=10)] = 0.0
     output_cv: Annotated[float, Field(ge=0, le=10)] = 0.0
-    burstiness: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    burstiness: Annotated[float, Field(ge=1e-6, le=1000)] = 1.0
     reused_tokens: Reuse = Reuse()
     idle_s: Idle | None = None
     return_fraction: Share = 0.0

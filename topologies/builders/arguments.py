@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from topologies import units
 from topologies.errors import BadInput
 from topologies.hardware import Device, device
-from topologies.schema import MAX_DEVICES
+from topologies.schema import MAX_DEVICES, MOST_AMOUNT
 
 Size = float | int | str
 
@@ -78,6 +77,6 @@ FLASH_BYTES_PER_S = 16e9
 
 def _size(value: Size, what: str) -> float:
     read = units.size(value)
-    if read < 0 or math.isinf(read):
-        raise BadInput(f"{what} is {value}; it must be at least 0")
+    if not 0 <= read <= MOST_AMOUNT:
+        raise BadInput(f"{what} is {str(value)[:40]}; it must be at least 0 and at most {MOST_AMOUNT:g} bytes")
     return read

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import networkx as nx
 
@@ -68,8 +68,8 @@ def mark_unhealthy(graph: nx.Graph[str], vertices: Iterable[str]) -> nx.Graph[st
     >>> len(scale_up_domains(partly)[0].devices)
     67
     """
-    if isinstance(vertices, str):
-        raise BadInput(f"the vertices to mark are a list, such as [{vertices!r}]")
+    if isinstance(vertices, str | Mapping) or not isinstance(vertices, Iterable):
+        raise BadInput(f"the vertices to mark unhealthy are a list such as ['rack0/host0'], not {vertices!r:.60}")
     marked = graph.copy()
     for name in vertices:
         devices = [

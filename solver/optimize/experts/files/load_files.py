@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tokenize
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -64,8 +65,9 @@ def _read_json(path: Path) -> Numbers:
 
 def _read_npy(path: Path) -> Numbers:
     try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except ValueError as broken:
+        with path.open("rb") as file:
+            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+    except (ValueError, SyntaxError, OverflowError, tokenize.TokenError) as broken:
         raise BadFile(f"{path}: not an array of numbers ({broken})") from broken
 
 
