@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from solver.errors import BadInput
 from solver.replica import Engine, Parallelism, Role
@@ -158,6 +158,16 @@ class RecordedLoads(Record):
     loads: tuple[tuple[Annotated[float, Field(ge=0)], ...], ...]
 
 
+def _named_or_whole(entry: object) -> str:
+    return "content" if isinstance(entry, dict | RecordedLoads) else "file"
+
+
+#: A file of expert loads, or its content.
+ExpertLoads = Annotated[
+    Annotated[str, Tag("file")] | Annotated[RecordedLoads, Tag("content")], Discriminator(_named_or_whole)
+]
+
+
 class Scenario(Record):
     """Everything a solve depends on.
 
@@ -188,7 +198,7 @@ class Scenario(Record):
     constraints: Constraints = Constraints()
     billing: Literal["device", "host", "domain"] = "host"
     owned: bool = False
-    expert_loads: Annotated[tuple[str | RecordedLoads, ...], Field(max_length=256)] = ()
+    expert_loads: Annotated[tuple[ExpertLoads, ...], Field(max_length=256)] = ()
     prices: dict[str, Price] = Field(default_factory=dict)
     calibration: str | dict[str, Any] | None = None
 

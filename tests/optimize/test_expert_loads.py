@@ -177,6 +177,20 @@ def test_an_llm_without_experts_has_no_expert_loads() -> None:
         solve_scenario(Scenario.from_mapping(scenario, "test"))
 
 
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"source": "x", "loads": [[-1]]}, r"expert_loads\.0\.content\.loads\.0\.0: .*greater than or equal to 0"),
+        ({"source": "x", "loads": [[float("nan")]]}, "finite number"),
+        ({"source": "x", "loads": [], "load": []}, r"expert_loads\.0\.content\.load: unknown key"),
+        (3, r"expert_loads\.0\.file: .*string"),
+    ],
+)
+def test_a_bad_entry_is_named_by_its_path(entry: object, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        Scenario.from_mapping(content(expert_loads=[entry]), "test")
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"nowhere\.json"):
         solve_scenario(Scenario.from_mapping(content(expert_loads=["nowhere.json"]), "test"), folder=tmp_path)
