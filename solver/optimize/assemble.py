@@ -305,9 +305,14 @@ def _pool(instance: Instance, rules: EngineRules, pool: Staffed, rate: float, po
 
 
 def _sequences(pool: Staffed) -> int:
-    """Running sequences that a rank must be allowed: the batch at capacity, exceeded 1 % of the time."""
+    """Running sequences that a rank must be allowed: the batch at capacity, exceeded 1 % of the time.
+
+    A prefill pipeline has a prompt in every stage and one being handed over, as far as its KV cache has room for them.
+    """
     if pool.role == "prefill":
-        return PREFILL_PROMPTS * pool.priced.spec.together
+        flying = max(PREFILL_PROMPTS, pool.priced.spec.parallelism.pp + 1)
+        room = math.floor(pool.priced.limit / pool.priced.spec.together)
+        return max(PREFILL_PROMPTS, min(flying, room)) * pool.priced.spec.together
     idle = float(pool.priced.mix.idle_sequences(pool.most.requests_per_s, pool.priced.replicas.work.dp)[0])
     return max(1, min(math.ceil(float(pool.most.full_batch[0])), math.floor(pool.priced.limit - idle)))
 
