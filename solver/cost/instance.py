@@ -151,16 +151,13 @@ class Instance:
 
     def calibration(self, engine: str, device: str) -> tuple[Calibration, str | None]:
         """Calibration of an engine on a device of the cluster, and why it extrapolates (None if it does not)."""
-        own = self.scenario.calibration
-        if own is None:
-            return packaged(engine, self.devices[device].generation)
-        known = calibrations_from_json(own, "calibration")
-        generation = self.devices[device].generation
-        if len(known) == 1:
-            return next(iter(known.values())), None
-        if (engine, generation) in known:
-            return known[engine, generation], None
-        return packaged(engine, generation)
+        own, generation = self.scenario.calibration, self.devices[device].generation
+        if own is not None:
+            known = calibrations_from_json(own, "calibration")
+            if len(known) == 1 or (engine, generation) in known:
+                return known.get((engine, generation), next(iter(known.values()))), None
+        found, doubt = packaged(engine, generation)
+        return found, doubt or found.doubt(self.llm.name, device)
 
     def drafts(self, role: Role) -> tuple[int, ...]:
         """Numbers of draft tokens that pools of a role may use.
