@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from topologies.errors import BadCluster, BadInput, RackplanError, UnknownName, nearest
+from topologies.errors import BadCluster, BadInput, RackplanError, UnknownName, nearest, one_line
 
 __all__ = [
     "BadCluster",
@@ -48,7 +48,7 @@ class CheckFailed(RackplanError):
 
     def __init__(self, violations: list[str]) -> None:
         self.violations = violations
-        super().__init__("; ".join(violations))
+        super().__init__("; ".join(map(one_line, violations)))
 
 
 class SolverDefect(RackplanError):

@@ -9,9 +9,14 @@ from solver.check.evidence import Evidence, differs
 
 
 def shares_add_up(evidence: Evidence) -> Iterator[str]:
-    """Each class is routed to every pool of its promise, in the roles they have, in the same shares as its companions."""
+    """Each class is routed to every pool of its promise, in the roles they have, in the same shares as its companions.
+
+    The prediction is of the same classes.
+    """
     plan = evidence.plan
     classes = {c.name for c in plan.scenario.traffic.classes}
+    for name in sorted(classes ^ plan.prediction.classes.keys()):
+        yield f"class {name!r} is {'not predicted' if name in classes else 'predicted but does not exist'}"
     for name in sorted(classes ^ plan.routing.keys()):
         yield f"class {name!r} is {'not routed' if name in classes else 'routed but does not exist'}"
     for group in evidence.instance.groups:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from solver.errors import BadFile, BadInput, RackplanError
-from solver.workload.files import MOST_BYTES, parse_document, put, read_content, read_text
+from solver.workload.files import MOST_BYTES, exists, parse_document, put, read_content, read_text
 
 #: Times that a point may take its worker down before it is given up.
 MOST_DEATHS = 3
@@ -74,7 +74,7 @@ class Grid:
         base, folder = content["scenario"], Path(path).parent
         if isinstance(base, str):
             beside = folder / base
-            base, folder = read_content(str(beside) if beside.exists() else base)
+            base, folder = read_content(str(beside) if exists(beside) else base)
         if not isinstance(base, Mapping):
             raise BadInput(f"{path}: scenario is a name, a file or a mapping")
         grid = cls(dict(base), str(folder), {str(key): list(values) for key, values in axes.items()})

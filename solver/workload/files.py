@@ -11,7 +11,7 @@ from typing import Any
 from solver.errors import BadFile, BadInput, UnknownName
 from solver.workload.documents import parse_document, parse_yaml
 
-__all__ = ["MOST_BYTES", "override", "packaged", "parse_document", "put", "read_content", "read_text"]
+__all__ = ["MOST_BYTES", "exists", "override", "packaged", "parse_document", "put", "read_content", "read_text"]
 
 #: A scenario with an embedded cluster of 10,008 devices takes about 10 MB.
 MOST_BYTES = 64 * 1024**2
@@ -35,12 +35,13 @@ def read_content(source: str) -> tuple[dict[str, Any], Path]:
         text = files("solver").joinpath("scenarios", f"{source}.yaml").read_text(encoding="utf-8")
         return parse_document(text, source), Path(".")
     path = Path(source)
-    if not path.suffix and not _exists(path):
+    if not path.suffix and not exists(path):
         raise UnknownName("scenario", source[:80], packaged(), "; a path to a .yaml or .json file works too")
     return parse_document(read_text(path, MOST_BYTES), str(path)), path.parent
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
+    """Whether there is such a file; what cannot be a path is none."""
     try:
         return path.exists()
     except (OSError, ValueError):
