@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,12 +24,15 @@ def numbered(path: Path, tally: Tally, progress: Progress | None) -> Iterator[tu
 
     Raises
     ------
-    BadFile: the file cannot be read.
+    BadFile: the file cannot be read, or has no end.
     """
     done, told = 0, 0
     try:
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
+            status = os.fstat(file.fileno())
+            if stat.S_ISCHR(status.st_mode):
+                raise BadFile(f"{tally.name}: is a device, which may have no end; a trace is a file or a pipe")
+            size = status.st_size
             for number, raw in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), 1):
                 done += len(raw)
                 if progress and done - told >= STRIDE:

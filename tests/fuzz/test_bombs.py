@@ -14,6 +14,7 @@ import topologies
 from solver.errors import BadInput
 from solver.optimize.experts.files.load_files import read_loads
 from solver.plan import load
+from solver.traces.embedding import with_classes
 from solver.workload.documents import MOST_TOKENS, MOST_VALUES, parse_document
 from solver.workload.files import override, read_content
 from topologies import importers
@@ -87,6 +88,12 @@ def test_entities_do_not_expand_or_read(tmp_path: Path) -> None:
 def test_an_endless_file_is_not_read_to_its_end(read: object) -> None:
     with pytest.raises(BadInput):
         read("/dev/zero") if read is not read_content else read("/dev/../dev/zero.yaml")  # type: ignore[operator]
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no endless file here")
+def test_an_endless_trace_is_not_read() -> None:
+    with pytest.raises(BadInput, match="no end"):
+        with_classes({"traffic": {"trace": "/dev/zero"}}, Path())
 
 
 def test_what_a_file_quotes_cannot_speak_to_the_terminal() -> None:
