@@ -42,7 +42,7 @@ SCENARIO: dict[str, Any] = {
 GRID = {"scenario": SCENARIO, "set": {"slo.tpot_p95": ["20ms", "30ms"], "traffic.classes.0.output_tokens": [100, 200]}}
 WRITERS: list[Callable[[Any], str]] = [json.dumps, yaml.safe_dump]
 
-few = settings(max_examples=150, derandomize=True, deadline=5000, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=100, derandomize=True, deadline=5000, suppress_health_check=list(HealthCheck))
 
 
 @cache
