@@ -6,16 +6,17 @@ In both, successive slots belong to a rank: slot ``s`` of a layer lies on rank `
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import yaml
 
 from solver.errors import BadFile, BadInput
 from solver.optimize.experts.arrays import Int, Ints
 from solver.optimize.experts.expert_map import ExpertMap
+from solver.workload.files import MOST_BYTES, parse_document, read_text
 
 MapEngine: TypeAlias = Literal["sglang", "trtllm"]
 
@@ -74,7 +75,7 @@ def read_map(path: str | Path, ranks: int, moe_layers: Sequence[int] | None = No
     if reader is None:
         raise BadFile(f"{path}: expert maps are read from {', '.join(sorted(_READERS))}")
     try:
-        rows = reader(path, path.read_text(encoding="utf-8"))
+        rows = reader(path, read_text(path, MOST_BYTES))
     except OSError as missing:
         raise BadFile(f"{path}: {missing.strerror or missing}") from missing
     except (UnicodeDecodeError, RecursionError) as broken:
@@ -102,18 +103,15 @@ def _read_sglang(path: Path, text: str) -> dict[int, object]:
 
 
 def _read_trtllm(path: Path, text: str) -> dict[int, object]:
-    try:
-        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as broken:
-        raise BadFile(f"{path}: not YAML ({broken})") from broken
-    rows = content.get("initial_global_assignments") if isinstance(content, dict) else None
-    if not isinstance(rows, dict) or not rows or not all(isinstance(layer, int) for layer in rows):
+    content = parse_document(text, str(path))
+    rows = content.get("initial_global_assignments")
+    if not isinstance(rows, dict) or not rows or not all(re.fullmatch("[0-9]{1,6}", layer) for layer in rows):
         raise BadFile(f"{path}: expected initial_global_assignments: {{layer: [expert by slot]}}")
     number = content.get("num_slots")
     for layer, row in rows.items():
         if isinstance(row, list) and len(row) != number:
             raise BadFile(f"{path}: layer {layer} has {len(row)} slots, num_slots says {number}")
-    return rows
+    return {int(layer): row for layer, row in rows.items()}
 
 
 def _square(path: Path, rows: Iterable[object], layers: Sequence[int], ranks: int) -> Ints:
