@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from solver.errors import BadInput
 from solver.plan import Plan
 from solver.workload import Scenario
+from solver.workload.documents import parse_yaml
 from solver.workload.files import override, packaged, put, read_content
 
 EXAMPLE = f"Packaged scenarios: {', '.join(packaged())}."
@@ -79,5 +78,5 @@ def cluster_spec(text: str) -> dict[str, Any]:
             raise BadInput(
                 f"--cluster {text[:80]!r}: write builder:argument=value,..., for example hgx:nodes=4,device=h200"
             )
-        spec[key.strip()] = yaml.safe_load(value)
+        spec[key.strip()] = parse_yaml(value, f"--cluster {key.strip()[:40]}")
     return spec

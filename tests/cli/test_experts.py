@@ -227,7 +227,8 @@ def test_bad_budgets_are_one_line(load: Path, tmp_path: Path, budget: str, said:
     assert ran.status == 2
     assert said in ran.error
     more = rackplan("experts", load, "--ranks", 5, "--slots", 5, "--from", tmp_path / "now.json")
-    assert (more.status, "5 slots a rank" in more.error) == (2, True)
+    assert more.status == 2
+    assert "5 slots a rank" in more.error or "two copies of one expert" in more.error  # whichever the map shows first
 
 
 def test_help_shows_an_example() -> None:
