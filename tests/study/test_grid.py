@@ -6,6 +6,8 @@ import csv
 import json
 import os
 import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -117,3 +119,27 @@ def test_a_journal_of_another_grid_is_refused(tmp_path: Path) -> None:
     sweep(grid(tmp_path, {"billing": ["device"]}), journal, solve=echo)
     with pytest.raises(BadInput, match="another grid"):
         sweep(grid(tmp_path, {"billing": ["host"]}), journal, solve=echo)
+
+
+def slowly(task: str) -> str:
+    """A point as it came, after a while."""
+    time.sleep(0.2)
+    return json.dumps(json.loads(task)["point"])
+
+
+def test_no_point_is_lost_on_ray_when_a_worker_is_killed(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is an extra of its own: pip install 'rackplan[ray]'")
+    found = grid(tmp_path, {"traffic.classes.0.requests_per_s": list(range(1, 31))})
+    killed: list[int] = []
+
+    def told(done: int, of: int) -> None:
+        if done == 10 and not killed:
+            workers = subprocess.run(["pgrep", "-f", "ray::slowly"], capture_output=True, text=True, check=False).stdout
+            for process in map(int, workers.split()[:1]):
+                os.kill(process, signal.SIGKILL)
+                killed.append(process)
+
+    rows = sweep(found, tmp_path / "journal.jsonl", 2, "ray", told, slowly)
+    assert killed
+    assert [row["traffic.classes.0.requests_per_s"] for row in rows] == list(range(1, 31))
+    assert len((tmp_path / "journal.jsonl").read_text().splitlines()) == 30
