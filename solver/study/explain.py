@@ -60,6 +60,8 @@ class Worth:
         what = self.change.what[0].upper() + self.change.what[1:]
         if self.usd is None:
             return f"{what} was not priced: no plan was found in time."
+        if abs(self.saving) < 5e-4:
+            return f"{what} would leave the cost as it is."
         if not self.sure:
             return f"{what} would change the cost by less than the gap of the plans ({self.saving:+.1%})."
         verb = "lower" if self.saving > 0 else "raise"
