@@ -54,7 +54,14 @@ class Outcome:
         return () if self.found is None else self.found.alternatives
 
     def __str__(self) -> str:
-        return self.reason if self.found is None else summary(self.found)
+        if self.found is None:
+            return self.reason
+        others = [
+            f"  on {engine}: {plan.objective.usd_per_million_output_tokens:.4g} USD per million output tokens, "
+            f"{plan.devices} devices"
+            for engine, plan in self.by_engine
+        ]
+        return "\n".join([summary(self.found), *others])
 
 
 def summary(plan: Plan) -> str:

@@ -84,9 +84,22 @@ def _solve(instance: Instance, effort: Effort | None, alternatives: int, running
         return Outcome("infeasible" if proven else "unknown", None, reason)
     best = min((plan for _, plan in plans), key=lambda plan: plan.objective.usd_per_million_output_tokens)
     best = _with_price_of_survival(instance, best, wanted)
+    if len(engines) > 1:
+        best = _with_doubted_ranking(instance, best, [engine for engine, _ in plans])
     if alternatives:
         best = _with_alternatives(instance, best, alternatives, wanted)
     return Outcome(best.status, best, by_engine=tuple(plans) if len(engines) > 1 else ())
+
+
+def _with_doubted_ranking(instance: Instance, best: Plan, engines: Sequence[Engine]) -> Plan:
+    """The plan, saying so where engines were compared of which some were not measured with this LLM and device."""
+    pairs = [(engine, fleet.device.name) for engine in engines for fleet in instance.fleets]
+    doubts = dict.fromkeys(doubt for pair in pairs if (doubt := instance.calibration(*pair)[1]))
+    if not doubts:
+        return best
+    note = f"the engines are ranked by prediction, not by measurement: {'; '.join(doubts)}"
+    prediction = best.prediction.model_copy(update={"extrapolated": (*best.prediction.extrapolated, note)})
+    return best.model_copy(update={"prediction": prediction})
 
 
 def _with_price_of_survival(instance: Instance, best: Plan, effort: Effort) -> Plan:
