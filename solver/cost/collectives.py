@@ -25,27 +25,6 @@ def all_reduce(
     return np.where(n > 1, latency * (1 + growth * (n - 2)) + 2 * (n - 1) / n * size / bandwidth, 0.0)
 
 
-def hierarchical_all_reduce(
-    local: Floats,
-    nodes: Floats,
-    size: Floats,
-    inside: Floats | float,
-    outside: Floats | float,
-    latency: float,
-    growth: float,
-) -> Floats:
-    """Seconds of reduce-scatter inside each node, all-reduce of the shards across nodes, all-gather inside.
-
-    Parameters
-    ----------
-    local: ranks of the group inside one node.
-    nodes: nodes that the group spans.
-    inside, outside: scale-up and scale-out bandwidth per rank [B/s].
-    """
-    across = all_reduce(nodes, size / np.maximum(local, 1), outside, 4 * latency, growth)
-    return all_reduce(local, size, inside, latency, growth) + across
-
-
 def gather_and_scatter(ranks: Floats, shard: Floats, bandwidth: Floats | float, latency: Floats | float) -> Floats:
     """Seconds of an all-gather of every rank's ``shard`` bytes and the reduce-scatter that returns them; 0 for one rank."""
     n = np.maximum(ranks, 1)
@@ -95,8 +74,3 @@ def expert_exchange(
     out = tokens * copies_out * token_bytes / outside
     within = tokens * copies_in * token_bytes / inside
     return floor + np.maximum(out, within)
-
-
-def send(size: Floats, bandwidth: Floats | float, latency: Floats | float) -> Floats:
-    """Seconds of a point-to-point transfer."""
-    return latency + size / bandwidth

@@ -151,7 +151,12 @@ class PricedPool:
         return float(compute[0]), float(memory[0]), float(network[0]), float(overhead[0])
 
     def memory_bytes(self, sequences: float, requests_per_s: float = 0.0) -> dict[str, float]:
-        """Ledger of the fullest rank when it runs so many sequences [bytes].
+        """Ledger of the fullest rank when it runs so many sequences [bytes]; parameters as :meth:`stage_memory_bytes`."""
+        stages = self.stage_memory_bytes(sequences, requests_per_s)
+        return max(stages, key=lambda parts: sum(parts.values()))
+
+    def stage_memory_bytes(self, sequences: float, requests_per_s: float = 0.0) -> list[dict[str, float]]:
+        """Ledger of a rank of every pipeline stage when it runs so many sequences [bytes].
 
         Parameters
         ----------
@@ -162,14 +167,15 @@ class PricedPool:
         spread = ledger.kv_bytes(np.array([self.mix.context + self.mix.context_deviation])) - mean
         kv = sequences * mean + normal_quantile(0.99) * np.sqrt(sequences) * spread
         idle = self.mix.idle_sequences(np.array([requests_per_s]), self.replicas.work.dp)[:, None] * mean
-        used = ledger.weights + ledger.activations + ledger.buffers + kv + idle
-        stage = int(np.argmax(used[0]))
-        return {
-            "weights_bytes": float(ledger.weights[0, stage]),
-            "kv_bytes": float(kv[0, stage]),
-            "idle_kv_bytes": float(idle[0, stage]),
-            "activation_bytes": float(ledger.activations[0, stage]),
-            "buffer_bytes": float(ledger.buffers[0, stage]),
-            "reserve_bytes": float(ledger.reserve[0]),
-            "capacity_bytes": float(ledger.capacity[0]),
-        }
+        return [
+            {
+                "weights_bytes": float(ledger.weights[0, stage]),
+                "kv_bytes": float(kv[0, stage]),
+                "idle_kv_bytes": float(idle[0, stage]),
+                "activation_bytes": float(ledger.activations[0, stage]),
+                "buffer_bytes": float(ledger.buffers[0, stage]),
+                "reserve_bytes": float(ledger.reserve[0]),
+                "capacity_bytes": float(ledger.capacity[0]),
+            }
+            for stage in range(self.spec.parallelism.pp)
+        ]

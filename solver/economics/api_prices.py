@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from solver.errors import BadInput
 
 if TYPE_CHECKING:
-    from genai_prices.types import TieredPrices
+    from genai_prices.types import ModelPrice, TieredPrices
 
 Rates = tuple[float, float]
 
@@ -87,6 +87,23 @@ class ListPrices:
         return active_parameters * bytes_per_weight / (balance_ratio * self.step)
 
 
+def published(model: str, provider: str | None = None) -> ModelPrice:
+    """A model's entry in the offline data of the package genai-prices (extra ``prices``) [USD per million tokens].
+
+    Raises
+    ------
+    BadInput: the package is not installed, or does not know the model.
+    """
+    try:
+        from genai_prices import Usage, calc_price
+    except ImportError:
+        raise BadInput("published prices come from the package genai-prices: pip install 'rackplan[prices]'") from None
+    try:
+        return calc_price(Usage(input_tokens=1), model_ref=model, provider_id=provider).model_price
+    except LookupError:
+        raise BadInput(f"genai-prices knows no model {model[:80]!r}; pass its provider too") from None
+
+
 def list_prices(model: str, provider: str | None = None) -> ListPrices:
     """A model's list prices from the offline data of the package genai-prices (extra ``prices``).
 
@@ -94,14 +111,7 @@ def list_prices(model: str, provider: str | None = None) -> ListPrices:
     ------
     BadInput: the package is not installed, or does not know the model or its prices.
     """
-    try:
-        from genai_prices import Usage, calc_price
-    except ImportError:
-        raise BadInput("published prices come from the package genai-prices: pip install 'rackplan[prices]'") from None
-    try:
-        found = calc_price(Usage(input_tokens=1), model_ref=model, provider_id=provider).model_price
-    except LookupError:
-        raise BadInput(f"genai-prices knows no model {model[:80]!r}; pass its provider too") from None
+    found = published(model, provider)
     if found.input_mtok is None or found.output_mtok is None:
         raise BadInput(f"{model[:80]!r} has no published price per token")
     given, made = _rates(found.input_mtok), _rates(found.output_mtok)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from solver.economics.api_prices import published
 from solver.economics.tiers import GIGABYTE, kv_bytes_from_context
 from solver.errors import BadInput
 
@@ -61,15 +62,9 @@ def listed(model: str, provider: str | None = None, hold_s: float = 300.0) -> tu
     ------
     BadInput: the package is not installed, the model is not known to it, or it has no cache prices.
     """
-    try:
-        from genai_prices import Usage, calc_price
-        from genai_prices.types import TieredPrices
-    except ImportError:
-        raise BadInput("published prices come from the package genai-prices: pip install 'rackplan[prices]'") from None
-    try:
-        found = calc_price(Usage(input_tokens=1), model_ref=model, provider_id=provider).model_price
-    except LookupError:
-        raise BadInput(f"genai-prices knows no model {model[:80]!r}; pass its provider too") from None
+    found = published(model, provider)
+    from genai_prices.types import TieredPrices
+
     rates = [found.input_mtok, found.cache_write_mtok or found.input_mtok, found.cache_read_mtok]
     if rates[0] is None or rates[2] is None:
         raise BadInput(f"{model[:80]!r} has no published price for cached input")

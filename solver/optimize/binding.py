@@ -46,12 +46,11 @@ def _promises(instance: Instance, plan: Plan) -> Iterator[Binding]:
 def _memory(plan: Plan) -> Iterator[Binding]:
     for pool in plan.pools:
         m = pool.memory
-        used = m.weights_bytes + m.kv_bytes + m.activation_bytes + m.buffer_bytes + m.reserve_bytes
         yield Binding(
             rule="memory",
-            because=f"A rank of pool {pool.name} fills {show_bytes(used)} of the {show_bytes(m.capacity_bytes)} of HBM "
+            because=f"A rank of pool {pool.name} fills {show_bytes(m.used_bytes)} of the {show_bytes(m.capacity_bytes)} of HBM "
             f"that the engine may use; {show_bytes(m.kv_bytes)} are KV cache.",
-            slack=1 - used / m.capacity_bytes,
+            slack=1 - m.used_bytes / m.capacity_bytes,
         )
 
 

@@ -103,6 +103,23 @@ class Memory(Record):
     capacity_bytes: Amount
     idle_kv_bytes: Amount = 0.0
 
+    @property
+    def parts(self) -> dict[str, float]:
+        """What fills the rank, in the words of drawings and summaries [bytes]."""
+        return {
+            "weights": self.weights_bytes,
+            "KV cache": self.kv_bytes,
+            "idle KV": self.idle_kv_bytes,
+            "activations": self.activation_bytes,
+            "buffers": self.buffer_bytes,
+            "reserve": self.reserve_bytes,
+        }
+
+    @property
+    def used_bytes(self) -> float:
+        """All parts together."""
+        return sum(self.parts.values())
+
 
 class Stage(Record):
     """One pipeline stage: its layers (first and last, both included, counted from 0), device and tensor parallelism."""

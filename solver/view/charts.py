@@ -36,8 +36,8 @@ PARTS = ("compute", "memory", "network", "overhead")
 PART_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#8A939C")
 PART_DASHES = ([1, 0], [6, 2], [2, 2], [8, 2, 2, 2])
 #: The ledger of a rank, and its colours.
-MEMORY = ("weights", "KV cache", "activations", "buffers", "reserve")
-MEMORY_COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#CC79A7", "#8A939C")
+MEMORY = ("weights", "KV cache", "idle KV", "activations", "buffers", "reserve")
+MEMORY_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#8A939C")
 #: Width and height of the charts that show all pools.
 WIDE = (620, 240)
 
@@ -163,8 +163,7 @@ def memory_chart(plan: Plan) -> Any:
     rows, ends = [], []
     for row, pool in enumerate(plan.pools):
         m = pool.memory
-        parts = (m.weights_bytes, m.kv_bytes, m.activation_bytes, m.buffer_bytes, m.reserve_bytes)
-        for order, (name, size) in enumerate(zip(MEMORY, parts, strict=True)):
+        for order, (name, size) in enumerate(m.parts.items()):
             rows.append({"pool": pool.name, "part": name, "GB": size / 1e9, "order": order, "row": row})
         ends.append({"pool": pool.name, "GB": m.capacity_bytes / 1e9, "row": row})
     fills = alt.Scale(domain=list(MEMORY), range=list(MEMORY_COLOURS))

@@ -8,7 +8,7 @@ from functools import cached_property
 from solver.plan import Memory, Placed, Pool
 from solver.view.amounts import ranges
 from solver.view.experts import PoolExperts, expert_rank, experts_of, slots_of
-from solver.view.ledgers import parts, stage_ledgers
+from solver.view.ledgers import stage_ledgers
 from solver.view.scene import Scene
 
 
@@ -33,7 +33,7 @@ class PoolFacts:
 
     def used_bytes(self, stage: int) -> float:
         """Memory that a rank of a stage takes [bytes]."""
-        return sum(parts(self.ledgers[stage]))
+        return self.ledgers[stage].used_bytes
 
     def expert_rank(self, rank: int) -> int | None:
         """Expert-parallel rank of a rank; None for a pool without experts."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from solver.view.colouring import WAYS, Colouring
 from solver.view.facts import PoolFacts
-from solver.view.ledgers import parts
 from solver.view.markup import Markup, tag
 from solver.view.scene import Scene
 
@@ -49,7 +48,7 @@ def _pool(facts: PoolFacts) -> dict[str, Any]:
         "stages": [
             {
                 "layers": facts.layers(number),
-                "ledger": [round(size / 1e9, 3) for size in parts(memory)],
+                "ledger": [round(size / 1e9, 3) for size in memory.parts.values()],
                 "capacity": round(memory.capacity_bytes / 1e9, 3),
             }
             for number, memory in enumerate(facts.ledgers)

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from solver.check.evidence import Evidence
 from solver.cost.instance import Group, Instance
-from solver.cost.pools import PoolSpec, PricedPool
+from solver.cost.pools import PricedPool
 from solver.cost.serving import Service
 from solver.plan import Placed, Plan, Pool
 from solver.view.racks import Rack, racks
@@ -88,32 +89,20 @@ class Scene:
         return next(group for group in self.instance.groups if pool.serves == tuple(c.name for c in group.classes))
 
     @cached_property
+    def _evidence(self) -> Evidence:
+        return Evidence(self.plan, self.instance)
+
+    @property
     def priced(self) -> Mapping[str, PricedPool]:
-        """Every pool under the same physics that planned it."""
-        return {pool.name: self._price(pool) for pool in self.plan.pools}
+        """Every pool as the witness prices it: with the idle KV that it keeps, at the rate that the fabric leaves it."""
+        return self._evidence.priced
 
-    @cached_property
+    @property
     def services(self) -> Mapping[str, Service]:
-        """Every pool at its planned load."""
-        return {pool.name: self.priced[pool.name].at(pool.requests_per_s_per_replica) for pool in self.plan.pools}
+        """Every pool at its planned load; latencies by entry of its mix."""
+        return self._evidence.services
 
-    def _price(self, pool: Pool) -> PricedPool:
-        shape = pool.parallelism.shape()
-        spec = PoolSpec(
-            role=pool.role,
-            parallelism=shape,
-            replicas=pool.replicas,
-            chunk=pool.chunk_tokens,
-            domains=pool.domains_per_replica if shape.pp == 1 else 1,
-            together=pool.prompts_per_step,
-            overlap=pool.overlap,
-            draft_tokens=pool.draft_tokens,
-            accepted=self.instance.accepted(pool.draft_tokens),
-            redundant=pool.redundant_experts,
-            imbalance=pool.imbalance,
-            stages=tuple(stage.layers for stage in pool.stages),
-        )
-        calibration, _ = self.instance.calibration(pool.engine, pool.device)
-        return PricedPool.of(
-            spec, self.instance.llm, self.instance.fleet(pool.device), calibration, self.group(pool).mix
-        )
+    @property
+    def latencies(self) -> Mapping[str, Service]:
+        """Every pool at its planned load; latencies by class."""
+        return self._evidence.latencies

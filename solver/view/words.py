@@ -65,7 +65,7 @@ def promises_kept(scene: Scene) -> list[Kept]:
 def _gap_s(scene: Scene, request_class: str) -> float:
     """95th percentile of a single gap between two tokens, in the slowest pool that serves the class [s]."""
     serving = [pool for pool in scene.plan.pools if request_class in pool.serves and pool.role != "prefill"]
-    gaps = [float(scene.services[pool.name].itl_p95[0, pool.serves.index(request_class)]) for pool in serving]
+    gaps = [float(scene.latencies[pool.name].itl_p95[0, pool.serves.index(request_class)]) for pool in serving]
     return max(gaps, default=0.0)
 
 

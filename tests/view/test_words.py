@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from solver import Scenario
+from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.view.ledgers import stage_ledgers
 from solver.view.scene import Scene
@@ -50,6 +52,25 @@ def test_ledgers_of_the_stages_hold_the_fullest_rank_of_the_plan(nvl72: Plan) ->
     for pool in nvl72.pools:
         ledgers = stage_ledgers(Scene.of(nvl72), pool)
         assert len(ledgers) == pool.parallelism.pp
-        fullest = max(ledgers, key=lambda m: m.weights_bytes + m.kv_bytes + m.activation_bytes + m.buffer_bytes)
-        assert fullest.weights_bytes == pytest.approx(pool.memory.weights_bytes)
-        assert fullest.kv_bytes == pytest.approx(pool.memory.kv_bytes)
+        fullest = max(ledgers, key=lambda m: m.used_bytes)
+        assert fullest.parts == pytest.approx(pool.memory.parts)
+
+
+def test_a_page_prices_pools_as_the_plan_does_also_where_they_keep_idle_kv() -> None:
+    classes = [{"name": "chat", "prompt_tokens": 4000, "output_tokens": 200, "requests_per_s": 30, "return_fraction": 0.8,
+                "reused_tokens": {"private": 3000}, "idle_s": {"median": 5, "p90": 20}}]  # fmt: skip
+    content = {
+        "llm": {"config": "llama-3.1-8b"},
+        "cluster": {"builder": "hgx", "nodes": 1, "device": "h100"},
+        "traffic": {"classes": classes, "routing": "sticky"},
+        "slo": {"ttft_p95": "2s", "tpot_p95": "40ms"},
+        "billing": "device",
+        "options": {"kv_tiers": ["hbm"], "kv_ages_s": [10, 60]},
+    }
+    plan = solve_scenario(Scenario.from_mapping(content, "test")).plan
+    scene = Scene.of(plan)
+    assert any(pool.memory.idle_kv_bytes > 0 for pool in plan.pools)
+    for pool in plan.pools:
+        fullest = max(stage_ledgers(scene, pool), key=lambda m: m.used_bytes)
+        assert fullest.parts == pytest.approx(pool.memory.parts, rel=1e-4)
+        assert float(scene.services[pool.name].step_s[0]) == pytest.approx(pool.step_s, rel=1e-4)

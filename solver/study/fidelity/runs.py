@@ -250,8 +250,3 @@ def measured(runs: Runs, name: str) -> Floats:
     """A measured column (R,), NaN where a run lacks it."""
     values = [getattr(run, name) for run in runs.runs]
     return np.array([math.nan if value is None else float(value) for value in values])
-
-
-def labels(runs: Runs, name: str) -> list[str]:
-    """A column as text, for grouping (R,)."""
-    return [str(getattr(run, name)) for run in runs.runs]

@@ -5,7 +5,7 @@
   const section = document.getElementById("cluster");
   const racks = document.getElementById("racks");
   const detail = document.getElementById("detail");
-  const PARTS = ["weights", "KV cache", "activations", "buffers", "reserve"];
+  const PARTS = ["weights", "KV cache", "idle KV", "activations", "buffers", "reserve"];
   const hint = [...detail.childNodes];
   let kept = null;
 

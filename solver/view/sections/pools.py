@@ -58,12 +58,11 @@ def shape(pool: Pool) -> str:
 
 def _row(pool: Pool) -> tuple[str, ...]:
     m = pool.memory
-    used = m.weights_bytes + m.kv_bytes + m.activation_bytes + m.buffer_bytes + m.reserve_bytes
     kind = "prompt" if pool.role == "prefill" else "output"
     return (
         pool.name, pool.engine, f"{pool.replicas:,}", shape(pool), quantity(float(f"{pool.batch_per_rank:.3g}")),
         show_seconds(pool.step_s), f"{quantity(round(pool.tokens_per_s_per_replica))} {kind}", percent(pool.utilisation),
-        pool.roofline.bound_by, f"{show_bytes(used)} of {show_bytes(m.capacity_bytes)}",
+        pool.roofline.bound_by, f"{show_bytes(m.used_bytes)} of {show_bytes(m.capacity_bytes)}",
     )  # fmt: skip
 
 
