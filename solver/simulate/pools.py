@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -29,7 +30,7 @@ WAITING_WEIGHT = 16.0
 AFFINITY = 1.5
 
 
-class Served:
+class Served(ABC):
     """One pool at work.
 
     Attributes
@@ -95,9 +96,9 @@ class Served:
         return self.trains[replica * each : (replica + 1) * each]
 
     @property
+    @abstractmethod
     def waiting(self) -> int:
         """Requests that have not boarded."""
-        raise NotImplementedError
 
     @property
     def running(self) -> int:
@@ -105,9 +106,9 @@ class Served:
         return max(sum(len(train.held) for train in self.trains) - self.waiting, 0)
 
     @property
+    @abstractmethod
     def stored(self) -> float:
         """Share of the KV caches in use."""
-        raise NotImplementedError
 
 
 class PrefillPool(Served):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ class Room:
         return self.sequence_bytes + self.token_bytes * context
 
 
-class Train:
+class Train(ABC):
     """A replica (or one of its ranks) that steps whenever it has work.
 
     Steps in which nothing changes are taken at once: ``board`` says for how many steps the same sequences run on. Who
@@ -103,17 +104,17 @@ class Train:
             self._cruising = False
             self.arrive(steps, step_s)
 
+    @abstractmethod
     def board(self) -> tuple[int, float]:
         """Let aboard who is ready: for how many steps, of how many seconds each, nothing changes; (0, 0) = no work."""
-        raise NotImplementedError
 
+    @abstractmethod
     def arrive(self, steps: int, step_s: float) -> None:
         """So many steps are over."""
-        raise NotImplementedError
 
+    @abstractmethod
     def drop(self) -> None:
         """Forget all work."""
-        raise NotImplementedError
 
 
 def later(env: simpy.Environment, delay_s: float, act: Callable[[], None]) -> None:
