@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from solver.cost.mix import Mix
 from solver.cost.pools import PricedPool
-from solver.cost.prediction import mixture_quantile
-from solver.cost.queueing import FULL, mean_for_occupancy, occupancy_quantile
 from solver.cost.replicas import Replicas
 from solver.cost.search import largest
 from solver.cost.serving import LEAST_UTILISATION, Service, sequences_that_fit, unified_at
@@ -129,7 +127,7 @@ def beside_idle(
             return np.where(left >= 0, most, 0.0)
         return np.minimum(most, np.maximum(left, 0.0) * mix.context * ranks / mix.idle_token_s)
     lowest = LEAST_UTILISATION / ranks
-    top = np.maximum(mean_for_occupancy(np.maximum(room, 1e-6), replicas * ranks, FULL), lowest)
+    top = np.maximum(room, lowest)
     left = room - mix.idle_sequences(most, ranks)
     unsure = np.flatnonzero((most > 0) & (fullest.full_batch > left))
     if not len(unsure):
@@ -137,9 +135,9 @@ def beside_idle(
     some, count, whole = pool.rows(unsure), replicas[unsure], room[unsure]
 
     def excess(batch: Floats) -> Floats:
-        running = occupancy_quantile(batch, count * some.work.dp, FULL)
-        idle = mix.idle_sequences(unified_at(some, count, mix, batch).requests_per_s, some.work.dp)
-        return np.asarray((running + idle) / np.maximum(whole, 1e-9) - 1)
+        service = unified_at(some, count, mix, batch)
+        idle = mix.idle_sequences(service.requests_per_s, some.work.dp)
+        return np.asarray((service.full_batch + idle) / np.maximum(whole, 1e-9) - 1)
 
     batch = largest(excess, lowest[unsure], top[unsure])
     rate = unified_at(some, count, mix, np.maximum(batch, lowest[unsure])).requests_per_s
@@ -180,21 +178,17 @@ def by_class(service: Service, mix: Mix, classes: int, load: Sequence[float]) ->
     """
     if not mix.keeps:
         return service
-    delay = np.array([load[c] if hit else 0.0 for c, hit in zip(mix.member, mix.is_hit, strict=True)])
-    found: dict[str, Floats] = {}
+    found = {}
+    members = [_entries(mix, c) for c in range(classes)]
     for name in ("tpot_p50", "tpot_p95", "itl_p95"):
         table = getattr(service, name)
-        found[name] = np.stack([table[:, _entries(mix, c)].max(axis=1) for c in range(classes)], axis=1)
-    p50, p95 = service.ttft_p50 + delay, service.ttft_p95 + delay
-    middle, high = np.zeros((len(p50), classes)), np.zeros((len(p50), classes))
-    for c in range(classes):
-        here = _entries(mix, c)
-        weights = mix.share[here] / mix.share[here].sum()
-        for row in range(len(p50)):
-            pairs = [(float(p50[row, e]), float(p95[row, e])) for e in here]
-            middle[row, c] = mixture_quantile(pairs, weights, 0.5)
-            high[row, c] = mixture_quantile(pairs, weights, 0.95)
-    return replace(service, ttft_p50=middle, ttft_p95=high, **found)
+        found[name] = np.stack([table[:, entries].max(axis=1) for entries in members], axis=1)
+    if service.first is None:
+        return replace(service, ttft_p50=0 * found["tpot_p50"], ttft_p95=0 * found["tpot_p50"], **found)
+    delay = np.array([load[c] if hit else 0.0 for c, hit in zip(mix.member, mix.is_hit, strict=True)])
+    p50 = np.stack([service.first.p50(entries, delay) for entries in members], axis=1)
+    p95 = np.stack([service.first.p95(entries, delay) for entries in members], axis=1)
+    return replace(service, ttft_p50=p50, ttft_p95=p95, **found)
 
 
 def _entries(mix: Mix, position: int) -> list[int]:

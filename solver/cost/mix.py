@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.workload import RequestClass
+from solver.workload.lengths import lengths as lengths_of
 
 Floats = NDArray[np.float64]
+
+#: Shares of a class's requests by length, shortest first; 5 % are longer than the middle of the last but one.
+WEIGHTS = np.array([0.15, 0.15, 0.15, 0.1, 0.15, 0.1, 0.08, 0.06, 0.02, 0.04])
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,24 @@ class Mix:
     def mean(self, values: Floats) -> Floats:
         """Mean over requests of a quantity per class (..., C)."""
         return np.asarray(values) @ self.share
+
+    @cached_property
+    def weights(self) -> Floats:
+        """Shares of the requests of every class by length (N,), one where each class's prompts are all alike."""
+        return WEIGHTS if np.any(self.prompt_cv2 > 0) else np.ones(1)
+
+    @cached_property
+    def lengths(self) -> Floats:
+        """Prompt over mean prompt at the middle of every share of lengths (C, N); 1 on average."""
+        middles = np.cumsum(self.weights) - self.weights / 2
+        found = np.array([[lengths_of(float(np.sqrt(cv2))).quantile(q) for q in middles] for cv2 in self.prompt_cv2])
+        return np.asarray(found / (found @ self.weights)[:, None])
+
+    @property
+    def longest_prompt(self) -> float:
+        """Most prompt tokens that any request computes."""
+        most = [lengths_of(float(np.sqrt(cv2))).most for cv2 in self.prompt_cv2]
+        return float(np.max((self.prompt + self.cached) * most - self.cached))
 
     @property
     def mean_output(self) -> float:

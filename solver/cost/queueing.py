@@ -9,6 +9,7 @@ Source: Erlang C; Lee and Longton's M/G/c correction; Little's law; PROGRAM sect
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -24,6 +25,8 @@ FULL = 0.99
 AVERAGED = math.sqrt(2 / 3)
 
 _EXACT_SERVERS = 256
+#: Rounds in which the number taken at once settles.
+_ROUNDS = 10
 
 
 def normal_quantile(probability: float) -> float:
@@ -65,77 +68,216 @@ def _normal_cdf(x: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
+class Moments:
+    """First three moments of the time that a request takes a server (R,) [s], [s^2], [s^3]."""
+
+    mean: Floats
+    square: Floats
+    cube: Floats
+
+    def times(self, factor: Floats) -> Moments:
+        """Of a multiple."""
+        return Moments(self.mean * factor, self.square * factor**2, self.cube * factor**3)
+
+
+@dataclass(frozen=True)
 class Wait:
-    """Wait in a queue with many servers: 0 with probability 1 - ``chance``, else exponential (R,).
+    """How long a request waits until it boards: a mixture of three cases (R,).
+
+    With probability ``chance`` all servers are taken, and the wait is Weibull distributed. Else, with probability
+    ``boards``, a step is under way that it cannot board, and the wait is uniform over that step. Else there is none.
 
     Attributes
     ----------
-    chance: probability of waiting at all.
-    mean: mean wait of those that wait [s]; infinite where the load is 1 or more.
-    service: mean service time [s].
+    scale: of the Weibull distribution [s]; infinite where the load is 1 or more. shape: its exponent.
+    step: duration of the step [s].
     """
 
     chance: Floats
-    mean: Floats
-    service: Floats
+    scale: Floats
+    shape: Floats
+    boards: Floats
+    step: Floats
+
+    def beyond(self, time: Floats) -> Floats:
+        """Probability of waiting longer than ``time`` (R, ...) [s]; 1 before 0."""
+        lift = (slice(None), *(None,) * (time.ndim - 1))
+        ahead = np.maximum(time, 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            queued = np.where(
+                np.isinf(self.scale)[lift], 1.0, np.exp(-((ahead / self.scale[lift]) ** self.shape[lift]))
+            )
+            aboard = np.clip(1 - ahead / self.step[lift], 0.0, 1.0)
+        free = np.where(self.step[lift] > 0, self.boards[lift] * aboard, 0.0)
+        late: Floats = self.chance[lift] * queued + (1 - self.chance[lift]) * free
+        return np.where(time < 0, 1.0, late)
 
     def quantile(self, probability: float) -> Floats:
-        """``max(0, mean ln(chance / (1 - q)))`` [s]."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            tail = np.log(self.chance / (1 - probability)) * self.mean
-        return np.where(np.isinf(self.mean), np.inf, np.where(self.chance > 1 - probability, tail, 0.0))
+        """The wait that a share ``probability`` of the requests does not exceed (R,) [s]."""
+        late = 1 - probability
+        with np.errstate(divide="ignore"):
+            queued = self.scale * np.log(np.maximum(self.chance / late, 1.0)) ** (1 / self.shape)
+        high = np.maximum(queued, self.step)
+        early = (queued < self.step) & (self.chance + (1 - self.chance) * self.boards > late)
+        return np.where(early, crossing(self.beyond, np.zeros_like(high), high, late), queued)
 
-    def behind_router(self, probability: float) -> Floats:
-        """The quantile where a router sends requests at once and cannot take them back: at least the rest of a service.
 
-        Who finds all servers busy waits for the one it was sent to, not for the first to be free [s].
-        """
-        return np.maximum(self.quantile(probability), residual_quantile(self.service, self.chance, probability))
+def crossing(tail: Callable[[Floats], Floats], low: Floats, high: Floats, late: float, rounds: int = 14) -> Floats:
+    """Where a tail probability falls to ``late`` between two times, by bisection; infinite where the times are."""
+    finite = np.isfinite(high)
+    low, high = np.where(finite, low, 0.0), np.where(finite, high, 0.0)
+    for _ in range(rounds):
+        middle = (low + high) / 2
+        more = tail(middle) > late
+        low, high = np.where(more, middle, low), np.where(more, high, middle)
+    return np.where(finite, high, np.inf)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """How many requests servers take at once when each takes all that wait, at most so many (R,).
+
+    Attributes
+    ----------
+    taken: requests taken at once, on average over services.
+    busy: share of the time that a server is busy.
+    service: of as many as are taken.
+    longer, varied: mean and variance of how much longer a request that has waited takes, for those that it is taken
+        with [s], [s^2]. burst: by how much more where arrivals come in bursts [s].
+    """
+
+    taken: Floats
+    busy: Floats
+    service: Moments
+    longer: Floats
+    varied: Floats
+    burst: Floats
+
+
+def gather(
+    arrivals: Floats,
+    servers: Floats,
+    alone: Moments,
+    more: Floats,
+    other: Moments,
+    together: Floats,
+    burstiness: float = 1.0,
+) -> Gathered:
+    """Batches that form by themselves: what came during a service is taken in the next one.
+
+    Parameters
+    ----------
+    arrivals: per server [1/s]. servers: behind one router, which sends a request to a busy one only if all are.
+    alone: service of one request. more: by how much each further one lengthens it, on average [s].
+    other: by how much each further one delays the others' results.
+    together: most that are taken at once; between 1 and 2, how often two are.
+
+    The number taken is a branching process with immigration: those that come during a service are Poisson given its
+    length, which grows with the number it took.
+    """
+    several = np.clip(together - 1, 0.0, 1.0)
+    most = np.maximum(together, 1.0)
+    taken, varied = np.ones_like(arrivals), np.zeros_like(arrivals)
+    exponent = np.sqrt(2 * (servers + 1)) - 2
+    for _ in range(_ROUNDS):
+        service = alone.mean + (taken - 1) * more
+        busy = np.clip(arrivals * service / taken, 1e-9, 1.0)
+        met = arrivals * busy**exponent
+        growth = np.minimum(met * more, 0.99)
+        came = met * service
+        uneven = np.maximum(growth**2 * varied / came**2, 1e-6)
+        none = (1 + came * uneven) ** (-1 / uneven)
+        found = (met * np.maximum(alone.mean - more, 0.0) + none) / (1 - growth)
+        taken = (taken + 1 + several * (np.clip(found, 1.0, most) - 1)) / 2
+        varied = several * np.minimum(came * burstiness / (1 - growth**2) / servers, (taken - 1) * (most - taken))
+    mean = alone.mean + (taken - 1) * more
+    busy = np.clip(arrivals * mean / taken, 0.0, 1.0)
+    square = mean**2 + (alone.square - alone.mean**2) + more**2 * varied
+    swing = square / mean**2 - 1
+    cube = np.maximum(mean**3 * (1 + swing) * (1 + 2 * swing), alone.cube)
+    meanwhile = met * mean * servers
+    burst = (burstiness - 1) / 2 * meanwhile / (1 + meanwhile) / servers
+    others = np.clip(met * square / mean, 0.0, most - 1)
+    spread = np.maximum(cube / mean - (square / mean) ** 2, 0.0) * np.where(others < most - 1, 1.0, 0.0)
+    return Gathered(
+        taken,
+        busy,
+        Moments(mean, square, cube),
+        others * other.mean,
+        others * other.square + spread * met * other.mean * (1 + met * other.mean),
+        np.clip(burst, -others, most - 1 - others) * other.mean,
+    )
 
 
 def wait(
-    servers: Floats, arrivals: Floats, service: Floats, service_squared: Floats, burstiness: Floats | float = 1.0
+    servers: Floats,
+    load: Floats,
+    gathered: Gathered,
+    burstiness: float = 1.0,
+    together: Floats | float = 1.0,
+    step: Floats | float = 0.0,
+    boards: Floats | float = 0.0,
 ) -> Wait:
-    """Wait in a pool of servers behind one queue, first come first served.
+    """Wait for a pool of servers whose router sends each request at once to the least loaded, and cannot take it back.
 
-    Erlang C waits; the tail is exponential with Lee and Longton's mean, extended to arrivals of squared coefficient of
-    variation v (Allen and Cunneen): ``(E[S^2] / E[S] + (v - 1) E[S]) / (2 c (1 - rho))``. Bursts also make more of them
-    wait: by ``(v - 1) (1 - rho) h`` (Kraemer and Langenbach-Belz 1976, for one server).
-
-    Parameters
-    ----------
-    servers: servers c.
-    arrivals: arrival rate of the whole pool [1/s].
-    service, service_squared: mean and mean square of the service time [s], [s^2].
-    """
-    rho = arrivals * service / servers
-    with np.errstate(divide="ignore", invalid="ignore"):
-        varied = np.maximum(service_squared / service**2 - 1, 0.0)
-        mean = (service_squared / service + (np.asarray(burstiness) - 1) * service) / (2 * servers * (1 - rho))
-    more = 1 + (np.asarray(burstiness) - 1) * np.maximum(1 - rho, 0.0) * _burst_weight(rho, burstiness, varied)
-    chance = np.clip(erlang_c(servers, arrivals * service) * more, 0.0, 1.0)
-    return Wait(chance, np.where(rho >= 1, np.inf, np.maximum(mean, 0.0)), np.asarray(service, float))
-
-
-def _burst_weight(rho: Floats, burstiness: Floats | float, varied: Floats) -> Floats:
-    """h of Kraemer and Langenbach-Belz, for arrivals of squared coefficient of variation v and services of ``varied``."""
-    v = np.asarray(burstiness, float)
-    spread = rho**2 * (4 * v + varied)
-    even: Floats = (1 + v + rho * varied) / (1 + rho * (varied - 1) + spread)
-    return np.where(v > 1, 4 * rho / np.maximum(v + spread, 1e-300), even)
-
-
-def residual_quantile(step: Floats, busy: Floats, quantile: float) -> Floats:
-    """Quantile of the wait for the step in progress to end: 0 when idle, else uniform over the step (a train's headway).
+    All servers are taken with the chance of :func:`all_taken`. Who finds them so waits for the rest of a service,
+    E[S^2] / 2 E[S], and for whole ones if all have as many requests waiting as they take together, which has probability
+    rho^(c together): for one server this is Pollaczek and Khinchine's wait, with its second moment by Takacs. Arrivals of
+    squared coefficient of variation v add (v - 1) E[S] / (2 c (1 - rho)) (Allen and Cunneen) and make more requests wait.
 
     Parameters
     ----------
-    step: duration of the step in progress [s].
-    busy: probability that an arrival finds one in progress.
+    servers: servers c (R,).
+    load: what arrives over the most that can be served, rho.
+    together: requests that a server takes at most.
+    step, boards: as :class:`Wait` has them.
     """
+    room = servers * np.asarray(together, float)
+    excess, service = burstiness - 1.0, gathered.service
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = 1 - (1 - quantile) / np.maximum(busy, 1e-12)
-    return step * np.clip(share, 0.0, 1.0)
+        full = np.minimum(load, 1.0) ** room
+        rest = service.square / (2 * service.mean) / (1 - full)
+        spread = 2 * full * rest**2 + service.cube / (3 * service.mean * (1 - full)) - rest**2
+        bursts = excess * service.mean / (2 * room * (1 - load)) + gathered.burst
+        mean = np.maximum(rest + bursts + gathered.longer, 1e-12)
+        varied = np.maximum(spread + bursts * np.abs(bursts) + gathered.varied, 0.0)
+        shape, unit = _weibull(varied / mean**2)
+    over = load >= 1
+    chance = np.where(over, 1.0, all_taken(servers, gathered.busy, burstiness))
+    scale = np.where(over, np.inf, mean / unit)
+    return Wait(chance, scale, shape, np.zeros_like(scale) + boards, np.zeros_like(scale) + step)
+
+
+#: Exponents of Weibull distributions, with the mean and the squared coefficient of variation for scale 1.
+_SHAPES = np.geomspace(0.2, 20, 200)[::-1]
+_UNITS = np.array([math.gamma(1 + 1 / k) for k in _SHAPES])
+_VARIATIONS = np.array([math.gamma(1 + 2 / k) for k in _SHAPES]) / _UNITS**2 - 1
+
+
+def _weibull(variation: Floats) -> tuple[Floats, Floats]:
+    """Exponent of the Weibull distribution of a squared coefficient of variation, and its mean for scale 1."""
+    place = np.log(np.clip(variation, _VARIATIONS[0], _VARIATIONS[-1]))
+    return np.interp(place, np.log(_VARIATIONS), _SHAPES), np.interp(place, np.log(_VARIATIONS), _UNITS)
+
+
+def all_taken(servers: Floats, rho: Floats, burstiness: float = 1.0) -> Floats:
+    """Chance that an arrival finds all servers taken.
+
+    Arrivals of squared coefficient of variation v see c servers as Poisson arrivals see c / v of them (Hayward), with
+    Erlang C between whole numbers by its logarithm. Where less than one is left, 1 - C falls in proportion to
+    (c / v)^0.6, fitted to simulated queues.
+
+    Parameters
+    ----------
+    rho: share of the time that a server is busy.
+    """
+    seen = servers / burstiness
+    low = np.maximum(np.floor(seen), 1.0)
+    part = np.clip(seen - low, 0.0, 1.0)
+    few = np.maximum(erlang_c(low, low * rho), 1e-300)
+    more = np.maximum(erlang_c(low + 1, (low + 1) * rho), 1e-300) if np.any(part > 0) else few
+    free = (1 - few ** (1 - part) * more**part) * np.minimum(seen, 1.0) ** 0.6
+    return np.clip(1 - free, 0.0, 1.0)
 
 
 def occupancy_quantile(mean: Floats, ranks: Floats, quantile: float, averaging: float = 1.0) -> Floats:
@@ -147,7 +289,7 @@ def occupancy_quantile(mean: Floats, ranks: Floats, quantile: float, averaging: 
     Parameters
     ----------
     mean: mean sequences per rank b.
-    ranks: ranks of the pool.
+    ranks: ranks of the pool, over the squared coefficient of variation of the time between arrivals.
     averaging: factor on the standard deviation, :data:`AVERAGED` for what a request feels over its stay.
     """
     return mean + normal_quantile(quantile) * averaging * np.sqrt(mean / ranks) + (0.5 if quantile > 0.5 else 0.0)

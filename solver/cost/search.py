@@ -15,9 +15,7 @@ EVALUATIONS = 9
 STEP_BACK = 1e-5
 
 
-def largest(
-    excess: Callable[[Floats], Floats], low: Floats, high: Floats, evaluations: int = EVALUATIONS
-) -> Floats:
+def largest(excess: Callable[[Floats], Floats], low: Floats, high: Floats, evaluations: int = EVALUATIONS) -> Floats:
     """Largest value in [low, high] at which ``excess`` is at most 0; 0 where it is above 0 throughout.
 
     ``excess`` must grow with the value and may be infinite. Chandrupatla's method (1997): inverse quadratic

@@ -8,8 +8,8 @@ Decode and unified pools are trains: a step leaves when the last one has arrived
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,12 @@ from solver.cost.mix import Mix
 from solver.cost.queueing import (
     AVERAGED,
     FULL,
-    mean_for_occupancy,
+    Moments,
+    Wait,
+    crossing,
+    gather,
     normal_quantile,
     occupancy_quantile,
-    residual_quantile,
     wait,
 )
 from solver.cost.replicas import Replicas
@@ -33,6 +35,8 @@ Floats = NDArray[np.float64]
 LEAST_UTILISATION = 1e-3
 #: A queue this full has no stable wait worth promising.
 MOST_UTILISATION = 0.98
+#: Rounds in which load, batch and pace settle on each other.
+_ROUNDS = 6
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,51 @@ class Promise:
 
 
 @dataclass(frozen=True)
+class FirstToken:
+    """What the time to first token is made of.
+
+    Attributes
+    ----------
+    middle, high: own time of the prompts of every class and length (R, C, N) [s], as the median and the 95th percentile
+        of the wait find it. share: of the requests that each has (C, N).
+    queue: the wait before it.
+    """
+
+    middle: Floats
+    high: Floats
+    share: Floats
+    queue: Wait
+
+    def p50(self, entries: Sequence[int], delay: Floats | float = 0.0) -> Floats:
+        """Median over the requests of some entries, each delayed by so much (R,) [s]."""
+        return self._quantile(self.middle, entries, delay, 0.5)
+
+    def p95(self, entries: Sequence[int], delay: Floats | float = 0.0) -> Floats:
+        """95th percentile over the requests of some entries, each delayed by so much (R,) [s]."""
+        return self._quantile(self.high, entries, delay, 0.95)
+
+    def each(self, quantile: Callable[[Sequence[int]], Floats]) -> Floats:
+        """A quantile of every entry by itself (R, C)."""
+        return np.stack([quantile([entry]) for entry in range(len(self.share))], axis=1)
+
+    def _quantile(self, own: Floats, entries: Sequence[int], delay: Floats | float, probability: float) -> Floats:
+        """Quantile of the sum of own time and wait."""
+        times = own[:, entries] + np.broadcast_to(delay, len(self.share))[entries, None]
+        times = times.reshape(len(times), -1)
+        if times.shape[1] == 1:
+            return np.asarray(times[:, 0] + self.queue.quantile(probability))
+        weights = self.share[entries].ravel()
+        weights = weights / weights.sum()
+        late = 1 - probability
+        longest = self.queue.quantile(1 - late / 2)
+
+        def tail(time: Floats) -> Floats:
+            return np.asarray(self.queue.beyond(time[:, None] - times) @ weights)
+
+        return crossing(tail, times.min(axis=1), times.max(axis=1) + longest, late)
+
+
+@dataclass(frozen=True)
 class Service:
     """One operating point of every row.
 
@@ -56,8 +105,9 @@ class Service:
     full_batch: sequences on a rank that are exceeded 1 % of the time (R,).
     step_s: mean step (R,).
     utilisation: share of the time that the bottleneck is busy (R,).
-    ttft_p50, ttft_p95, tpot_p50, tpot_p95, itl_p95: latencies per class (R, C) [s]; 0 where the role has no part in
-    them.
+    ttft_p50, ttft_p95, tpot_p50, tpot_p95, itl_p95: latencies per entry of the mix (R, C) [s]; 0 where the role has no
+        part in them.
+    first: what the time to first token is made of; None where the role has no part in it.
     """
 
     requests_per_s: Floats
@@ -70,10 +120,7 @@ class Service:
     tpot_p50: Floats
     tpot_p95: Floats
     itl_p95: Floats
-
-    def rows(self, index: Any) -> Service:
-        """Some of the rows."""
-        return Service(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+    first: FirstToken | None = None
 
     def excess(self, promise: Promise, mix: Mix) -> Floats:
         """How far the worst class overshoots the tightest promise: latency / limit - 1, at most 0 if all are kept (R,)."""
@@ -101,57 +148,62 @@ def decode_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Serv
     felt = _felt(pool, batch)
     typical = pool.decode_s(felt, mix.context)
     slow = typical + _crowding(pool, ranks, mix, batch, felt, typical, 0.95)
+    crowd = occupancy_quantile(batch, ranks / mix.burstiness, 0.95)
     zero = np.zeros((len(pool), len(mix.share)))
     return Service(
         requests_per_s=batch * pool.work.dp / (mix.mean_output * typical),
         batch=batch,
-        full_batch=occupancy_quantile(batch, ranks, FULL),
+        full_batch=occupancy_quantile(batch, ranks / mix.burstiness, FULL),
         step_s=typical,
         utilisation=np.minimum(batch, 1.0),
         ttft_p50=zero,
         ttft_p95=zero,
         tpot_p50=zero + typical[:, None],
         tpot_p95=zero + slow[:, None],
-        itl_p95=zero + pool.decode_s(np.maximum(occupancy_quantile(batch, ranks, 0.95), 1.0), mix.context)[:, None],
+        itl_p95=zero + pool.decode_s(np.maximum(crowd, 1.0), mix.context)[:, None],
     )
 
 
 def prefill_at(
     pool: Replicas, replicas: Floats, mix: Mix, utilisation: Floats, together: Floats | float = 1.0
 ) -> Service:
-    """Prefill pool whose ranks are busy for a share ``utilisation`` of the time.
+    """Prefill pool that gets a share ``utilisation`` of the most that it can serve.
 
-    One queue in front of all ranks; each prefills ``together`` prompts at a time. Data-parallel ranks step together, so
-    a prompt also waits for the step that the others are in. The first token is out when the KV cache has reached a
-    decode replica.
+    One queue in front of all ranks; each prefills up to ``together`` prompts at a time, as many as are there. Data-parallel
+    ranks step together, so a prompt also waits for the step that the others are in. The first token is out when the KV
+    cache has reached a decode replica.
     """
-    latency, occupied, steps = _per_class(pool, mix, company=utilisation, together=together)
-    transfer = np.stack([pool.transfer_s(float(tokens)) for tokens in mix.prompt + mix.cached], axis=1)
-    service = mix.mean(occupied)
-    squared = mix.mean(occupied**2 * (1 + mix.prompt_cv2))
-    servers = replicas * pool.work.dp
-    batches = utilisation * servers / service
-    shared = np.where(pool.work.dp > 1, 1 - (1 - utilisation) ** pool.work.dp, 0.0)
-    headway = mix.mean(occupied / np.maximum(steps, 1))
-
-    queue = wait(servers, batches, service, squared, mix.burstiness)
-
-    def ttft(quantile: float) -> Floats:
-        waited = queue.behind_router(quantile) + residual_quantile(headway, shared, quantile)
-        return _first_token(pool, mix, latency, quantile) + waited[:, None] + transfer
-
-    zero = np.zeros_like(latency)
+    together = np.broadcast_to(np.asarray(together, float), utilisation.shape)
+    alone = full = _Prefill.of(pool, mix, company=utilisation)
+    if np.any(together > 1):
+        full = _Prefill.of(pool, mix, company=utilisation, together=together)
+    arrivals = utilisation * together / full.mean(full.occupied)
+    ranks = pool.work.dp
+    servers = replicas * ranks
+    several = np.maximum(together - 1, 1.0)
+    lone = alone.moments(alone.occupied)
+    more = (full.mean(full.occupied) - lone.mean) / several
+    other = full.moments(full.latency - alone.latency).times(pool.speeds.first_token / several)
+    gathered = gather(arrivals, servers, lone, more, other, together, mix.burstiness)
+    headway = gathered.service.mean / alone.mean(np.maximum(alone.steps, 1))
+    shared = np.where(ranks > 1, 1 - (1 - gathered.busy) ** np.maximum(ranks - 1, 1), 0.0)
+    queue = wait(servers, utilisation, gathered, mix.burstiness, together, headway, shared)
+    sent = np.stack([pool.transfer_s(float(tokens)) for tokens in mix.prompt + mix.cached], axis=1)
+    own = _first_token(pool, alone.latency) + sent[..., None] * mix.lengths
+    first = FirstToken(own, own, alone.share, queue)
+    zero = np.zeros_like(sent)
     return Service(
-        requests_per_s=batches * together / replicas,
-        batch=utilisation * together,
+        requests_per_s=arrivals * ranks,
+        batch=gathered.busy * gathered.taken,
         full_batch=np.ones_like(utilisation),
         step_s=headway,
         utilisation=utilisation,
-        ttft_p50=ttft(0.5),
-        ttft_p95=ttft(0.95),
+        ttft_p50=first.each(first.p50),
+        ttft_p95=first.each(first.p95),
         tpot_p50=zero,
         tpot_p95=zero,
         itl_p95=zero,
+        first=first,
     )
 
 
@@ -160,60 +212,79 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
 
     Every prompt costs all running sequences w = chunks x (step with the chunk - step without). With arrivals lambda per rank
     a request of ``out`` tokens takes ``out TPOT = out t + lambda out TPOT w``, and ``batch = lambda out TPOT`` by Little, so
-    TPOT = t + batch w / out.
+    TPOT = t + batch w / out. A chunk carries as many short prompts as it has room for.
     """
-    speeds, dp = pool.speeds, pool.work.dp
+    speeds, dp, pp = pool.speeds, pool.work.dp, pool.work.pp
+    ranks = replicas * dp
     felt = _felt(pool, batch)
     step = pool.decode_s(felt, mix.context)
-    round_s = step * pool.accepted
-    queue_share = np.zeros_like(batch)
-    for _ in range(2):
-        latency, occupied, steps = _per_class(pool, mix, felt, company=queue_share)
-        stalls = (
-            speeds.prefill_share[:, None]
-            * np.maximum(occupied - steps * (round_s / pool.work.pp)[:, None], 0.0)
-            * dp[:, None] ** speeds.lockstep[:, None]
-        )
-        tpot = step + batch * mix.mean(stalls) / mix.mean_output
+    alone = crowded = _Prefill.of(pool, mix, felt, company=0.0)
+    if np.any(dp > 1):
+        crowded = _Prefill.of(pool, mix, felt, company=1.0)
+    beside = (step * pool.accepted / pp)[:, None, None]
+    lockstep = dp**speeds.lockstep
+    company = np.zeros_like(batch)
+    for _ in range(_ROUNDS):
+        each = alone.towards(crowded, company)
+        stall = speeds.prefill_share[:, None, None] * np.maximum(each.occupied - each.steps * beside, 0.0)
+        stalls = stall * lockstep[:, None, None]
+        tpot = step + batch * each.mean(stalls) / mix.mean_output
         arrivals = batch / (mix.mean_output * tpot)
-        queue_share = np.minimum(arrivals * mix.mean(occupied), 1.0)
-    service, squared = mix.mean(occupied), mix.mean(occupied**2 * (1 + mix.prompt_cv2))
-    ranks = replicas * dp
+        company = _company(arrivals * each.mean(each.occupied), replicas, dp, mix.burstiness)
+
+    together = np.maximum(pool.chunk * pp * mix.mean(mix.prompt) / each.mean_square_prompt(mix), 1.0)
+    lone = each.moments(stall + step[:, None, None] * np.ceil(each.steps / pp[:, None, None]))
+    more = each.mean(stall)
+    gathered = gather(
+        arrivals, ranks, lone, more, each.moments(stall).times(speeds.first_token), together, mix.burstiness
+    )
+    load = arrivals * (lone.mean + (together - 1) * more) / together
+    queue = wait(ranks, load, gathered, mix.burstiness, together, step, 1 - np.exp(-batch))
+    boarding = speeds.admission_steps * step
+
+    def own(quantile: float) -> Floats:
+        crowd = company + normal_quantile(quantile) * _scatter(company, dp, mix.burstiness)
+        latency = alone.towards(crowded, np.clip(crowd, 0.0, 1.0)).latency
+        return _first_token(pool, latency) + boarding[:, None, None]
+
+    first = FirstToken(own(0.5), own(0.95), alone.share, queue)
+    slowed = tpot / step - 1
+    uneven = each.mean(stall**2) / np.maximum(more, 1e-300) ** 2 - 1
+    swings = mix.burstiness * ((1 + slowed) ** 2 + uneven * slowed**2)
 
     def tpot_quantile(quantile: float) -> Floats:
         crowd = _crowding(pool, ranks, mix, batch, felt, step, quantile)
-        admitted = (arrivals * dp**speeds.lockstep)[:, None] * mix.output * tpot[:, None]
-        scatter: Floats = np.sqrt(admitted * mix.mean(stalls**2)[:, None]) / mix.output
+        admitted = (arrivals * lockstep * mix.burstiness)[:, None] * mix.output * tpot[:, None]
+        again = (tpot / step)[:, None]
+        scatter: Floats = again * np.sqrt(admitted * each.mean(stall**2)[:, None]) / mix.output
         above: Floats = np.hypot(crowd[:, None], normal_quantile(quantile) * scatter) * (quantile > 0.5)
         return tpot[:, None] + above
 
-    queue = wait(ranks, arrivals * ranks, service, squared, mix.burstiness)
-
-    def ttft(quantile: float) -> Floats:
-        waited = queue.behind_router(quantile) + residual_quantile(step, np.minimum(batch * dp, 1.0), quantile)
-        boarding = waited + speeds.admission_steps * step
-        return _first_token(pool, mix, latency, quantile) + boarding[:, None]
-
-    chunked = (queue_share * dp > 0.05)[:, None]
+    chunked = (load * dp > 0.05)[:, None]
+    gap = (each.occupied / np.maximum(each.steps, 1)) @ mix.weights
     return Service(
         requests_per_s=arrivals * dp,
         batch=batch,
-        full_batch=occupancy_quantile(batch, ranks, FULL),
+        full_batch=occupancy_quantile(batch, ranks / swings, FULL),
         step_s=step,
-        utilisation=queue_share,
-        ttft_p50=ttft(0.5),
-        ttft_p95=ttft(0.95),
+        utilisation=np.minimum(load, 1.0),
+        ttft_p50=first.each(first.p50),
+        ttft_p95=first.each(first.p95),
         tpot_p50=tpot_quantile(0.5),
         tpot_p95=tpot_quantile(0.95),
-        itl_p95=np.where(chunked, occupied / np.maximum(steps, 1), step[:, None]),
+        itl_p95=np.where(chunked, gap, step[:, None]),
+        first=first,
     )
 
 
 def most_decode(pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, limit: Floats) -> Service:
     """Largest decode batch that keeps the promise while ``limit`` sequences fit on a rank; batch 0 where none does."""
-    top = mean_for_occupancy(limit, replicas * pool.work.dp, FULL)
-    batch = largest(lambda b: decode_at(pool, replicas, mix, b).excess(promise, mix), _least_batch(pool), top)
-    return decode_at(pool, replicas, mix, batch)
+
+    def excess(batch: Floats) -> Floats:
+        service = decode_at(pool, replicas, mix, batch)
+        return np.maximum(service.excess(promise, mix), service.full_batch / np.maximum(limit, 1e-9) - 1)
+
+    return decode_at(pool, replicas, mix, largest(excess, _least_batch(pool), limit))
 
 
 def most_prefill(
@@ -228,13 +299,13 @@ def most_prefill(
 
 def most_unified(pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, limit: Floats) -> Service:
     """Largest unified batch that keeps the promise while ``limit`` sequences fit on a rank; 0 where none does."""
-    top = mean_for_occupancy(limit, replicas * pool.work.dp, FULL)
 
     def excess(batch: Floats) -> Floats:
         service = unified_at(pool, replicas, mix, batch)
-        return np.maximum(service.excess(promise, mix), service.utilisation / MOST_UTILISATION - 1)
+        over = np.maximum(service.utilisation / MOST_UTILISATION, service.full_batch / np.maximum(limit, 1e-9)) - 1
+        return np.maximum(service.excess(promise, mix), over)
 
-    return unified_at(pool, replicas, mix, largest(excess, _least_batch(pool), top))
+    return unified_at(pool, replicas, mix, largest(excess, _least_batch(pool), limit))
 
 
 def sequences_that_fit(pool: Replicas, mix: Mix) -> Floats:
@@ -257,7 +328,7 @@ def _crowding(
     A slower step keeps sequences longer, which fills the batch further: where the step grows as batch^e, the variance of
     the batch is that of independent stays over 1 - e (birth and death, linearised). Bursts multiply it.
     """
-    crowd = np.maximum(occupancy_quantile(batch, ranks, quantile, AVERAGED * np.sqrt(mix.burstiness)), 1.0)
+    crowd = np.maximum(occupancy_quantile(batch, ranks / mix.burstiness, quantile, AVERAGED), 1.0)
     slow = pool.decode_s(crowd, mix.context)
     growth = np.log(np.maximum(slow / typical, 1.0)) / np.log(np.maximum(crowd / felt, 1 + 1e-9))
     return (slow - typical) / np.sqrt(1 - np.clip(growth, 0.0, 0.9))
@@ -268,19 +339,100 @@ def _least_batch(pool: Replicas) -> Floats:
     return LEAST_UTILISATION / pool.work.dp
 
 
-def _first_token(pool: Replicas, mix: Mix, latency: Floats, quantile: float) -> Floats:
-    """From admission to the first token of a prompt that waits for nobody, at that quantile of its length (R, C)."""
-    longer = 1 + normal_quantile(quantile) * np.sqrt(mix.prompt_cv2) if quantile > 0.5 else np.ones_like(mix.share)
+def _first_token(pool: Replicas, latency: Floats) -> Floats:
+    """From admission to the first token of a prompt that waits for nobody (R, C, N)."""
     speeds = pool.speeds
-    return speeds.admission_s[:, None] + speeds.first_token[:, None] * latency * longer
+    return speeds.admission_s[:, None, None] + speeds.first_token[:, None, None] * latency
 
 
-def _per_class(
-    pool: Replicas, mix: Mix, batch: Floats | float = 0.0, company: Floats | float = 1.0, together: Floats | float = 1.0
-) -> tuple[Floats, Floats, Floats]:
-    """Prefill latency, occupied time and number of steps of each class (R, C)."""
-    columns = [
-        pool.prompt_s(p, c, batch, mix.context, company, together) for p, c in zip(mix.prompt, mix.cached, strict=True)
-    ]
-    latency, occupied, steps = (np.stack(part, axis=1) for part in zip(*columns, strict=True))
-    return latency, occupied, steps
+def _company(load: Floats, replicas: Floats, dp: Floats, burstiness: float) -> Floats:
+    """Share of the other data-parallel ranks that prefill beside a prompt (R,).
+
+    The router sent it to a rank that was free, so all that are busy are others. Bursts bring (v - 1) / 2 more prompts, as
+    far as they come while one is prefilled.
+
+    Parameters
+    ----------
+    load: share of the time that a rank prefills.
+    """
+    others = np.maximum(dp - 1, 1)
+    meanwhile = load * dp * replicas
+    burst = (burstiness - 1) / 2 * meanwhile / (1 + meanwhile) / replicas
+    return np.where(dp > 1, np.clip((load * dp + burst) / others, 0.0, 1.0), 0.0)
+
+
+def _scatter(company: Floats, dp: Floats, burstiness: float) -> Floats:
+    """Standard deviation of :func:`_company`: the ranks that prefill are a Poisson number, or a burst's (R,)."""
+    return np.sqrt(company * burstiness / np.maximum(dp - 1, 1))
+
+
+@dataclass(frozen=True)
+class _Prefill:
+    """Prefill of every class's prompts by length, each array (R, C, N).
+
+    Attributes
+    ----------
+    latency: from the first chunk's start to the last one's end [s]. occupied: time that the slowest stage is taken [s].
+    steps: passes. share: of the requests that each class and length has (C, N).
+    """
+
+    latency: Floats
+    occupied: Floats
+    steps: Floats
+    share: Floats
+
+    @classmethod
+    def of(
+        cls,
+        pool: Replicas,
+        mix: Mix,
+        batch: Floats | float = 0.0,
+        company: Floats | float = 1.0,
+        together: Floats | float = 1.0,
+    ) -> _Prefill:
+        """Price prompts of three lengths; those in between follow by quadratic interpolation."""
+        columns = []
+        for prompt, cached, cv2, ratio in zip(mix.prompt, mix.cached, mix.prompt_cv2, mix.lengths, strict=True):
+            tokens = np.maximum((prompt + cached) * ratio - cached, 1.0)
+            asked = tokens[[2, 6, 9]] if cv2 > 0 and tokens[2] < tokens[6] < tokens[9] else tokens[:1]
+            parts = np.array([pool.prompt_s(p, cached, batch, mix.context, company, together) for p in asked])
+            columns.append(
+                np.maximum(_lagrange(asked, tokens) @ parts.reshape(len(asked), -1), 0.0).reshape(
+                    len(tokens), *parts.shape[1:]
+                )
+            )
+        latency, occupied, steps = np.moveaxis(np.array(columns), (0, 1, 2, 3), (2, 3, 0, 1))
+        return cls(latency, occupied, steps, mix.share[:, None] * mix.weights)
+
+    def towards(self, other: _Prefill, part: Floats) -> _Prefill:
+        """Part of the way to another, linear in between (R,)."""
+        if other is self:
+            return self
+        way = part[:, None, None]
+        latency, occupied, steps = (
+            getattr(self, name) + way * (getattr(other, name) - getattr(self, name))
+            for name in ("latency", "occupied", "steps")
+        )
+        return _Prefill(latency, occupied, steps, self.share)
+
+    def mean(self, values: Floats) -> Floats:
+        """Mean over requests of a quantity (R, C, N)."""
+        return np.asarray(np.einsum("rcn,cn->r", values, self.share))
+
+    def mean_square_prompt(self, mix: Mix) -> float:
+        """Mean square of the prompts to compute [tokens^2]."""
+        tokens = (mix.prompt + mix.cached)[:, None] * mix.lengths - mix.cached[:, None]
+        return float(np.sum(np.maximum(tokens, 1.0) ** 2 * self.share))
+
+    def moments(self, service: Floats) -> Moments:
+        """Moments over requests of a service time (R, C, N)."""
+        return Moments(self.mean(service), self.mean(service**2), self.mean(service**3))
+
+
+def _lagrange(points: Floats, places: Floats) -> Floats:
+    """Weights of values at ``points`` (K,) for the polynomial through them at ``places`` (N, K)."""
+    weights = np.ones((len(places), len(points)))
+    for k, point in enumerate(points):
+        for other in np.delete(points, k):
+            weights[:, k] *= (places - other) / (point - other)
+    return weights

@@ -47,8 +47,11 @@ from solver.plan.schema import (
 )
 from solver.replica import ROLES, Role
 from solver.space.engines import EngineRules, engine_rules
-from solver.space.profiles import PREFILL_PROMPTS
+from solver.space.profiles import prompts_held
 from topologies import Routes
+
+#: Sequences that an engine may run over those that capacity exceeds 1 % of the time: a queue there delays first tokens.
+HEADROOM = 1.25
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,7 @@ def staff(instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapp
 def _within_hbm(priced: PricedPool, most: Service) -> Service:
     """The largest load at which idle KV still fits beside running sequences."""
     spec = priced.spec
-    count, prompts = np.array([float(spec.replicas)]), float(PREFILL_PROMPTS * spec.together)
+    count, prompts = np.array([float(spec.replicas)]), prompts_held(spec.parallelism.pp, spec.together)
     rate = float(beside_idle(priced.replicas, count, priced.mix, spec.role, prompts, most)[0])
     return most if float(most.requests_per_s[0]) <= rate else priced.at(rate)
 
@@ -305,16 +308,14 @@ def _pool(instance: Instance, rules: EngineRules, pool: Staffed, rate: float, po
 
 
 def _sequences(pool: Staffed) -> int:
-    """Running sequences that a rank must be allowed: the batch at capacity, exceeded 1 % of the time.
+    """Running sequences that a rank must be allowed: more than the batch that capacity exceeds 1 % of the time.
 
-    A prefill pipeline has a prompt in every stage and one being handed over, as far as its KV cache has room for them.
+    A prefill rank holds what :func:`prompts_held` says.
     """
     if pool.role == "prefill":
-        flying = max(PREFILL_PROMPTS, pool.priced.spec.parallelism.pp + 1)
-        room = math.floor(pool.priced.limit / pool.priced.spec.together)
-        return max(PREFILL_PROMPTS, min(flying, room)) * pool.priced.spec.together
+        return int(prompts_held(pool.priced.spec.parallelism.pp, pool.priced.spec.together))
     idle = float(pool.priced.mix.idle_sequences(pool.most.requests_per_s, pool.priced.replicas.work.dp)[0])
-    return max(1, min(math.ceil(float(pool.most.full_batch[0])), math.floor(pool.priced.limit - idle)))
+    return max(1, min(math.ceil(HEADROOM * float(pool.most.full_batch[0])), math.floor(pool.priced.limit - idle)))
 
 
 def _limits(instance: Instance, rules: EngineRules, pool: Staffed, sequences: int) -> Limits:

@@ -105,8 +105,9 @@ class Pace:
         self._levels = list(levels)
         self._occupied = [tables[company][0] for company in levels]
         self._latency = [tables[company][1] for company in levels]
-        self._keys = contexts.tolist()
-        self._slopes = self._attention(float(priced.spec.chunk), contexts)
+        keys = np.r_[0.0, _points(64.0, max(longest, float(priced.spec.chunk), 128.0))]
+        self._keys = keys.tolist()
+        self._slopes = self._attention(float(priced.spec.chunk), keys)
 
     def decode_s(self, sequences: float, context: float) -> float:
         """Seconds between two tokens when a rank runs so many sequences of this mean context."""

@@ -6,7 +6,6 @@ import heapq
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from random import Random
 from statistics import NormalDist
@@ -16,6 +15,7 @@ import numpy as np
 
 from solver.simulate.requests import Arrival
 from solver.workload import RequestClass
+from solver.workload.lengths import lengths as lengths_of
 
 if TYPE_CHECKING:
     from solver.traces import Reading
@@ -77,33 +77,10 @@ class Stochastic:
 
 
 def lengths(random: np.random.Generator, mean: float, cv: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Lognormal lengths of this mean, whole and at least 1; all alike without variation.
-
-    Cut at two standard deviations above the mean, which is what engines are told to accept, and scaled so that the mean
-    stays; the coefficient of variation is then a little smaller than ``cv``.
-    """
-    if not cv:
-        return np.full(BLOCK, max(round(mean), 1))
-    sigma, most = math.sqrt(math.log1p(cv**2)), 1 + 2 * cv
-    scale = _scale(sigma, most)
-    drawn = np.minimum(scale * random.lognormal(-(sigma**2) / 2, sigma, BLOCK), most)
-    return np.maximum(np.floor(mean * drawn), 1).astype(np.int64)
-
-
-@cache
-def _scale(sigma: float, most: float) -> float:
-    """By how much to scale a lognormal variable of mean 1 so that its mean is still 1 when it is cut at ``most``."""
-    normal = NormalDist()
-
-    def mean(scale: float) -> float:
-        z = (math.log(most / scale) + sigma**2 / 2) / sigma
-        return scale * normal.cdf(z - sigma) + most * (1 - normal.cdf(z))
-
-    low, high = 1.0, 4.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if mean(middle) < 1 else (low, middle)
-    return low
+    """Lengths of this mean, whole and at least 1, as classes have them."""
+    spread = lengths_of(cv)
+    drawn = np.minimum(spread.scale * random.lognormal(0.0, spread.sigma, BLOCK), spread.most)
+    return np.maximum(np.floor(mean * drawn + (0.5 if not cv else 0.0)), 1).astype(np.int64)
 
 
 def _idle(random: np.random.Generator, request_class: RequestClass) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -229,7 +229,7 @@ def _settings(plain: Candidate, engine: EngineRules, role: Role, mix: Mix) -> li
     overlaps = [False, True] if role in engine.overlap and shape.exchange_domains > 1 else [False]
     found = []
     choices = engine.batched_tokens[role]
-    longest = float(mix.prompt.max())
+    longest = float(mix.longest_prompt)
     for index, chunk in enumerate(choices):
         together = 1
         while together == 1 or (role == "prefill" and together * longest <= chunk and together <= MOST_TOGETHER):

@@ -27,8 +27,6 @@ from solver.space.shapes import Footprint, most_replicas
 
 Floats = NDArray[np.float64]
 
-#: Prompts whose KV cache a prefill rank must hold for each that it computes: one is being handed over meanwhile.
-PREFILL_PROMPTS = 2
 #: Bands hold one count each up to here, and this ratio of counts beyond.
 SINGLE_COUNTS = 24
 BAND_RATIO = 1.08
@@ -71,6 +69,11 @@ class Column:
     def footprint(self) -> Footprint:
         """What one replica takes from the cluster."""
         return self.candidate.shape.footprint
+
+
+def prompts_held(pp: Floats | int, together: Floats | int) -> Floats:
+    """Prompts whose KV cache a prefill rank holds: those in every pipeline stage, and those being handed over."""
+    return np.asarray((pp + 1) * together, float)
 
 
 def bands(most: int) -> Iterator[tuple[int, int]]:
@@ -162,9 +165,9 @@ def _most(
         service = most_unified(replicas, count, mix, promise, limit)
     else:
         service = most_prefill(replicas, count, mix, promise, together)
-        held = limit >= PREFILL_PROMPTS * together
+        held = limit >= prompts_held(replicas.work.pp, together)
         service = replace(service, requests_per_s=np.where(held, service.requests_per_s, 0.0))
-    fitting = beside_idle(replicas, count, mix, found.role, PREFILL_PROMPTS * together, service)
+    fitting = beside_idle(replicas, count, mix, found.role, prompts_held(replicas.work.pp, together), service)
     return replace(service, requests_per_s=fitting)
 
 
