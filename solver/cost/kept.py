@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,7 +179,7 @@ def by_class(service: Service, mix: Mix, classes: int, load: Sequence[float]) ->
     """
     if not mix.keeps:
         return service
-    found = {}
+    found: dict[str, Any] = {}
     members = [_entries(mix, c) for c in range(classes)]
     for name in ("tpot_p50", "tpot_p95", "itl_p95"):
         table = getattr(service, name)

@@ -185,7 +185,7 @@ def gather(
         met = arrivals * busy**exponent
         growth = np.minimum(met * more, 0.99)
         came = met * service
-        uneven = np.maximum(growth**2 * varied / came**2, 1e-6)
+        uneven = np.maximum(growth**2 * varied / np.maximum(came, 1e-9) ** 2, 1e-6)
         none = (1 + came * uneven) ** (-1 / uneven)
         found = (met * np.maximum(alone.mean - more, 0.0) + none) / (1 - growth)
         taken = (taken + 1 + several * (np.clip(found, 1.0, most) - 1)) / 2
@@ -233,7 +233,7 @@ def wait(
     step, boards: as :class:`Wait` has them.
     """
     room = servers * np.asarray(together, float)
-    excess, service = burstiness - 1.0, gathered.service
+    excess, service, over = burstiness - 1.0, gathered.service, load >= 1
     with np.errstate(divide="ignore", invalid="ignore"):
         full = np.minimum(load, 1.0) ** room
         rest = service.square / (2 * service.mean) / (1 - full)
@@ -241,8 +241,7 @@ def wait(
         bursts = excess * service.mean / (2 * room * (1 - load)) + gathered.burst
         mean = np.maximum(rest + bursts + gathered.longer, 1e-12)
         varied = np.maximum(spread + bursts * np.abs(bursts) + gathered.varied, 0.0)
-        shape, unit = _weibull(varied / mean**2)
-    over = load >= 1
+        shape, unit = _weibull(np.where(over, 1.0, varied / mean**2))
     chance = np.where(over, 1.0, all_taken(servers, gathered.busy, burstiness))
     scale = np.where(over, np.inf, mean / unit)
     return Wait(chance, scale, shape, np.zeros_like(scale) + boards, np.zeros_like(scale) + step)

@@ -302,8 +302,8 @@ def most_unified(pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, l
 
     def excess(batch: Floats) -> Floats:
         service = unified_at(pool, replicas, mix, batch)
-        over = np.maximum(service.utilisation / MOST_UTILISATION, service.full_batch / np.maximum(limit, 1e-9)) - 1
-        return np.maximum(service.excess(promise, mix), over)
+        over: Floats = np.maximum(service.utilisation / MOST_UTILISATION, service.full_batch / np.maximum(limit, 1e-9))
+        return np.maximum(service.excess(promise, mix), over - 1)
 
     return unified_at(pool, replicas, mix, largest(excess, _least_batch(pool), limit))
 
