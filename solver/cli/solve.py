@@ -58,6 +58,10 @@ def solve(
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Replay the plan, and tighten promises that it misses until they hold.")
     ] = False,
+    confirm_traces: Annotated[
+        list[Path] | None,
+        typer.Option("--confirm-trace", help="Confirm with this trace instead of drawn traffic (implies --confirm)."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the cheapest layout that keeps the promises, and prove how near to the best it is."""
@@ -89,10 +93,11 @@ def solve(
     with _live() as progress:
         effort = Effort(time_limit_s=time_limit, workers=workers, seed=seed, progress=progress)
         outcome = solve_scenario(wanted, effort, folder, alternatives, running)
-        if confirm:
+        if confirm or confirm_traces:
+            from solver.study.confirm import Trial
             from solver.study.confirm import confirm as confirmed
 
-            outcome = confirmed(wanted, outcome, effort, folder)
+            outcome = confirmed(wanted, outcome, effort, folder, Trial(traces=tuple(confirm_traces or ())))
     plan = outcome.plan
     if output is not None:
         plan.save(output)
@@ -114,7 +119,8 @@ def _told(confirmation: Confirmation) -> str:
     """What the replays showed, in one line."""
     figures = ", ".join(f"{name[:-2]} {show_seconds(value)}" for name, value in confirmation.simulated.items())
     word = "confirmed" if confirmation.kept else "NOT confirmed: promises are missed"
-    return f"  {word} in {len(confirmation.seeds)} replays ({figures}); cost {confirmation.cost_rise:+.1%} for it"
+    replays = ", ".join(confirmation.traces) or f"{len(confirmation.seeds)} replays"
+    return f"  {word} in {replays} ({figures}); cost {confirmation.cost_rise:+.1%} for it"
 
 
 def _live() -> Any:

@@ -112,11 +112,7 @@ class Instance:
     def longest(self) -> int:
         """Longest context that engines are told to accept [tokens]."""
         classes = self.scenario.traffic.classes
-        needed = [
-            math.ceil(c.prompt_tokens * (1 + 2 * c.prompt_cv) + c.output_tokens * (1 + 2 * c.output_cv))
-            for c in classes
-        ]
-        longest, name = max(zip(needed, (c.name for c in classes), strict=True))
+        longest, name = max((c.usually_at_most, c.name) for c in classes)
         limit = self.scenario.constraints.max_model_len or self.llm.max_context
         if longest > limit:
             origin = (
@@ -125,6 +121,7 @@ class Instance:
             raise BadInput(f"class {name!r} needs a context of {longest:,} tokens; {origin} ends at {limit:,}")
         if self.scenario.constraints.max_model_len:
             return self.scenario.constraints.max_model_len
+        longest = max(longest, *(c.longest_tokens or 0 for c in classes))
         return min(self.llm.max_context, -(-longest // LENGTH_STEP) * LENGTH_STEP)
 
     @cached_property

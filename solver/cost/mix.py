@@ -26,7 +26,7 @@ class Mix:
     ----------
     share: share of the requests (C,), adds up to 1.
     prompt: prompt tokens to compute (C,), without those found in a cache.
-    cached: prompt tokens found in a cache (C,).
+    cached: prompt tokens found in a cache (C,); prefix: those of them that every prompt begins with, however long.
     output: output tokens (C,).
     prompt_cv2, output_cv2: squared coefficients of variation of the lengths inside a class (C,).
     burstiness: squared coefficient of variation of the time between arrivals.
@@ -39,6 +39,7 @@ class Mix:
     share: Floats
     prompt: Floats
     cached: Floats
+    prefix: Floats
     output: Floats
     prompt_cv2: Floats
     output_cv2: Floats
@@ -61,11 +62,13 @@ class Mix:
         parts = [[(1.0, 0.0)]] * len(classes) if finds is None else finds
         member = tuple(number for number, part in enumerate(parts) for _ in part)
         weight, found = (np.array([pair[i] for part in parts for pair in part]) for i in (0, 1))
+        prefix = np.array([part[0][1] for part in parts for _ in part])
         of = [classes[number] for number in member]
         return cls(
             share=rate[list(member)] / rate.sum() * weight,
             prompt=np.maximum(np.array([c.prompt_tokens for c in of], float) - found, 1.0),
             cached=found,
+            prefix=prefix,
             output=np.array([c.output_tokens for c in of], float),
             prompt_cv2=np.array([c.prompt_cv for c in of], float) ** 2,
             output_cv2=np.array([c.output_cv for c in of], float) ** 2,
@@ -105,11 +108,22 @@ class Mix:
         found = np.array([[lengths_of(float(np.sqrt(cv2))).quantile(q) for q in middles] for cv2 in self.prompt_cv2])
         return np.asarray(found / (found @ self.weights)[:, None])
 
+    @cached_property
+    def prompts(self) -> Floats:
+        """Prompt tokens to compute at every length (C, N): a session's history is as long as its prompt, a prefix is not."""
+        fixed = self.prefix[:, None]
+        return np.maximum((self.prompt[:, None] + fixed) * self.lengths - fixed, 1.0)
+
+    @property
+    def mean_square_prompt(self) -> float:
+        """Mean square of the prompt tokens to compute [tokens^2]."""
+        return float(self.share @ (self.prompts**2 @ self.weights))
+
     @property
     def longest_prompt(self) -> float:
         """Most prompt tokens that any request computes."""
         most = [lengths_of(float(np.sqrt(cv2))).most for cv2 in self.prompt_cv2]
-        return float(np.max((self.prompt + self.cached) * most - self.cached))
+        return float(np.max((self.prompt + self.prefix) * most - self.prefix))
 
     @property
     def mean_output(self) -> float:

@@ -124,9 +124,16 @@ class Replicas(Timing):
         return replace(self, work=replace(self.work, floor=floor))
 
     def transfer_s(self, tokens: float) -> Floats:
-        """Seconds until the KV cache of a prompt has reached a decode replica (R,).
+        """Seconds that the KV cache of a prompt takes out of, or into, a replica (R,).
 
         All tensor-parallel ranks of all stages send at once, also where each holds the whole latent of MLA.
         """
-        senders = self.work.tp * self.work.pp
-        return self.calibration.hop_s + self.llm.kv_bytes(tokens) / (senders * self.transfer_bytes_per_s)
+        return self._through(self.work.tp * self.work.pp, tokens)
+
+    def landing_s(self, tokens: float) -> Floats:
+        """Seconds until a decode replica has it that has as many tensor-parallel ranks, but no pipeline (R,)."""
+        return self._through(self.work.tp, tokens)
+
+    def _through(self, links: Floats, tokens: float) -> Floats:
+        found: Floats = self.calibration.hop_s + self.llm.kv_bytes(tokens) / (links * self.transfer_bytes_per_s)
+        return found

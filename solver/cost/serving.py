@@ -37,6 +37,8 @@ LEAST_UTILISATION = 1e-3
 MOST_UTILISATION = 0.98
 #: Rounds in which load, batch and pace settle on each other.
 _ROUNDS = 6
+#: Lengths at which prompts are priced; those in between are interpolated.
+_PRICED = [2, 6, 9]
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ def prefill_at(
     headway = gathered.service.mean / alone.mean(np.maximum(alone.steps, 1))
     shared = np.where(ranks > 1, 1 - (1 - gathered.busy) ** np.maximum(ranks - 1, 1), 0.0)
     queue = wait(servers, utilisation, gathered, mix.burstiness, together, headway, shared)
-    sent = np.stack([pool.transfer_s(float(tokens)) for tokens in mix.prompt + mix.cached], axis=1)
+    sent = np.stack([pool.landing_s(float(tokens)) for tokens in mix.prompt + mix.cached], axis=1)
     own = _first_token(pool, alone.latency) + sent[..., None] * mix.lengths
     first = FirstToken(own, own, alone.share, queue)
     zero = np.zeros_like(sent)
@@ -232,7 +234,7 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
         arrivals = batch / (mix.mean_output * tpot)
         company = _company(arrivals * each.mean(each.occupied), replicas, dp, mix.burstiness)
 
-    together = np.maximum(pool.chunk * pp * mix.mean(mix.prompt) / each.mean_square_prompt(mix), 1.0)
+    together = np.maximum(pool.chunk * pp * mix.mean(mix.prompt) / mix.mean_square_prompt, 1.0)
     lone = each.moments(stall + step[:, None, None] * np.ceil(each.steps / pp[:, None, None]))
     more = each.mean(stall)
     gathered = gather(
@@ -392,15 +394,14 @@ class _Prefill:
     ) -> _Prefill:
         """Price prompts of three lengths; those in between follow by quadratic interpolation."""
         columns = []
-        for prompt, cached, cv2, ratio in zip(mix.prompt, mix.cached, mix.prompt_cv2, mix.lengths, strict=True):
-            tokens = np.maximum((prompt + cached) * ratio - cached, 1.0)
-            asked = tokens[[2, 6, 9]] if cv2 > 0 and tokens[2] < tokens[6] < tokens[9] else tokens[:1]
-            parts = np.array([pool.prompt_s(p, cached, batch, mix.context, company, together) for p in asked])
-            columns.append(
-                np.maximum(_lagrange(asked, tokens) @ parts.reshape(len(asked), -1), 0.0).reshape(
-                    len(tokens), *parts.shape[1:]
-                )
+        for tokens, cached, prefix, ratio in zip(mix.prompts, mix.cached, mix.prefix, mix.lengths, strict=True):
+            few = _PRICED if len(tokens) > 1 and len(set(tokens[_PRICED])) == len(_PRICED) else [0]
+            asked, found = tokens[few], prefix + (cached - prefix) * ratio[few]
+            parts = np.array(
+                [pool.prompt_s(p, c, batch, mix.context, company, together) for p, c in zip(asked, found, strict=True)]
             )
+            filled = np.tensordot(_lagrange(asked, tokens), parts, axes=1)
+            columns.append(np.maximum(filled, 0.0))
         latency, occupied, steps = np.moveaxis(np.array(columns), (0, 1, 2, 3), (2, 3, 0, 1))
         return cls(latency, occupied, steps, mix.share[:, None] * mix.weights)
 
@@ -418,11 +419,6 @@ class _Prefill:
     def mean(self, values: Floats) -> Floats:
         """Mean over requests of a quantity (R, C, N)."""
         return np.asarray(np.einsum("rcn,cn->r", values, self.share))
-
-    def mean_square_prompt(self, mix: Mix) -> float:
-        """Mean square of the prompts to compute [tokens^2]."""
-        tokens = (mix.prompt + mix.cached)[:, None] * mix.lengths - mix.cached[:, None]
-        return float(np.sum(np.maximum(tokens, 1.0) ** 2 * self.share))
 
     def moments(self, service: Floats) -> Moments:
         """Moments over requests of a service time (R, C, N)."""

@@ -332,7 +332,7 @@ class Confirmation(Record):
     Attributes
     ----------
     kept: whether every promise held, with a margin for chance.
-    seeds, requests: of the replays, and recorded in each.
+    seeds, requests: of the replays of drawn traffic, and recorded in each. traces: names of those replayed instead.
     simulated: latencies of all requests, means over the replays [s]; classes: the same of every class.
     derating: by class and promise, the share of its limit that the program was asked for; empty where none was needed.
     cost_rise: cost per output token over the plan without derating, minus 1.
@@ -341,6 +341,7 @@ class Confirmation(Record):
     kept: bool
     seeds: tuple[Whole, ...]
     requests: Degree
+    traces: tuple[str, ...] = ()
     simulated: dict[str, Amount]
     classes: dict[str, dict[str, Amount]]
     derating: dict[str, dict[str, Annotated[float, Field(gt=0, le=1)]]]

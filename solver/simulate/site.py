@@ -114,9 +114,10 @@ class Site:
             self._stranded.append(request)
             return
         tokens = request.context + 1
-        taken_s = max(source.transfer_s(tokens), sink.transfer_s(tokens))
+        sent_s, landed_s = source.transfer_s(tokens), sink.transfer_s(tokens)
         starts_s = max(self.env.now, float(source.link_free_s[rank]), float(sink.link_free_s[target]))
-        source.link_free_s[rank] = sink.link_free_s[target] = starts_s + taken_s
+        source.link_free_s[rank], sink.link_free_s[target] = starts_s + sent_s, starts_s + landed_s
+        taken_s = max(sent_s, landed_s)
         failures = int(sink.failures[target])
 
         def arrives() -> None:

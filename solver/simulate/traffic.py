@@ -68,12 +68,19 @@ class Stochastic:
                     int(output),
                     None,
                     min(request_class.reused_tokens.shared, int(prompt) - 1),
-                    min(request_class.reused_tokens.private, int(prompt) - 1) if back else 0,
+                    _history(request_class, int(prompt)) if back else 0,
                     float(age) if back else None,
                 )
 
     def _swing(self, time_s: float) -> float:
         return 1 + self.day * math.sin(2 * math.pi * time_s / self.period_s)
+
+
+def _history(request_class: RequestClass, prompt: int) -> int:
+    """Private tokens of a prompt: as many more or less than usual as it is longer or shorter."""
+    reuse = request_class.reused_tokens
+    usual = reuse.private * prompt / request_class.prompt_tokens
+    return max(min(round(usual), prompt - 1 - reuse.shared), 0)
 
 
 def lengths(random: np.random.Generator, mean: float, cv: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
@@ -20,13 +21,19 @@ from solver.optimize.outcome import Outcome
 from solver.optimize.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import Confirmation, Plan
-from solver.simulate import Report, Run, replay
+from solver.simulate import Report, Run, Verdict, replay
 from solver.workload import SLO, Scenario
 
 #: Times that promises are tightened before the plan is returned as not confirmed.
 MOST_ROUNDS = 6
 #: Share by which a tightened limit stays below what would just have sufficed.
 STEP = 0.005
+#: Times that half of a tightening is tried where no plan keeps the whole one.
+HALVINGS = 2
+#: Times that limits between those that failed and those that held are tried, where what held costs more than this share.
+RELAXATIONS, DEARER = 4, 0.02
+#: More requests than any trace has.
+WHOLE = 100_000_000
 #: The promises by their names in verdicts.
 FIELDS = {
     "TTFT": "ttft_p95_s",
@@ -47,15 +54,19 @@ class Trial:
 
     Attributes
     ----------
-    seeds: of the replays; requests: recorded in each.
+    seeds: of the replays of drawn traffic; requests: recorded in each.
+    traces: replayed instead, whole: what really came says more than what is drawn.
     """
 
     seeds: tuple[int, ...] = (101, 102, 103)
     requests: int = 20_000
+    traces: tuple[Path, ...] = ()
 
-    def reports(self, plan: Plan) -> list[Report]:
-        """A replay for every seed."""
-        return [replay(plan, Run(requests=self.requests, seed=seed)) for seed in self.seeds]
+    def reports(self, plan: Plan) -> list[list[Report]]:
+        """Replays of the plan, those of the same traffic together."""
+        if self.traces:
+            return [[replay(plan, Run(requests=WHOLE, seed=self.seeds[0], trace=trace))] for trace in self.traces]
+        return [[replay(plan, Run(requests=self.requests, seed=seed)) for seed in self.seeds]]
 
 
 def confirm(
@@ -75,22 +86,92 @@ def confirm(
     """
     if outcome.found is None:
         return outcome
-    how, first = trial or Trial(), outcome.found
-    plan, derating = first, Derating()
-    for rounds in range(MOST_ROUNDS + 1):
-        reports = how.reports(plan)
-        missed = _missed(plan, reports, derating)
-        confirmed = _with_confirmation(plan, first, reports, how, derating, not missed)
-        if not missed or rounds == MOST_ROUNDS:
+    loop = _Loop(outcome.found, trial or Trial(), lambda wanted: solve(wanted, effort, folder).found)
+    last = tried = loop.tried(outcome.found, {})
+    for _ in range(MOST_ROUNDS):
+        if not tried.missed:
             break
-        derating = derating | missed
-        tighter = solve(tightened(first.scenario, derating), effort, folder).found
+        tighter = loop.tighter(tried)
         if tighter is None:
             break
-        plan = as_asked(tighter, first)
-        if violations(plan):
-            break
-    return replace(outcome, status=confirmed.status, found=confirmed)
+        last, tried = tried, tighter
+    if last.missed and not tried.missed:
+        tried = loop.relaxed(last, tried)
+    return replace(outcome, status=tried.plan.status, found=tried.plan)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A plan that was replayed: what the program had been asked for, and what the replays ask for next."""
+
+    plan: Plan
+    derating: Derating
+    missed: Derating
+
+    @property
+    def cost(self) -> float:
+        """USD per million output tokens."""
+        return self.plan.objective.usd_per_million_output_tokens
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """Solves of one scenario under ever different limits, each replayed.
+
+    Attributes
+    ----------
+    first: the plan of the scenario as it is.
+    """
+
+    first: Plan
+    how: Trial
+    solve: Callable[[Scenario], Plan | None]
+
+    def tried(self, plan: Plan, derating: Derating) -> _Tried:
+        """Replay a plan and write down what that showed."""
+        reports = self.how.reports(plan)
+        missed = _missed(plan, reports, derating)
+        record = _confirmation(plan, self.first, list(chain.from_iterable(reports)), self.how, derating, not missed)
+        return _Tried(plan.model_copy(update={"confirmation": record}), derating, missed)
+
+    def planned(self, derating: Derating) -> Plan | None:
+        """The plan under stricter limits, as one of the scenario itself; None if there is none."""
+        found = self.solve(tightened(self.first.scenario, derating))
+        plan = None if found is None else as_asked(found, self.first)
+        return None if plan is None or violations(plan) else plan
+
+    def tighter(self, tried: _Tried) -> _Tried | None:
+        """What the replays ask for; half of the step, and half of that, where no plan keeps so much."""
+        wanted = tried.derating | tried.missed
+        for _ in range(HALVINGS + 1):
+            plan = self.planned(wanted)
+            if plan is not None:
+                return self.tried(plan, wanted)
+            wanted = _between(tried.derating, wanted)
+        return None
+
+    def relaxed(self, failed: _Tried, held: _Tried) -> _Tried:
+        """The cheapest plan that holds, between limits that were too lax and limits that may be too strict."""
+        lax, strict, best = failed.derating, held.derating, held
+        for _ in range(RELAXATIONS):
+            if best.cost <= failed.cost * (1 + DEARER):
+                break
+            middle = _between(lax, strict)
+            plan = self.planned(middle)
+            cost = plan.objective.usd_per_million_output_tokens if plan else 0.0
+            if plan is None or cost <= failed.cost:
+                lax = middle
+            elif cost >= best.cost:
+                strict = middle
+            else:
+                tried = self.tried(plan, middle)
+                lax, strict, best = (middle, strict, best) if tried.missed else (lax, middle, tried)
+        return best
+
+
+def _between(lax: Derating, strict: Derating) -> Derating:
+    """Limits in the middle of two, in proportion."""
+    return {key: (lax.get(key, 1.0) * factor) ** 0.5 for key, factor in strict.items()}
 
 
 def tightened(scenario: Scenario, derating: Derating) -> Scenario:
@@ -122,23 +203,24 @@ def as_asked(plan: Plan, first: Plan) -> Plan:
     return asked.model_copy(update={"binding": (*told, *kept)})
 
 
-def _missed(plan: Plan, reports: Sequence[Report], derating: Derating) -> Derating:
+def _missed(plan: Plan, groups: Sequence[Sequence[Report]], derating: Derating) -> Derating:
     """For every promise that the replays break, the share of its limit that the program must be asked for next.
 
-    A promise holds if every replay keeps it, and the mean over them with half of its 95 % confidence interval. If not,
-    what the program is asked for falls in proportion, from what it was asked for or, if that is less, from what it
-    predicts: a limit that does not bind would change nothing.
+    A promise holds if every replay keeps it, and for every group of replays of the same traffic their mean with half of
+    a single one's 95 % confidence interval: another replay is then expected to keep it too. If not, what the program is
+    asked for falls in proportion, from what it was asked for or, if that is less, from what it predicts: a limit that
+    does not bind would change nothing.
     """
     found: Derating = {}
     scenario = plan.scenario
     slos = {c.name: c.slo.over(scenario.slo) if c.slo else scenario.slo for c in scenario.traffic.classes}
-    for together in zip(*(report.verdicts for report in reports), strict=True):
-        one = together[0]
-        likely = fmean(verdict.simulated_s for verdict in together)
-        margin = fmean(verdict.margin_s for verdict in together) / len(together) ** 0.5
-        likely += margin if isfinite(margin) else 0.0
-        likely = max(likely, *(verdict.simulated_s for verdict in together))
-        if likely > one.limit_s:
+    for reports in groups:
+        verdicts = [{(v.class_name, v.promise): v for v in report.verdicts} for report in reports]
+        for name in verdicts[0]:
+            together = [each[name] for each in verdicts if name in each]
+            one, likely = together[0], _likely(together)
+            if likely <= one.limit_s:
+                continue
             key = slos[one.class_name], FIELDS[one.promise]
             predicted = getattr(plan.prediction.classes[one.class_name], key[1], one.limit_s)
             binds = min(derating.get(key, 1.0), predicted / one.limit_s)
@@ -146,12 +228,23 @@ def _missed(plan: Plan, reports: Sequence[Report], derating: Derating) -> Derati
     return found
 
 
-def _with_confirmation(
+def _likely(verdicts: Sequence[Verdict]) -> float:
+    """What another replay of the same traffic is expected not to exceed [s]."""
+    margin = fmean(verdict.margin_s for verdict in verdicts)
+    mean = fmean(verdict.simulated_s for verdict in verdicts)
+    return max(mean + (margin if isfinite(margin) else 0.0), *(verdict.simulated_s for verdict in verdicts))
+
+
+def _confirmation(
     plan: Plan, first: Plan, reports: Sequence[Report], how: Trial, derating: Derating, kept: bool
-) -> Plan:
+) -> Confirmation:
+    """The record of some replays."""
     names = ("ttft_p50_s", "ttft_p95_s", "tpot_p50_s", "tpot_p95_s")
     classes = {
-        name: {figure: fmean(getattr(r.classes[name], figure) for r in reports) for figure in names}
+        name: {
+            figure: fmean([getattr(r.classes[name], figure) for r in reports if r.classes[name].requests] or [0.0])
+            for figure in names
+        }
         for name in reports[0].classes
     }
     limits = {
@@ -159,16 +252,16 @@ def _with_confirmation(
         for c in first.scenario.traffic.classes
     }
     before = first.objective.usd_per_million_output_tokens
-    record = Confirmation(
+    return Confirmation(
         kept=kept,
-        seeds=how.seeds,
+        seeds=() if how.traces else how.seeds,
         requests=how.requests,
+        traces=tuple(trace.name for trace in how.traces),
         simulated={figure: fmean(getattr(r.overall, figure) for r in reports) for figure in names},
         classes=classes,
         derating={name: found for name, found in limits.items() if found},
         cost_rise=plan.objective.usd_per_million_output_tokens / before - 1 if before else 0.0,
     )
-    return plan.model_copy(update={"confirmation": record})
 
 
 def _slo(scenario: Scenario, own: SLO | None) -> SLO:

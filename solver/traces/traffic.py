@@ -59,6 +59,7 @@ def _request_class(summary: TraceSummary, one: TrafficClass) -> RequestClass:
         prompt_cv=min(content.prompt.moments.cv, _MOST_CV),
         output_cv=min(content.output.moments.cv, _MOST_CV),
         burstiness=min(max(scv, _BURSTINESS[0]), _BURSTINESS[1]),
+        longest_tokens=content.prompt.moments.highest + content.output.moments.highest,
         reused_tokens=reuse,
         idle_s=_idle(group),
         return_fraction=return_fraction,

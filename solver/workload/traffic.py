@@ -64,6 +64,8 @@ class RequestClass(Record):
     prompt_cv, output_cv: coefficients of variation of the lengths (0 = every request alike).
     burstiness: squared coefficient of variation of the time between arrivals (1 = Poisson).
     reused_tokens, idle_s, return_fraction: what a later turn finds in the caches, when, and how often it comes.
+    longest_tokens: prompt and output of the longest request that engines must accept, where their context is as long;
+        two standard deviations above both means if not given.
     slo: its own promises; where it makes none, the scenario's hold.
     price_usd_per_million_output_tokens: what it is sold for, where known.
     """
@@ -78,6 +80,7 @@ class RequestClass(Record):
     reused_tokens: Reuse = Reuse()
     idle_s: Idle | None = None
     return_fraction: Share = 0.0
+    longest_tokens: Tokens | None = None
     slo: SLO | None = None
     price_usd_per_million_output_tokens: Price | None = None
 
@@ -92,9 +95,20 @@ class RequestClass(Record):
                 f"class {self.name!r} reuses {reused} tokens of a prompt of {self.prompt_tokens}; "
                 f"at most {self.prompt_tokens - 1} can be reused"
             )
+        if self.longest_tokens is not None and self.longest_tokens < self.prompt_tokens + self.output_tokens:
+            raise ValueError(
+                f"class {self.name!r}: its longest request has {self.longest_tokens} tokens, fewer than the mean one; "
+                f"at least {self.prompt_tokens + self.output_tokens}"
+            )
         if self.reused_tokens.private and self.return_fraction and self.idle_s is None:
             raise ValueError(f"class {self.name!r} returns and reuses private tokens: give idle_s as {{median, p90}}")
         return self
+
+    @property
+    def usually_at_most(self) -> int:
+        """Tokens of a request two standard deviations above the means."""
+        prompt, output = self.prompt_tokens * (1 + 2 * self.prompt_cv), self.output_tokens * (1 + 2 * self.output_cv)
+        return math.ceil(prompt + output)
 
     @property
     def generated_tokens(self) -> int:

@@ -80,8 +80,9 @@ def test_charts_mark_the_planned_point() -> None:
     plan = plans.solved(plans.SMALL)
     drawn = figures.figures(plan)
     for pool in plan.pools:
-        assert "planned: " in drawn[f"{pool.name}-tpot"].svg
-        assert "promised: " in drawn[f"{pool.name}-tpot"].svg
+        promise = "ttft" if pool.role == "prefill" else "tpot"
+        assert "planned: " in drawn[f"{pool.name}-{promise}"].svg
+        assert "promised: " in drawn[f"{pool.name}-{promise}"].svg
 
 
 def test_png(nvl72: Plan, tmp_path: Path) -> None:
