@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.workload import RequestClass
-from solver.workload.lengths import lengths as lengths_of
+from solver.workload.lengths import Lengths
 
 Floats = NDArray[np.float64]
 
-#: Shares of a class's requests by length, shortest first; 5 % are longer than the middle of the last but one.
-WEIGHTS = np.array([0.15, 0.15, 0.15, 0.1, 0.15, 0.1, 0.08, 0.06, 0.02, 0.04])
+#: Shares of a class's requests by length, shortest first; 5 % are longer than the middle of the last but two.
+WEIGHTS = np.array([0.15, 0.15, 0.15, 0.1, 0.15, 0.1, 0.08, 0.06, 0.02, 0.03, 0.01])
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Mix:
     prompt: prompt tokens to compute (C,), without those found in a cache.
     cached: prompt tokens found in a cache (C,); prefix: those of them that every prompt begins with, however long.
     output: output tokens (C,).
+    spread: how its prompts' lengths are distributed, over their mean (C,).
     prompt_cv2, output_cv2: squared coefficients of variation of the lengths inside a class (C,).
     burstiness: squared coefficient of variation of the time between arrivals.
     member, is_hit: the class that each entry belongs to, and whether it is of requests that find their session's history
@@ -41,6 +43,7 @@ class Mix:
     cached: Floats
     prefix: Floats
     output: Floats
+    spread: tuple[Lengths, ...]
     prompt_cv2: Floats
     output_cv2: Floats
     burstiness: float
@@ -70,6 +73,7 @@ class Mix:
             cached=found,
             prefix=prefix,
             output=np.array([c.output_tokens for c in of], float),
+            spread=tuple(c.prompt_lengths for c in of),
             prompt_cv2=np.array([c.prompt_cv for c in of], float) ** 2,
             output_cv2=np.array([c.output_cv for c in of], float) ** 2,
             burstiness=float(np.dot(rate, [c.burstiness for c in classes]) / rate.sum()),
@@ -99,14 +103,13 @@ class Mix:
     @cached_property
     def weights(self) -> Floats:
         """Shares of the requests of every class by length (N,), one where each class's prompts are all alike."""
-        return WEIGHTS if np.any(self.prompt_cv2 > 0) else np.ones(1)
+        return WEIGHTS if any(one.sigma for one in self.spread) else np.ones(1)
 
     @cached_property
     def lengths(self) -> Floats:
-        """Prompt over mean prompt at the middle of every share of lengths (C, N); 1 on average."""
-        middles = np.cumsum(self.weights) - self.weights / 2
-        found = np.array([[lengths_of(float(np.sqrt(cv2))).quantile(q) for q in middles] for cv2 in self.prompt_cv2])
-        return np.asarray(found / (found @ self.weights)[:, None])
+        """Mean prompt of every share of lengths over the mean of all (C, N)."""
+        edges = np.r_[0.0, np.minimum(np.cumsum(self.weights), 1.0)]
+        return np.array([[one.mean_between(*edge) for edge in pairwise(edges.tolist())] for one in self.spread])
 
     @cached_property
     def prompts(self) -> Floats:
@@ -122,7 +125,7 @@ class Mix:
     @property
     def longest_prompt(self) -> float:
         """Most prompt tokens that any request computes."""
-        most = [lengths_of(float(np.sqrt(cv2))).most for cv2 in self.prompt_cv2]
+        most = np.array([one.most for one in self.spread])
         return float(np.max((self.prompt + self.prefix) * most - self.prefix))
 
     @property

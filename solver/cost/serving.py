@@ -38,7 +38,7 @@ MOST_UTILISATION = 0.98
 #: Rounds in which load, batch and pace settle on each other.
 _ROUNDS = 6
 #: Lengths at which prompts are priced; those in between are interpolated.
-_PRICED = [2, 6, 9]
+_PRICED = [2, 7, 10]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from solver.simulate.requests import Arrival
 from solver.workload import RequestClass
-from solver.workload.lengths import lengths as lengths_of
+from solver.workload.lengths import Lengths
 
 if TYPE_CHECKING:
     from solver.traces import Reading
@@ -55,8 +55,8 @@ class Stochastic:
         time_s = 0.0
         while True:
             gaps = random.gamma(shape, mean_s / shape, BLOCK)
-            prompts = lengths(random, request_class.prompt_tokens, request_class.prompt_cv)
-            outputs = lengths(random, request_class.output_tokens, request_class.output_cv)
+            prompts = lengths(random, request_class.prompt_tokens, request_class.prompt_lengths)
+            outputs = lengths(random, request_class.output_tokens, request_class.output_lengths)
             returning = random.random(BLOCK) < request_class.return_fraction
             idle = _idle(random, request_class)
             for gap, prompt, output, back, age in zip(gaps, prompts, outputs, returning, idle, strict=True):
@@ -83,11 +83,12 @@ def _history(request_class: RequestClass, prompt: int) -> int:
     return max(min(round(usual), prompt - 1 - reuse.shared), 0)
 
 
-def lengths(random: np.random.Generator, mean: float, cv: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Lengths of this mean, whole and at least 1, as classes have them."""
-    spread = lengths_of(cv)
+def lengths(random: np.random.Generator, mean: float, spread: Lengths) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Lengths of this mean, whole and at least 1."""
+    if not spread.sigma:
+        return np.full(BLOCK, max(round(mean), 1))
     drawn = np.minimum(spread.scale * random.lognormal(0.0, spread.sigma, BLOCK), spread.most)
-    return np.maximum(np.floor(mean * drawn + (0.5 if not cv else 0.0)), 1).astype(np.int64)
+    return np.maximum(np.floor(mean * drawn), 1).astype(np.int64)
 
 
 def _idle(random: np.random.Generator, request_class: RequestClass) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

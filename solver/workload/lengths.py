@@ -1,7 +1,6 @@
 """Lengths inside a class: lognormal, and no longer than what engines are told to accept.
 
-Cut at two standard deviations above the mean and scaled so that the mean stays; the coefficient of variation is then a
-little smaller than the one stated.
+Cut there and scaled so that the mean stays; the coefficient of variation is then a little smaller than the one stated.
 """
 
 from __future__ import annotations
@@ -28,30 +27,39 @@ class Lengths:
     most: float
     scale: float
 
-    def quantile(self, probability: float) -> float:
-        """Length over mean length that a share ``probability`` of the requests does not exceed."""
+    def mean_between(self, low: float, high: float) -> float:
+        """Mean length over mean length of the requests between two quantiles.
+
+        >>> round(lengths(0.5).mean_between(0.0, 1.0), 6)
+        1.0
+        """
         if not self.sigma:
             return 1.0
-        return min(self.scale * math.exp(self.sigma * _NORMAL.inv_cdf(probability)), self.most)
+        return (self._below(high) - self._below(low)) / (high - low)
+
+    def _below(self, probability: float) -> float:
+        """Mean of the length where it is among the shortest of that share, else 0."""
+        edge = math.log(self.most / self.scale) / self.sigma
+        cut = _NORMAL.cdf(edge)
+        z = edge if probability >= cut else _NORMAL.inv_cdf(probability) if probability > 0 else -math.inf
+        whole = self.scale * math.exp(self.sigma**2 / 2) * _NORMAL.cdf(z - self.sigma) if z > -math.inf else 0.0
+        return whole + self.most * max(probability - cut, 0.0)
 
 
 @cache
-def lengths(cv: float) -> Lengths:
+def lengths(cv: float, most: float = 0.0) -> Lengths:
     """Lengths of a coefficient of variation; all alike for 0.
 
-    >>> round(lengths(0.5).quantile(0.5), 2)
-    0.91
+    Parameters
+    ----------
+    most: longest length over mean length; two standard deviations above it if that is more.
     """
     if not cv:
         return Lengths(0.0, 1.0, 1.0)
-    sigma, most = math.sqrt(math.log1p(cv**2)), 1 + 2 * cv
-
-    def mean(scale: float) -> float:
-        z = math.log(most / scale) / sigma
-        return scale * math.exp(sigma**2 / 2) * _NORMAL.cdf(z - sigma) + most * (1 - _NORMAL.cdf(z))
+    sigma, most = math.sqrt(math.log1p(cv**2)), max(1 + 2 * cv, most)
 
     low, high = math.exp(-(sigma**2) / 2), 4.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if mean(middle) < 1 else (low, middle)
+        low, high = (middle, high) if Lengths(sigma, most, middle)._below(1.0) < 1 else (low, middle)
     return Lengths(sigma, most, low)

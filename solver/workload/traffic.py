@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from solver.workload.fields import Price, Rate, Record, Seconds, Share, Tokens
 from solver.workload.idle import Idle
+from solver.workload.lengths import Lengths, lengths
 
 
 class SLO(Record):
@@ -109,6 +110,20 @@ class RequestClass(Record):
         """Tokens of a request two standard deviations above the means."""
         prompt, output = self.prompt_tokens * (1 + 2 * self.prompt_cv), self.output_tokens * (1 + 2 * self.output_cv)
         return math.ceil(prompt + output)
+
+    @property
+    def prompt_lengths(self) -> Lengths:
+        """Prompts over the mean prompt."""
+        return self._lengths(self.prompt_tokens, self.prompt_cv)
+
+    @property
+    def output_lengths(self) -> Lengths:
+        """Outputs over the mean output."""
+        return self._lengths(self.output_tokens, self.output_cv)
+
+    def _lengths(self, mean: int, cv: float) -> Lengths:
+        other = self.prompt_tokens + self.output_tokens - mean
+        return lengths(cv, ((self.longest_tokens or 0) - other) / mean)
 
     @property
     def generated_tokens(self) -> int:

@@ -116,6 +116,7 @@ def test_a_class_by_hand(write: Write) -> None:
             reused_tokens=Reuse(private=250, generated=0),
             idle_s=traffic.classes[0].idle_s,
             return_fraction=2 / 3,
+            longest_tokens=430,
         ),
     )
     idle = traffic.classes[0].idle_s
