@@ -144,6 +144,7 @@ class Gathered:
     service: of as many as are taken.
     longer, varied: mean and variance of how much longer a request that has waited takes, for those that it is taken
         with [s], [s^2]. burst: by how much more where arrivals come in bursts [s].
+    full: how near batches are to the most that are taken at once, from 0 to 1.
     """
 
     taken: Floats
@@ -152,6 +153,7 @@ class Gathered:
     longer: Floats
     varied: Floats
     burst: Floats
+    full: Floats
 
 
 def gather(
@@ -189,7 +191,8 @@ def gather(
         none = (1 + came * uneven) ** (-1 / uneven)
         found = (met * np.maximum(alone.mean - more, 0.0) + none) / (1 - growth)
         taken = (taken + 1 + several * (np.clip(found, 1.0, most) - 1)) / 2
-        varied = several * np.minimum(came * burstiness / (1 - growth**2) / servers, (taken - 1) * (most - taken))
+        widest = (taken - 1) * (most - taken) * min(burstiness / 2, 1.0)
+        varied = several * np.minimum(came * burstiness / (1 - growth**2) / servers, widest)
     mean = alone.mean + (taken - 1) * more
     busy = np.clip(arrivals * mean / taken, 0.0, 1.0)
     square = mean**2 + (alone.square - alone.mean**2) + more**2 * varied
@@ -206,6 +209,7 @@ def gather(
         others * other.mean,
         others * other.square + spread * met * other.mean * (1 + met * other.mean),
         np.clip(burst, -others, most - 1 - others) * other.mean,
+        1 - several + several * (taken - 1) / np.maximum(most - 1, 1.0),
     )
 
 
@@ -235,7 +239,7 @@ def wait(
     room = servers * np.asarray(together, float)
     excess, service, over = burstiness - 1.0, gathered.service, load >= 1
     with np.errstate(divide="ignore", invalid="ignore"):
-        full = np.minimum(load, 1.0) ** room
+        full = gathered.full * np.minimum(load, 1.0) ** room
         rest = service.square / (2 * service.mean) / (1 - full)
         spread = 2 * full * rest**2 + service.cube / (3 * service.mean * (1 - full)) - rest**2
         bursts = excess * service.mean / (2 * room * (1 - load)) + gathered.burst
