@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from statistics import NormalDist
 
 import numpy as np
@@ -117,9 +117,12 @@ class Wait:
         late = 1 - probability
         with np.errstate(divide="ignore"):
             queued = self.scale * np.log(np.maximum(self.chance / late, 1.0)) ** (1 / self.shape)
-        high = np.maximum(queued, self.step)
-        early = (queued < self.step) & (self.chance + (1 - self.chance) * self.boards > late)
-        return np.where(early, crossing(self.beyond, np.zeros_like(high), high, late), queued)
+        boarding = (self.boards > 0) & (queued < self.step) & (self.chance + (1 - self.chance) * self.boards > late)
+        some = np.flatnonzero(boarding)
+        if len(some):
+            part = Wait(*(getattr(self, field.name)[some] for field in fields(self)))
+            queued[some] = crossing(part.beyond, np.zeros(len(some)), np.maximum(queued, self.step)[some], late)
+        return np.asarray(queued)
 
 
 def crossing(tail: Callable[[Floats], Floats], low: Floats, high: Floats, late: float, rounds: int = 14) -> Floats:
