@@ -8,26 +8,17 @@ Decode and unified pools are trains: a step leaves when the last one has arrived
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.mix import Mix
-from solver.cost.queueing import (
-    AVERAGED,
-    FULL,
-    Moments,
-    Wait,
-    crossing,
-    gather,
-    normal_quantile,
-    occupancy_quantile,
-    wait,
-)
+from solver.cost.prompts import FirstToken, Prefill
+from solver.cost.queueing import AVERAGED, FULL, normal_quantile, occupancy_quantile
 from solver.cost.replicas import Replicas
 from solver.cost.search import largest
+from solver.cost.waiting import gather, wait
 
 Floats = NDArray[np.float64]
 
@@ -37,8 +28,6 @@ LEAST_UTILISATION = 1e-3
 MOST_UTILISATION = 0.98
 #: Rounds in which load, batch and pace settle on each other.
 _ROUNDS = 6
-#: Lengths at which prompts are priced; those in between are interpolated.
-_PRICED = [2, 7, 10]
 
 
 @dataclass(frozen=True)
@@ -49,51 +38,6 @@ class Promise:
     tpot: float = np.inf
     itl: float = np.inf
     e2e: float = np.inf
-
-
-@dataclass(frozen=True)
-class FirstToken:
-    """What the time to first token is made of.
-
-    Attributes
-    ----------
-    middle, high: own time of the prompts of every class and length (R, C, N) [s], as the median and the 95th percentile
-        of the wait find it. share: of the requests that each has (C, N).
-    queue: the wait before it.
-    """
-
-    middle: Floats
-    high: Floats
-    share: Floats
-    queue: Wait
-
-    def p50(self, entries: Sequence[int], delay: Floats | float = 0.0) -> Floats:
-        """Median over the requests of some entries, each delayed by so much (R,) [s]."""
-        return self._quantile(self.middle, entries, delay, 0.5)
-
-    def p95(self, entries: Sequence[int], delay: Floats | float = 0.0) -> Floats:
-        """95th percentile over the requests of some entries, each delayed by so much (R,) [s]."""
-        return self._quantile(self.high, entries, delay, 0.95)
-
-    def each(self, quantile: Callable[[Sequence[int]], Floats]) -> Floats:
-        """A quantile of every entry by itself (R, C)."""
-        return np.stack([quantile([entry]) for entry in range(len(self.share))], axis=1)
-
-    def _quantile(self, own: Floats, entries: Sequence[int], delay: Floats | float, probability: float) -> Floats:
-        """Quantile of the sum of own time and wait."""
-        times = own[:, entries] + np.broadcast_to(delay, len(self.share))[entries, None]
-        times = times.reshape(len(times), -1)
-        if times.shape[1] == 1:
-            return np.asarray(times[:, 0] + self.queue.quantile(probability))
-        weights = self.share[entries].ravel()
-        weights = weights / weights.sum()
-        late = 1 - probability
-        longest = self.queue.quantile(1 - late / 2)
-
-        def tail(time: Floats) -> Floats:
-            return np.asarray(self.queue.beyond(time[:, None] - times) @ weights)
-
-        return crossing(tail, times.min(axis=1), times.max(axis=1) + longest, late)
 
 
 @dataclass(frozen=True)
@@ -176,9 +120,9 @@ def prefill_at(
     cache has reached a decode replica.
     """
     together = np.broadcast_to(np.asarray(together, float), utilisation.shape)
-    alone = full = _Prefill.of(pool, mix, company=utilisation)
+    alone = full = Prefill.of(pool, mix, company=utilisation)
     if np.any(together > 1):
-        full = _Prefill.of(pool, mix, company=utilisation, together=together)
+        full = Prefill.of(pool, mix, company=utilisation, together=together)
     arrivals = utilisation * together / full.mean(full.occupied)
     ranks = pool.work.dp
     servers = replicas * ranks
@@ -220,9 +164,9 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     ranks = replicas * dp
     felt = _felt(pool, batch)
     step = pool.decode_s(felt, mix.context)
-    alone = crowded = _Prefill.of(pool, mix, felt, company=0.0)
+    alone = crowded = Prefill.of(pool, mix, felt, company=0.0)
     if np.any(dp > 1):
-        crowded = _Prefill.of(pool, mix, felt, company=1.0)
+        crowded = Prefill.of(pool, mix, felt, company=1.0)
     beside = (step * pool.accepted / pp)[:, None, None]
     lockstep = dp**speeds.lockstep
     company = np.zeros_like(batch)
@@ -366,69 +310,3 @@ def _company(load: Floats, replicas: Floats, dp: Floats, burstiness: float) -> F
 def _scatter(company: Floats, dp: Floats, burstiness: float) -> Floats:
     """Standard deviation of :func:`_company`: the ranks that prefill are a Poisson number, or a burst's (R,)."""
     return np.sqrt(company * burstiness / np.maximum(dp - 1, 1))
-
-
-@dataclass(frozen=True)
-class _Prefill:
-    """Prefill of every class's prompts by length, each array (R, C, N).
-
-    Attributes
-    ----------
-    latency: from the first chunk's start to the last one's end [s]. occupied: time that the slowest stage is taken [s].
-    steps: passes. share: of the requests that each class and length has (C, N).
-    """
-
-    latency: Floats
-    occupied: Floats
-    steps: Floats
-    share: Floats
-
-    @classmethod
-    def of(
-        cls,
-        pool: Replicas,
-        mix: Mix,
-        batch: Floats | float = 0.0,
-        company: Floats | float = 1.0,
-        together: Floats | float = 1.0,
-    ) -> _Prefill:
-        """Price prompts of three lengths; those in between follow by quadratic interpolation."""
-        columns = []
-        for tokens, cached, prefix, ratio in zip(mix.prompts, mix.cached, mix.prefix, mix.lengths, strict=True):
-            few = _PRICED if len(tokens) > 1 and len(set(tokens[_PRICED])) == len(_PRICED) else [0]
-            asked, found = tokens[few], prefix + (cached - prefix) * ratio[few]
-            parts = np.array(
-                [pool.prompt_s(p, c, batch, mix.context, company, together) for p, c in zip(asked, found, strict=True)]
-            )
-            filled = np.tensordot(_lagrange(asked, tokens), parts, axes=1)
-            columns.append(np.maximum(filled, 0.0))
-        latency, occupied, steps = np.moveaxis(np.array(columns), (0, 1, 2, 3), (2, 3, 0, 1))
-        return cls(latency, occupied, steps, mix.share[:, None] * mix.weights)
-
-    def towards(self, other: _Prefill, part: Floats) -> _Prefill:
-        """Part of the way to another, linear in between (R,)."""
-        if other is self:
-            return self
-        way = part[:, None, None]
-        latency, occupied, steps = (
-            getattr(self, name) + way * (getattr(other, name) - getattr(self, name))
-            for name in ("latency", "occupied", "steps")
-        )
-        return _Prefill(latency, occupied, steps, self.share)
-
-    def mean(self, values: Floats) -> Floats:
-        """Mean over requests of a quantity (R, C, N)."""
-        return np.asarray(np.einsum("rcn,cn->r", values, self.share))
-
-    def moments(self, service: Floats) -> Moments:
-        """Moments over requests of a service time (R, C, N)."""
-        return Moments(self.mean(service), self.mean(service**2), self.mean(service**3))
-
-
-def _lagrange(points: Floats, places: Floats) -> Floats:
-    """Weights of values at ``points`` (K,) for the polynomial through them at ``places`` (N, K)."""
-    weights = np.ones((len(places), len(points)))
-    for k, point in enumerate(points):
-        for other in np.delete(points, k):
-            weights[:, k] *= (places - other) / (point - other)
-    return weights
