@@ -28,6 +28,8 @@ from solver.workload import SLO, Scenario
 MOST_ROUNDS = 6
 #: Share by which a tightened limit stays below what would just have sufficed.
 STEP = 0.005
+#: Half-widths of a replay's 95 % confidence interval by which promises must hold: three standard deviations.
+SURE = 1.5
 #: Times that half of a tightening is tried where no plan keeps the whole one.
 HALVINGS = 2
 #: Times that limits between those that failed and those that held are tried, where what held costs more than this share.
@@ -206,10 +208,10 @@ def as_asked(plan: Plan, first: Plan) -> Plan:
 def _missed(plan: Plan, groups: Sequence[Sequence[Report]], derating: Derating) -> Derating:
     """For every promise that the replays break, the share of its limit that the program must be asked for next.
 
-    A promise holds if every replay keeps it, and for every group of replays of the same traffic their mean with half of
-    a single one's 95 % confidence interval: another replay is then expected to keep it too. If not, what the program is
-    asked for falls in proportion, from what it was asked for or, if that is less, from what it predicts: a limit that
-    does not bind would change nothing.
+    A promise holds if every replay keeps it, and for every group of replays of the same traffic their mean with three
+    standard deviations of a single one: another replay will then keep it too. If not, what the program is asked for
+    falls in proportion, from what it was asked for or, if that is less, from what it predicts: a limit that does not
+    bind would change nothing.
     """
     found: Derating = {}
     scenario = plan.scenario
@@ -229,8 +231,8 @@ def _missed(plan: Plan, groups: Sequence[Sequence[Report]], derating: Derating) 
 
 
 def _likely(verdicts: Sequence[Verdict]) -> float:
-    """What another replay of the same traffic is expected not to exceed [s]."""
-    margin = fmean(verdict.margin_s for verdict in verdicts)
+    """What another replay of the same traffic will hardly exceed [s]."""
+    margin = SURE * fmean(verdict.margin_s for verdict in verdicts)
     mean = fmean(verdict.simulated_s for verdict in verdicts)
     return max(mean + (margin if isfinite(margin) else 0.0), *(verdict.simulated_s for verdict in verdicts))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from solver.check import violations
@@ -10,6 +12,7 @@ from solver.optimize.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.plan.files import dumps
+from solver.simulate import Report, Run, Verdict, replay
 from solver.study.confirm import Trial, as_asked, confirm, tightened
 from solver.workload import Scenario
 
@@ -84,3 +87,61 @@ def test_the_record_survives_its_file(tmp_path) -> None:  # type: ignore[no-unty
     plan = confirm(bursty("cost"), first, EFFORT, trial=Trial(seeds=(1,), requests=500)).plan
     plan.save(tmp_path / "plan.json")
     assert dumps(Plan.load(tmp_path / "plan.json")) == dumps(plan)
+
+
+def test_no_stricter_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits between those that failed and those that held are tried where holding was dear."""
+    first = solve_scenario(bursty("cost"), EFFORT).plan
+    base, limit = first.objective.usd_per_million_output_tokens, first.prediction.ttft_p95_s
+    recorded = replay(first, Run(requests=400, seed=1))
+    asked: list[float] = []
+
+    def priced(times: float) -> Plan:
+        dearer = first.objective.model_copy(update={"usd_per_million_output_tokens": times * base})
+        return first.model_copy(update={"objective": dearer})
+
+    def solve(scenario: Scenario, *_: object) -> Outcome:
+        slo = scenario.traffic.classes[0].slo
+        assert slo is not None
+        assert slo.ttft_p95_s is not None
+        asked.append(slo.ttft_p95_s / 0.4)
+        return Outcome("optimal", priced(1.0 if asked[-1] > 0.8 else 1.5 if asked[-1] > 0.55 else 3.0))
+
+    class Judged(Trial):
+        def reports(self, plan: Plan) -> list[list[Report]]:
+            holds = plan.objective.usd_per_million_output_tokens > 1.2 * base
+            verdict = Verdict("chat", "TTFT", limit, limit * (0.9 if holds else 2.0), 0.0)
+            return [[dataclasses.replace(recorded, verdicts=(verdict,))]]
+
+    monkeypatch.setattr("solver.study.confirm.violations", lambda plan: [])
+    plan = confirm(first.scenario, Outcome("optimal", first), trial=Judged(), solve=solve).plan
+    assert asked[0] == pytest.approx(0.5, abs=0.01)
+    assert plan.confirmation is not None
+    assert plan.confirmation.kept
+    assert plan.confirmation.cost_rise == pytest.approx(0.5)
+
+
+def test_half_a_step_where_nothing_keeps_the_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = solve_scenario(bursty("cost"), EFFORT).plan
+    recorded = replay(first, Run(requests=400, seed=1))
+    limit = first.prediction.ttft_p95_s
+    missed = dataclasses.replace(recorded, verdicts=(Verdict("chat", "TTFT", limit, 2 * limit, 0.0),))
+    held = dataclasses.replace(recorded, verdicts=(Verdict("chat", "TTFT", limit, limit, 0.0),))
+    factors: list[float] = []
+
+    class Judged(Trial):
+        def reports(self, plan: Plan) -> list[list[Report]]:
+            return [[held if factors else missed]]
+
+    def solve(scenario: Scenario, *_: object) -> Outcome:
+        slo = scenario.traffic.classes[0].slo
+        assert slo is not None
+        assert slo.ttft_p95_s is not None
+        factors.append(slo.ttft_p95_s / 0.4)
+        return Outcome("optimal", first) if factors[-1] > 0.6 else Outcome("infeasible", None, "too strict")
+
+    monkeypatch.setattr("solver.study.confirm.violations", lambda plan: [])
+    plan = confirm(first.scenario, Outcome("optimal", first), trial=Judged(), solve=solve).plan
+    assert factors == pytest.approx([0.5, 0.5**0.5], abs=0.01)
+    assert plan.confirmation is not None
+    assert plan.confirmation.kept
