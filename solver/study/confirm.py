@@ -160,10 +160,9 @@ class _Loop:
                 break
             middle = _between(lax, strict)
             plan = self.planned(middle)
-            cost = plan.objective.usd_per_million_output_tokens if plan else 0.0
-            if plan is None or cost <= failed.cost:
+            if plan is None or plan.pools == failed.plan.pools:
                 lax = middle
-            elif cost >= best.cost:
+            elif plan.objective.usd_per_million_output_tokens >= best.cost:
                 strict = middle
             else:
                 tried = self.tried(plan, middle)

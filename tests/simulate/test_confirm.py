@@ -98,7 +98,8 @@ def test_no_stricter_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def priced(times: float) -> Plan:
         dearer = first.objective.model_copy(update={"usd_per_million_output_tokens": times * base})
-        return first.model_copy(update={"objective": dearer})
+        pools = tuple(pool.model_copy(update={"utilisation": pool.utilisation / times}) for pool in first.pools)
+        return first.model_copy(update={"objective": dearer, "pools": pools})
 
     def solve(scenario: Scenario, *_: object) -> Outcome:
         slo = scenario.traffic.classes[0].slo
