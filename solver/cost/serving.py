@@ -133,7 +133,7 @@ def prefill_at(
     gathered = gather(arrivals, servers, lone, more, other, together, mix.burstiness)
     headway = gathered.service.mean / alone.mean(np.maximum(alone.steps, 1))
     shared = np.where(ranks > 1, 1 - (1 - gathered.busy) ** np.maximum(ranks - 1, 1), 0.0)
-    queue = wait(servers, utilisation, gathered, mix.burstiness, together, headway, shared)
+    queue = wait(servers, utilisation, gathered, mix.burstiness, together, headway, shared, pool.speeds.admission_s)
     sent = np.stack([pool.landing_s(float(tokens)) for tokens in mix.prompt + mix.cached], axis=1)
     own = _first_token(pool, alone.latency) + sent[..., None] * mix.lengths
     first = FirstToken(own, own, alone.share, queue)
@@ -185,8 +185,9 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
         arrivals, ranks, lone, more, each.moments(stall).times(speeds.first_token), together, mix.burstiness
     )
     load = arrivals * (lone.mean + (together - 1) * more) / together
-    queue = wait(ranks, load, gathered, mix.burstiness, together, step, 1 - np.exp(-batch))
     boarding = speeds.admission_steps * step
+    reserved = speeds.admission_s + boarding
+    queue = wait(ranks, load, gathered, mix.burstiness, together, step, 1 - np.exp(-batch), reserved)
 
     def own(quantile: float) -> Floats:
         crowd = company + normal_quantile(quantile) * _scatter(company, dp, mix.burstiness)
