@@ -18,7 +18,7 @@ from solver.cost.prompts import FirstToken, Prefill
 from solver.cost.queueing import AVERAGED, FULL, normal_quantile, occupancy_quantile
 from solver.cost.replicas import Replicas
 from solver.cost.search import largest
-from solver.cost.waiting import gather, wait
+from solver.cost.waiting import clump, gather, wait
 
 Floats = NDArray[np.float64]
 
@@ -180,11 +180,9 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
 
     together = np.maximum(pool.chunk * pp * mix.mean(mix.prompt) / mix.mean_square_prompt, 1.0)
     lone = each.moments(stall + step[:, None, None] * np.ceil(each.steps / pp[:, None, None]))
-    more = each.mean(stall)
-    gathered = gather(
-        arrivals, ranks, lone, more, each.moments(stall).times(speeds.first_token), together, mix.burstiness
-    )
-    load = arrivals * (lone.mean + (together - 1) * more) / together
+    more = each.moments(stall)
+    gathered = gather(arrivals, ranks, lone, more.mean, more.times(speeds.first_token), together, mix.burstiness)
+    load = arrivals * (lone.mean + (together - 1) * more.mean) / together
     boarding = speeds.admission_steps * step
     reserved = speeds.admission_s + boarding
     queue = wait(ranks, load, gathered, mix.burstiness, together, step, 1 - np.exp(-batch), reserved)
@@ -196,14 +194,14 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
 
     first = FirstToken(own(0.5), own(0.95), alone.share, queue)
     slowed = tpot / step - 1
-    uneven = each.mean(stall**2) / np.maximum(more, 1e-300) ** 2 - 1
+    uneven = more.square / np.maximum(more.mean, 1e-300) ** 2 - 1
     swings = mix.burstiness * ((1 + slowed) ** 2 + uneven * slowed**2)
 
     def tpot_quantile(quantile: float) -> Floats:
         crowd = _crowding(pool, ranks, mix, batch, felt, step, quantile)
         admitted = (arrivals * lockstep * mix.burstiness)[:, None] * mix.output * tpot[:, None]
         again = (tpot / step)[:, None]
-        scatter: Floats = again * np.sqrt(admitted * each.mean(stall**2)[:, None]) / mix.output
+        scatter: Floats = again * np.sqrt(admitted * more.square[:, None]) / mix.output
         above: Floats = np.hypot(crowd[:, None], normal_quantile(quantile) * scatter) * (quantile > 0.5)
         return tpot[:, None] + above
 
@@ -303,8 +301,7 @@ def _company(load: Floats, replicas: Floats, dp: Floats, burstiness: float) -> F
     load: share of the time that a rank prefills.
     """
     others = np.maximum(dp - 1, 1)
-    meanwhile = load * dp * replicas
-    burst = (burstiness - 1) / 2 * meanwhile / (1 + meanwhile) / replicas
+    burst = clump(load * dp * replicas, burstiness) / replicas
     return np.where(dp > 1, np.clip((load * dp + burst) / others, 0.0, 1.0), 0.0)
 
 

@@ -121,6 +121,16 @@ class Gathered:
     full: Floats
 
 
+def clump(meanwhile: Floats, burstiness: float) -> Floats:
+    """Further requests that come with one in a burst: (v - 1) / 2 in all, as far as they come in a time (R,).
+
+    Parameters
+    ----------
+    meanwhile: requests that usually come in that time.
+    """
+    return (burstiness - 1) / 2 * meanwhile / (1 + meanwhile)
+
+
 def gather(
     arrivals: Floats,
     servers: Floats,
@@ -163,8 +173,7 @@ def gather(
     square = mean**2 + (alone.square - alone.mean**2) + more**2 * varied
     swing = square / mean**2 - 1
     cube = np.maximum(mean**3 * (1 + swing) * (1 + 2 * swing), alone.cube)
-    meanwhile = met * mean * servers
-    burst = (burstiness - 1) / 2 * meanwhile / (1 + meanwhile) / servers
+    burst = clump(met * mean * servers, burstiness) / servers
     others = np.clip(met * square / mean, 0.0, most - 1)
     spread = np.maximum(cube / mean - (square / mean) ** 2, 0.0) * np.where(others < most - 1, 1.0, 0.0)
     return Gathered(

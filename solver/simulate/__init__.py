@@ -2,12 +2,12 @@
 
 It knows no queueing formula. Steps take what the cost model says (:mod:`solver.simulate.pace`); who waits for whom
 follows from arrivals, routers, trains that leave every step, KV caches that fill up, links that carry one cache at a
-time, and replicas that fail. So it tests the formulas of :mod:`solver.cost.queueing` and the plan's decisions.
+time, and replicas that fail. So it tests the formulas of :mod:`solver.cost.waiting` and the plan's decisions.
 
 ::
 
     report = replay(plan, Run(requests=20_000, seed=1))
-    print(report.ttft_p95_s, report.slo_kept)
+    print(report.overall.ttft_p95_s, report.slo_kept)
 """
 
 from solver.simulate.failures import Failure
