@@ -19,7 +19,7 @@ from solver.workload import SLO, Constraints, Options, RequestClass, Scenario, T
 if TYPE_CHECKING:
     import networkx as nx
 
-    from solver.optimize.outcome import Outcome
+    from solver.optimize.assembly.outcome import Outcome
     from solver.plan import Plan
 
 __all__ = [
@@ -69,7 +69,7 @@ def solve(
     """
     from solver.llm import to_plain
     from solver.llm.catalog import find
-    from solver.optimize.run import Effort
+    from solver.optimize.arithmetic.run import Effort
     from solver.optimize.solve import solve_scenario
     from topologies import to_plain as plain_graph
     from topologies import validate

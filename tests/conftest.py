@@ -9,8 +9,8 @@ import pytest
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 
-for folder in sorted(Path(__file__).parent.iterdir()):
-    if folder.is_dir():
+for folder in sorted(Path(__file__).parent.rglob("*/")):
+    if folder.name != "__pycache__":
         sys.path.append(str(folder))
 
 

@@ -21,8 +21,10 @@ FLOORS = {
     "traces": 4,
     "training": 5,
     "space": 5,
+    "experts": 5,
     "check": 5,
     "optimize": 6,
+    "pipelines": 6,
     "simulate": 7,
     "economics": 7,
     "export": 7,
@@ -33,7 +35,7 @@ FLOORS = {
 }
 #: Only these rooms may import these packages.
 OWNERS = {
-    "ortools": {"optimize"},
+    "ortools": {"experts", "optimize", "pipelines"},
     "simpy": {"simulate"},
     "altair": {"simulate", "study", "traces", "view"},
     "typer": {"cli"},

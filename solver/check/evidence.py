@@ -9,12 +9,12 @@ from functools import cached_property
 
 from solver.check.stays import Stay, served
 from solver.cost.calibration import Calibration
-from solver.cost.contention import Exchange, exchanges, slowed
 from solver.cost.instance import Group, Instance
-from solver.cost.kept import by_class
-from solver.cost.mix import Mix
-from solver.cost.pools import PoolSpec, PricedPool
-from solver.cost.serving import Service
+from solver.cost.network.contention import Exchange, exchanges, slowed
+from solver.cost.pool.mix import Mix
+from solver.cost.pool.priced import PoolSpec, PricedPool
+from solver.cost.pool.retention import by_class
+from solver.cost.pool.serving import Service
 from solver.plan import Placed, Plan, Pool
 from topologies import Routes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from solver.check.evidence import Evidence, differs
-from solver.cost.flows import Flow, Running, kept_flow, kv_flow, link_loads, pool_flows
+from solver.cost.pool.flows import Flow, Running, kept_flow, kv_flow, link_loads, pool_flows
 from topologies.units import show_bandwidth
 
 

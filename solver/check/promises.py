@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from solver.check.evidence import Evidence, differs
-from solver.cost.prediction import Latencies, Part, class_latencies, interval_80, overall
+from solver.cost.pool.prediction import Latencies, Part, class_latencies, interval_80, overall
 from solver.plan import Latency, Pool
 
 #: A promise may be missed by rounding, no more.

@@ -1,6 +1,6 @@
 """Idle KV counted afresh: hits from the time between turns, bytes by integrating how much still waits at every age.
 
-Written beside :mod:`solver.cost.kept`, not with it: the integral is taken numerically here.
+Written beside :mod:`solver.cost.pool.retention`, not with it: the integral is taken numerically here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from solver.cost.mix import Mix
+from solver.cost.pool.mix import Mix
 from solver.plan import KVTier
 from solver.replica import Role
 from solver.workload import RequestClass

@@ -14,7 +14,7 @@ from solver.errors import BadInput, UnknownName
 from topologies import units
 
 if TYPE_CHECKING:
-    from solver.optimize.experts.files.engine_maps import MapEngine
+    from solver.experts.files.engine_maps import MapEngine
 
 EXAMPLE = (
     "Example: rackplan experts chat.json code.json --ranks 32 --slots 9 -o map.json --engine sglang. "
@@ -63,12 +63,12 @@ def experts(
     as_json: AsJson = False,
 ) -> None:
     """Place experts and their copies on ranks, with a proven bound for every layer: a drop-in for EPLB."""
-    from solver.optimize.experts.files.engine_maps import map_text
-    from solver.optimize.experts.grid import SlotGrid
-    from solver.optimize.experts.report.answer import answer
-    from solver.optimize.experts.report.budget import MoveBudget, share
-    from solver.optimize.experts.report.question import Question, loads_for
-    from solver.optimize.experts.report.tell import describe, to_json
+    from solver.experts.files.engine_maps import map_text
+    from solver.experts.grid import SlotGrid
+    from solver.experts.report.answer import answer
+    from solver.experts.report.budget import MoveBudget, share
+    from solver.experts.report.question import Question, loads_for
+    from solver.experts.report.tell import describe, to_json
 
     target = _engine(engine, output)
     if ranks_per_node is not None and ranks_per_node < 1:

@@ -19,7 +19,7 @@ def explain(
     """Say what binds, what each promise and each part of the hardware is worth, and which plan came second."""
     from rich.console import Console
 
-    from solver.optimize.run import Effort
+    from solver.optimize.arithmetic.run import Effort
     from solver.plan import load
     from solver.study.explain import explain as explained
 

@@ -41,7 +41,7 @@ def frontier(
     as_json: AsJson = False,
 ) -> None:
     """Least cost per token at every speed a user may get: each point is a layout of its own, with its gap."""
-    from solver.optimize.run import Effort
+    from solver.optimize.arithmetic.run import Effort
     from solver.study.frontier import frontier as solve_frontier
 
     wanted, folder = scenario_from(scenario, {}, settings or [])

@@ -65,8 +65,8 @@ def solve(
     as_json: AsJson = False,
 ) -> None:
     """Find the cheapest layout that keeps the promises, and prove how near to the best it is."""
-    from solver.optimize.losses import without as without_devices
-    from solver.optimize.run import Effort
+    from solver.optimize.arithmetic.run import Effort
+    from solver.optimize.layout.losses import without as without_devices
     from solver.optimize.solve import solve_scenario
     from solver.plan import load
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 import topologies
 from solver.cost.calibration import Calibration, calibrations_from_json, packaged
-from solver.cost.fleet import Fleet, fleets
-from solver.cost.mix import Mix
-from solver.cost.serving import Promise
+from solver.cost.network.fleet import Fleet, fleets
+from solver.cost.pool.mix import Mix
+from solver.cost.pool.serving import Promise
 from solver.errors import BadInput
 from solver.llm import LLM, to_plain
 from solver.llm.catalog import find

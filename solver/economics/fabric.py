@@ -1,6 +1,7 @@
 """Scale-up against scale-out in closed form: where each fabric's bandwidth goes.
 
-The alpha-beta collectives of the cost model are in :mod:`solver.cost.collectives`; these are the limits a lecture needs.
+The alpha-beta collectives of the cost model are in :mod:`solver.cost.network.collectives`; these are the limits that a
+lecture needs.
 """
 
 from __future__ import annotations

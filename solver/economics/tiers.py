@@ -2,7 +2,7 @@
 
 Holding ``b`` bytes for ``T`` seconds in a tier costs ``h b T``; getting them back costs ``r b`` (time on the tier's link,
 and the device if it waits), and computing them again costs prefill time. The planner decides the same question jointly
-with the layout (:mod:`solver.optimize.kv_tiers`); these closed forms tell why it decides as it does.
+with the layout (:mod:`solver.optimize.layout.kv_tiers`); these closed forms tell why it decides as it does.
 
 Source: R. Pope with D. Patel, "How to build and serve an LLM" (lecture, 2026-04-29), cost table.
 """

@@ -1,0 +1,1 @@
+"""From a scenario to the best plan: ``solve -> feedback -> assembly -> layout -> arithmetic``."""

@@ -13,20 +13,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from solver.check import violations
-from solver.cost.contention import ROUNDING
 from solver.cost.instance import Instance
+from solver.cost.network.contention import ROUNDING
 from solver.errors import SolverDefect
-from solver.optimize.alternatives import Forbidden
-from solver.optimize.assemble import Staffed, assemble, busiest_link, hourly_usd, staff
-from solver.optimize.binding import binding
-from solver.optimize.kv_tiers.worth import memory_binding
-from solver.optimize.layout import Layout, NoLayout
-from solver.optimize.mapping import Mapping
-from solver.optimize.market import Offer, market, offer
-from solver.optimize.program import Market
-from solver.optimize.realise import Judge, realise
-from solver.optimize.run import Effort
-from solver.optimize.standing import Standing
+from solver.optimize.arithmetic.run import Effort
+from solver.optimize.assembly.alternatives import Forbidden
+from solver.optimize.assembly.assemble import Staffed, assemble, busiest_link, hourly_usd, staff
+from solver.optimize.assembly.binding import binding
+from solver.optimize.assembly.worth import memory_binding
+from solver.optimize.layout.mapping import Mapping
+from solver.optimize.layout.market import Offer, market, offer
+from solver.optimize.layout.program import Market
+from solver.optimize.layout.realise import Judge, realise
+from solver.optimize.layout.search import Layout, NoLayout
+from solver.optimize.layout.standing import Standing
 from solver.plan import Plan
 from solver.replica import Engine
 from topologies import Routes

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import topologies
 from solver.cost.instance import Instance
-from solver.optimize.alternatives import Forbidden
-from solver.optimize.alternatives import alternatives as different
-from solver.optimize.binding import price_of_survival
-from solver.optimize.expert_loads import embedded
-from solver.optimize.explain import why_none
+from solver.experts.recorded import embedded
+from solver.optimize.arithmetic.run import Effort
+from solver.optimize.assembly.alternatives import Forbidden
+from solver.optimize.assembly.alternatives import alternatives as different
+from solver.optimize.assembly.binding import price_of_survival
+from solver.optimize.assembly.explain import why_none
+from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.feedback import Search
-from solver.optimize.layout import NoLayout
-from solver.optimize.losses import uses_the_fabric, without
-from solver.optimize.market import market
-from solver.optimize.outcome import Outcome
-from solver.optimize.run import Effort
-from solver.optimize.standing import standing
+from solver.optimize.layout.losses import uses_the_fabric, without
+from solver.optimize.layout.market import market
+from solver.optimize.layout.search import NoLayout
+from solver.optimize.layout.standing import standing
 from solver.plan import Plan
 from solver.replica import SERVING_ENGINES, Engine
 from solver.workload import Scenario

@@ -2,7 +2,7 @@
 
 It knows no queueing formula. Steps take what the cost model says (:mod:`solver.simulate.pace`); who waits for whom
 follows from arrivals, routers, trains that leave every step, KV caches that fill up, links that carry one cache at a
-time, and replicas that fail. So it tests the formulas of :mod:`solver.cost.waiting` and the plan's decisions.
+time, and replicas that fail. So it tests the formulas of :mod:`solver.cost.pool.waiting` and the plan's decisions.
 
 ::
 

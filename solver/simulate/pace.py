@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.cost.pools import PricedPool
-from solver.cost.replicas import Replicas
-from solver.cost.step import Load
+from solver.cost.pool.priced import PricedPool
+from solver.cost.steps.replicas import Replicas
+from solver.cost.steps.step import Load
 
 Floats = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from solver.cost.pools import PricedPool
+from solver.cost.pool.priced import PricedPool
 from solver.plan import Pool
 from solver.simulate.decode import DecodeReplica
 from solver.simulate.meters import PoolMeter
@@ -297,7 +297,7 @@ class UnifiedPool(Served):
 
 def room_of(priced: PricedPool, most_sequences: int) -> Room:
     """The KV cache of a rank on the stage that a mean sequence fills first, in whole blocks."""
-    from solver.cost.memory import BLOCK_TOKENS
+    from solver.cost.steps.memory import BLOCK_TOKENS
 
     ledger, context = priced.replicas.ledger, max(priced.mix.context, 1.0)
     mean = ledger.kv_bytes(np.array([context]))[0]

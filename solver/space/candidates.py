@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.calibration import Calibration
-from solver.cost.fleet import Fleet
-from solver.cost.mix import Mix
-from solver.cost.replicas import Replicas
-from solver.cost.serving import sequences_that_fit
-from solver.cost.work import Stages, default_stages
+from solver.cost.network.fleet import Fleet
+from solver.cost.pool.mix import Mix
+from solver.cost.pool.serving import sequences_that_fit
+from solver.cost.steps.replicas import Replicas
+from solver.cost.steps.work import Stages, default_stages
 from solver.llm import LLM
 from solver.replica import Role
 from solver.space.engines import EngineRules

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from solver.cost.partition import balanced
-from solver.cost.step import Load
-from solver.cost.work import StageFloor, Stages
+from solver.cost.steps.partition import balanced
+from solver.cost.steps.step import Load
+from solver.cost.steps.work import StageFloor, Stages
 from solver.llm import LLM, Layer
 from solver.space.candidates import Candidates, holds_longest, price
 

@@ -15,15 +15,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.cost.kept import beside_idle
-from solver.cost.mix import Mix
-from solver.cost.serving import Promise, Service, most_decode, most_prefill, most_unified
-from solver.cost.step import Load
-from solver.cost.work import Stages
+from solver.cost.pool.mix import Mix
+from solver.cost.pool.retention import beside_idle
+from solver.cost.pool.serving import Promise, Service, most_decode, most_prefill, most_unified
+from solver.cost.steps.step import Load
+from solver.cost.steps.work import Stages
 from solver.replica import Role
 from solver.space.candidates import Candidate, Candidates, with_limits
 from solver.space.cuts import recut
 from solver.space.shapes import Footprint, most_replicas
+from solver.workload.scenario import KVTierName
 
 Floats = NDArray[np.float64]
 
@@ -63,7 +64,7 @@ class Column:
     pin: int | None = None
     touched: int = 0
     keeping: int | None = None
-    slow: frozenset[tuple[int, str]] = frozenset()
+    slow: frozenset[tuple[int, KVTierName]] = frozenset()
 
     @property
     def footprint(self) -> Footprint:

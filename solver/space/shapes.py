@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from solver.cost.fleet import Fleet
+from solver.cost.network.fleet import Fleet
 from solver.llm import LLM
 from solver.replica import Parallelism
 from solver.space.engines import EngineRules

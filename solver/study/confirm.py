@@ -16,9 +16,9 @@ from statistics import fmean
 
 from solver.check import violations
 from solver.cost.instance import Instance
-from solver.optimize.binding import binding
-from solver.optimize.outcome import Outcome
-from solver.optimize.run import Effort
+from solver.optimize.arithmetic.run import Effort
+from solver.optimize.assembly.binding import binding
+from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import solve_scenario
 from solver.plan import Confirmation, Plan
 from solver.simulate import Report, Run, Verdict, replay

@@ -14,7 +14,7 @@ import networkx as nx
 
 import topologies
 from solver.cost.instance import Instance
-from solver.optimize.run import Effort
+from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.workload import SLO, Scenario

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from solver.cost.instance import Instance
-from solver.cost.mix import Mix
-from solver.cost.serving import Promise, most_decode, most_unified
+from solver.cost.pool.mix import Mix
+from solver.cost.pool.serving import Promise, most_decode, most_unified
 from solver.economics.envelope import Demand, Rented, least_usd
 from solver.errors import BadInput, SolverDefect
-from solver.optimize.market import market
-from solver.optimize.run import Effort
+from solver.optimize.arithmetic.run import Effort
+from solver.optimize.layout.market import market
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.replica import SERVING_ENGINES, Engine, Role

@@ -12,10 +12,10 @@ from pydantic import Field
 
 import topologies
 from solver.cost.calibration import packaged
-from solver.cost.closed_loop import closed_loop
-from solver.cost.fleet import Fleet, fleets
-from solver.cost.mix import Mix
-from solver.cost.pools import PoolSpec, PricedPool
+from solver.cost.network.fleet import Fleet, fleets
+from solver.cost.pool.closed_loop import closed_loop
+from solver.cost.pool.mix import Mix
+from solver.cost.pool.priced import PoolSpec, PricedPool
 from solver.errors import BadInput
 from solver.llm import LLM
 from solver.replica import Engine, Parallelism, Role

@@ -110,7 +110,7 @@ def _key(point: Point) -> str:
 
 def solve_point(task: str) -> str:
     """Solve one point: JSON in, JSON out; what is wrong with it is in the answer."""
-    from solver.optimize.run import Effort
+    from solver.optimize.arithmetic.run import Effort
     from solver.optimize.solve import solve_scenario
     from solver.workload import Scenario
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 import topologies
-from solver.cost.fleet import Fleet, fleets
+from solver.cost.network.fleet import Fleet, fleets
 from solver.errors import BadInput, NoPlan
 from solver.llm import LLM
 from solver.training.job import TrainingJob

@@ -13,7 +13,7 @@ from typing import Any
 
 import topologies
 from solver.errors import BadInput
-from solver.optimize.run import Effort
+from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan, Pool
 from solver.workload import Scenario

@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from solver.cost.pools import PricedPool
-from solver.cost.serving import Service
+from solver.cost.pool.priced import PricedPool
+from solver.cost.pool.serving import Service
 from solver.plan import Pool
 from solver.view.scene import Scene
 

@@ -9,8 +9,8 @@ from functools import cached_property
 
 from solver.check.evidence import Evidence
 from solver.cost.instance import Group, Instance
-from solver.cost.pools import PricedPool
-from solver.cost.serving import Service
+from solver.cost.pool.priced import PricedPool
+from solver.cost.pool.serving import Service
 from solver.plan import Placed, Plan, Pool
 from solver.view.racks import Rack, racks
 

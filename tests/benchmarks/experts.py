@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from eplb import eplb
 
-from solver.optimize.experts import (
+from solver.experts import (
     Loads,
     SlotGrid,
     drift_report,
@@ -26,8 +26,8 @@ from solver.optimize.experts import (
     synthetic_loads,
     trade_off,
 )
-from solver.optimize.experts.packing.deal import repeated
-from solver.optimize.experts.splits import hottest_over_mean
+from solver.experts.packing.deal import repeated
+from solver.experts.splits import hottest_over_mean
 
 pytestmark = pytest.mark.benchmark
 RECORDED = Path(__file__).parents[2].parent / "shared" / "data" / "experts" / "sglang-deepseek"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import topologies
-from solver.optimize.run import Effort
+from solver.optimize.arithmetic.run import Effort
 from solver.study.frontier import frontier
 from solver.training.job import TrainingJob
 from solver.training.network import MEGATRON

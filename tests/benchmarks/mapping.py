@@ -17,11 +17,11 @@ _CHILD = """
 import json, resource, sys, time
 from solver.check import violations
 from solver.cost.instance import Instance
-from solver.optimize.assemble import assemble, busiest_link
-from solver.optimize.layout import Chosen, Layout
-from solver.optimize.mapping import placements
-from solver.optimize.market import market, offer
-from solver.optimize.run import Effort
+from solver.optimize.assembly.assemble import assemble, busiest_link
+from solver.optimize.layout.search import Chosen, Layout
+from solver.optimize.layout.mapping import placements
+from solver.optimize.layout.market import market, offer
+from solver.optimize.arithmetic.run import Effort
 from solver.workload import Scenario
 from topologies import Routes
 

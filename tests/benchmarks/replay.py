@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from served import FILLED, SERVED
 
-from solver.optimize.run import Effort
+from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.simulate import Run, replay

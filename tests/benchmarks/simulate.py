@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from solver.optimize.run import Effort
+from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.simulate import Run, replay
 from solver.workload import Scenario

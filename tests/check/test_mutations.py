@@ -12,7 +12,7 @@ import pytest
 
 from solver.check import check, violations
 from solver.errors import BadInput, CheckFailed
-from solver.optimize.run import Effort
+from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.plan.files import dumps

@@ -7,7 +7,7 @@ import json
 import pytest
 from command_line import rackplan
 
-from solver.optimize.run import Effort
+from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan.diff import difference
 from solver.workload import Scenario

@@ -11,7 +11,7 @@ from command_line import rackplan
 
 from solver.check import violations
 from solver.cost.instance import Instance
-from solver.optimize.run import Effort
+from solver.optimize.arithmetic.run import Effort
 from solver.study.frontier import Frontier, frontier
 from solver.workload import Scenario
 

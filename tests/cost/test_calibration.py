@@ -9,11 +9,11 @@ import pytest
 
 import topologies
 from solver.cost.calibration import Calibration, calibrations_from_json, packaged, packaged_calibrations, parameters
-from solver.cost.fitting import fit
-from solver.cost.measured import Served, Table
 from solver.errors import BadFile, UnknownName
 from solver.llm import LLM
 from solver.replica import Parallelism
+from solver.study.fidelity.fitting import fit
+from solver.study.fidelity.measured import Served, Table
 
 
 def test_every_engine_is_packaged_for_both_generations_of_nvidia() -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import topologies
 from solver.cost.calibration import Calibration, packaged_calibrations
-from solver.cost.replicas import Replicas
-from solver.cost.step import Load
+from solver.cost.steps.replicas import Replicas
+from solver.cost.steps.step import Load
 from solver.llm import LLM
 from solver.replica import Parallelism
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from solver.cost.queueing import erlang_c
-from solver.cost.waiting import Gathered, Moments, all_taken, gather, wait
+from solver.cost.pool.queueing import erlang_c
+from solver.cost.pool.waiting import Gathered, Moments, all_taken, gather, wait
 from solver.workload.lengths import lengths
 
 Floats = NDArray[np.float64]

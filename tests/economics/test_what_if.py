@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from solver.errors import BadInput
-from solver.optimize.run import Effort
+from solver.optimize.arithmetic.run import Effort
 from solver.study.what_if import Case, Hardware, domains, fabric_ratios, hbm_sizes, what_if
 from solver.workload import Scenario
 

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog  # type: ignore[import-untyped]
 
 from solver.errors import SolverDefect
-from solver.optimize.experts import Effort, Loads, SlotGrid, place_experts, synthetic_loads
-from solver.optimize.experts.bounds.certificate import Certificate, copy_costs, copy_range, refutes, simple_bounds
-from solver.optimize.experts.bounds.close import close_counts
-from solver.optimize.experts.bounds.count_program import CountProgram
-from solver.optimize.experts.bounds.exact import settle_counts, whole_counts
-from solver.optimize.experts.bounds.forced import forced, forced_sums
-from solver.optimize.experts.bounds.prices import Prices, each_price, thresholds
-from solver.optimize.experts.packing.counts import water_fill
+from solver.experts import Effort, Loads, SlotGrid, place_experts, synthetic_loads
+from solver.experts.bounds.certificate import Certificate, copy_costs, copy_range, refutes, simple_bounds
+from solver.experts.bounds.close import close_counts
+from solver.experts.bounds.count_program import CountProgram
+from solver.experts.bounds.exact import settle_counts, whole_counts
+from solver.experts.bounds.forced import forced, forced_sums
+from solver.experts.bounds.prices import Prices, each_price, thresholds
+from solver.experts.packing.counts import water_fill
 
 
 @settings(max_examples=200, deadline=None)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from solver.errors import BadFile, BadInput, UnknownName
-from solver.optimize.experts import Loads, SlotGrid, place_experts, read_loads, synthetic_loads
+from solver.experts import Loads, SlotGrid, place_experts, read_loads, synthetic_loads
 
 GOOD = [[0.0, 0.0, 0.0], [3.0, 2.0, 1.0]]
 

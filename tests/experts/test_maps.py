@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from solver.errors import BadFile, BadInput
-from solver.optimize.experts import ExpertMap, SlotGrid, map_text, place_experts, read_map, synthetic_loads
+from solver.experts import ExpertMap, SlotGrid, map_text, place_experts, read_map, synthetic_loads
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp  # type: ignore[import-untyped]
 
 from solver.errors import BadInput
-from solver.optimize.experts import (
+from solver.experts import (
     CoCounts,
     Loads,
     SlotGrid,
@@ -21,10 +21,10 @@ from solver.optimize.experts import (
     synthetic_loads,
     trade_off,
 )
-from solver.optimize.experts.nodes.homes import group_homes
-from solver.optimize.experts.nodes.node_program import NodeProgram
-from solver.optimize.experts.nodes.patterns import patterns
-from solver.optimize.experts.splits import hottest_over_mean, node_copies, rank_loads
+from solver.experts.nodes.homes import group_homes
+from solver.experts.nodes.node_program import NodeProgram
+from solver.experts.nodes.patterns import patterns
+from solver.experts.splits import hottest_over_mean, node_copies, rank_loads
 
 GRID = SlotGrid(ranks=8, slots=5, ranks_per_node=2)
 

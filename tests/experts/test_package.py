@@ -11,15 +11,15 @@ import sys
 import numpy as np
 import pytest
 
-import solver.optimize.experts as experts
-from solver.optimize.experts import Effort, SlotGrid, place_experts, synthetic_loads
+import solver.experts as experts
+from solver.experts import Effort, SlotGrid, place_experts, synthetic_loads
 
 MODULES = [experts.__name__, *(m.name for m in pkgutil.walk_packages(experts.__path__, experts.__name__ + "."))]
 
 
 def test_ortools_waits_until_a_program_is_solved() -> None:
     code = (
-        "import sys; from solver.optimize.experts import SlotGrid, place_experts, synthetic_loads;"
+        "import sys; from solver.experts import SlotGrid, place_experts, synthetic_loads;"
         "place_experts(synthetic_loads(2, 64), SlotGrid(8, 10)); print('ortools' in sys.modules)"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

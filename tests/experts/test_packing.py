@@ -8,13 +8,13 @@ from exhaustive import all_counts, least_hottest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solver.optimize.experts import Effort, Loads, SlotGrid, place_experts, synthetic_loads
-from solver.optimize.experts.packing.counts import water_fill
-from solver.optimize.experts.packing.deal import deal, repeated
-from solver.optimize.experts.packing.pack import hottest_rank, pack
-from solver.optimize.experts.packing.regroup import regroup
-from solver.optimize.experts.packing.rematch import rematch
-from solver.optimize.experts.splits import hottest_over_mean
+from solver.experts import Effort, Loads, SlotGrid, place_experts, synthetic_loads
+from solver.experts.packing.counts import water_fill
+from solver.experts.packing.deal import deal, repeated
+from solver.experts.packing.pack import hottest_rank, pack
+from solver.experts.packing.regroup import regroup
+from solver.experts.packing.rematch import rematch
+from solver.experts.splits import hottest_over_mean
 
 
 @st.composite

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solver.errors import BadInput
-from solver.optimize.experts import ExpertMap, SlotGrid, place_experts, rebalance, synthetic_loads
+from solver.experts import ExpertMap, SlotGrid, place_experts, rebalance, synthetic_loads
 
 
 def _fetched(old: ExpertMap, new: ExpertMap) -> list[int]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from eplb import eplb
 
-from solver.optimize.experts import (
+from solver.experts import (
     Loads,
     SlotGrid,
     drift_report,
@@ -21,7 +21,7 @@ from solver.optimize.experts import (
     rebalance,
     trade_off,
 )
-from solver.optimize.experts.splits import hottest_over_mean
+from solver.experts.splits import hottest_over_mean
 
 DRIFTING = ("prefill_in512", "prefill_in1024", "prefill_in2048", "prefill_in4096")
 

@@ -8,10 +8,10 @@ from exhaustive import hottest, placements
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solver.optimize.experts import Loads, SlotGrid, drift_report, place_experts, synthetic_loads
-from solver.optimize.experts.exchange import exchange_hottest, exchange_pairs
-from solver.optimize.experts.packing.counts import water_fill
-from solver.optimize.experts.packing.deal import deal, repeated
+from solver.experts import Loads, SlotGrid, drift_report, place_experts, synthetic_loads
+from solver.experts.exchange import exchange_hottest, exchange_pairs
+from solver.experts.packing.counts import water_fill
+from solver.experts.packing.deal import deal, repeated
 
 
 def _objective(placed: np.ndarray, copy_load: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ import yaml
 from solver import BadInput, Scenario
 from solver.export import TARGETS, Bundle, export
 from solver.export.layout import safe
-from solver.optimize.run import Effort
+from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan, Pool
 from solver.workload.files import packaged, read_content

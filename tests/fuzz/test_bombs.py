@@ -12,7 +12,7 @@ import pytest
 
 import topologies
 from solver.errors import BadInput
-from solver.optimize.experts.files.load_files import read_loads
+from solver.experts.files.load_files import read_loads
 from solver.plan import load
 from solver.traces.embedding import with_classes
 from solver.workload.documents import MOST_TOKENS, MOST_VALUES, parse_document

@@ -18,7 +18,7 @@ import topologies
 from solver.check import violations
 from solver.cost.instance import Instance
 from solver.errors import BadInput
-from solver.optimize.run import Effort
+from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import load
 from solver.study.grid import Grid

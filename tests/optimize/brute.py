@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from solver.optimize.program import Market, Supply
+from solver.optimize.layout.program import Market, Supply
 from solver.space.profiles import Column
 
 Choice = tuple[tuple[int, int], ...]

@@ -7,7 +7,7 @@ import random
 import networkx as nx
 
 import topologies
-from solver.optimize.program import Market, Need, Supply
+from solver.optimize.layout.program import Market, Need, Supply
 from solver.replica import Parallelism, Role
 from solver.space.candidates import Candidate
 from solver.space.profiles import Column

@@ -9,11 +9,11 @@ import pytest
 from brute import brute_force, least_rent
 from instances import random_market
 
-from solver.optimize.layout import NoLayout
-from solver.optimize.mapping import Mapping
-from solver.optimize.program import LEVELS, Market
-from solver.optimize.realise import Judge, realise
-from solver.optimize.run import Effort
+from solver.optimize.arithmetic.run import Effort
+from solver.optimize.layout.mapping import Mapping
+from solver.optimize.layout.program import LEVELS, Market
+from solver.optimize.layout.realise import Judge, realise
+from solver.optimize.layout.search import NoLayout
 from solver.space.profiles import Column
 
 EFFORT = Effort(time_limit_s=20, workers=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from solver import Scenario
 from solver.check import check
-from solver.optimize.outcome import Outcome
+from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import solve_scenario
 
 

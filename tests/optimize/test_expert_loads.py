@@ -14,9 +14,9 @@ import pytest
 from solver import BadInput, Scenario
 from solver.check import violations
 from solver.cost.instance import Instance
-from solver.optimize.expert_loads import EVEN_ENOUGH, balance_of, embedded
-from solver.optimize.experts import Loads, SlotGrid, place_experts
-from solver.optimize.run import Effort
+from solver.experts import Loads, SlotGrid, place_experts
+from solver.experts.recorded import EVEN_ENOUGH, balance_of, embedded
+from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.plan.files import dumps

@@ -8,9 +8,9 @@ from instances import random_market
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import lil_matrix
 
-from solver.optimize.integers import IntegerProgram, integerise
-from solver.optimize.program import write
-from solver.optimize.run import Effort, run
+from solver.optimize.arithmetic.integers import IntegerProgram, integerise
+from solver.optimize.arithmetic.run import Effort, run
+from solver.optimize.layout.write import write
 from solver.space.dominance import undominated
 
 

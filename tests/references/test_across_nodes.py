@@ -7,9 +7,9 @@ import pytest
 
 import topologies
 from solver.cost.calibration import Calibration, packaged
-from solver.cost.collectives import expert_exchange
-from solver.cost.replicas import Replicas
-from solver.cost.work import COMBINE_WIDTH, DISPATCH_WIDTH
+from solver.cost.network.collectives import expert_exchange
+from solver.cost.steps.replicas import Replicas
+from solver.cost.steps.work import COMBINE_WIDTH, DISPATCH_WIDTH
 from solver.llm import LLM
 from solver.replica import Parallelism
 

@@ -13,7 +13,7 @@ import pytest
 
 import topologies
 from solver.cost.calibration import packaged
-from solver.cost.replicas import Replicas
+from solver.cost.steps.replicas import Replicas
 from solver.llm import FFN, LLM, Layer, grouped_query
 from solver.replica import Parallelism
 

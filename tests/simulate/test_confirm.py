@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from solver.check import violations
-from solver.optimize.outcome import Outcome
-from solver.optimize.run import Effort
+from solver.optimize.arithmetic.run import Effort
+from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.plan.files import dumps

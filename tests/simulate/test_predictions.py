@@ -9,7 +9,7 @@ import pytest
 
 from solver.check.evidence import Evidence
 from solver.cost.instance import Instance
-from solver.optimize.run import Effort
+from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.simulate import Run, replay

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from queues import batches_over_time, exponential, poisson, waits_for_service
 
-from solver.cost.queueing import erlang_c
+from solver.cost.pool.queueing import erlang_c
 
 #: Seconds of the unit of service: long, so that whole numbers are as good as real ones.
 UNIT = 1000

@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 from solver import Scenario
-from solver.optimize.run import Effort
+from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.study.explain import Explanation, explain
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import topologies
 from solver.cost.instance import Instance
-from solver.optimize.run import Effort
+from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import KVTier, Plan
 from solver.workload import Scenario

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from solver.cost.calibration import Calibration
-from solver.cost.fitting import Fitted, fit
-from solver.cost.measured import Family, Table
+from solver.study.fidelity.fitting import Fitted, fit
+from solver.study.fidelity.measured import Family, Table
 from solver.study.fidelity.predict import Predicted, families, predict
 from solver.study.fidelity.runs import Run, Runs, measured, served
 

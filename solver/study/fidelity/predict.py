@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 import topologies
 from solver.cost.calibration import Calibration, packaged
-from solver.cost.disaggregated_loop import disaggregated_loop
-from solver.cost.measured import Family, Table
-from solver.cost.replicas import Replicas
+from solver.cost.steps.replicas import Replicas
 from solver.replica import Parallelism
+from solver.study.fidelity.disaggregated_loop import disaggregated_loop
+from solver.study.fidelity.measured import Family, Table
 from solver.study.fidelity.runs import Run, Runs, served, served_llm
 
 Floats = NDArray[np.float64]

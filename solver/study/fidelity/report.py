@@ -11,9 +11,9 @@ import numpy as np
 
 import topologies
 from solver.cost.calibration import Calibration
-from solver.cost.measured import Family
-from solver.cost.prediction import HALF_80
+from solver.cost.pool.prediction import HALF_80
 from solver.study.fidelity.accuracy import Accuracy, Decisions, Floats, accuracy, decisions, group_of
+from solver.study.fidelity.measured import Family
 from solver.study.fidelity.predict import Predicted
 from solver.study.fidelity.runs import Run, Runs, measured
 

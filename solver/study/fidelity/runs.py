@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 import topologies
-from solver.cost.measured import Served
 from solver.errors import BadFile, BadInput
 from solver.llm import LLM
 from solver.llm.catalog import names as catalog_names
 from solver.replica import Engine, Parallelism
+from solver.study.fidelity.measured import Served
 from solver.workload.fields import Record, read_record
 from solver.workload.files import MOST_BYTES, read_text
 
@@ -215,7 +215,7 @@ def _usual_kv_cache(precision: str, engine: str, device: topologies.Device) -> s
 
 
 def served(runs: Runs) -> tuple[list[Served], NDArray[np.intp]]:
-    """Unified runs grouped for :class:`solver.cost.measured.Table`, and the position of each in ``runs`` (R,)."""
+    """Unified runs grouped for :class:`solver.study.fidelity.measured.Table`, and the position of each in ``runs`` (R,)."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for position, run in enumerate(runs.runs):
         if not run.disaggregated:

@@ -1,0 +1,196 @@
+"""Idle KV that is kept for later turns: what it spares, the HBM it takes from running sequences, the time to load it.
+
+A class's requests either find their session's history (a hit) or not; both are entries of the mix that a pool serves.
+Idle KV grows with the requests served, as running sequences do, so the two share a rank's HBM at every load alike.
+Loading runs beside computation and delays only the request that waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.cost.pool.mix import Mix
+from solver.cost.pool.operating_point import largest
+from solver.cost.pool.priced import PricedPool
+from solver.cost.pool.serving import LEAST_UTILISATION, Service, sequences_that_fit, unified_at
+from solver.cost.steps.replicas import Replicas
+from solver.llm import LLM
+from solver.replica import Role
+from solver.workload import RequestClass
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What one class's idle KV comes to, wherever it waits.
+
+    Attributes
+    ----------
+    found: private tokens that a hit finds.
+    stored: private tokens that every request leaves behind.
+    again: chance that such a token is ever looked for where it lies.
+    caches: caches among which a session's next turn may land; 1 where it returns to its own.
+
+    The share of stays still waiting at age u is ``1 - again F(u)`` with F the distribution of the time between turns:
+    those that never return wait until they are dropped. Bytes follow by Little's law.
+    """
+
+    request_class: RequestClass
+    found: int
+    stored: int
+    again: float
+    caches: int = 1
+
+    @classmethod
+    def of(cls, one: RequestClass, output_kept: bool, caches: int = 1) -> Kept:
+        """What a class leaves behind.
+
+        Parameters
+        ----------
+        output_kept: generated tokens stay with the prompt: in unified pools, and where decode pools send them back.
+        """
+        reuse = one.reused_tokens
+        found = reuse.private - (0 if output_kept else one.generated_tokens)
+        stored = max(found, one.prompt_tokens - reuse.shared + (one.output_tokens if output_kept else 0))
+        return cls(one, found, stored, one.return_fraction * found / stored / caches, caches)
+
+    def hit(self, age_s: float) -> float:
+        """Chance that a request finds its session's history where it is dropped at an age."""
+        idle = self.request_class.idle_s
+        if idle is None or self.found <= 0:
+            return 0.0
+        return self.request_class.return_fraction * idle.returned_by(age_s) / self.caches
+
+    def waiting(self, age_s: float) -> float:
+        """Share of what was left behind that was not used again within an age."""
+        idle = self.request_class.idle_s
+        return 1.0 if idle is None else 1 - self.again * idle.returned_by(age_s)
+
+    def held_s(self, age_s: float) -> float:
+        """Mean time that a token waits where it is dropped at an age: the integral of :meth:`waiting` [s]."""
+        idle = self.request_class.idle_s
+        return age_s if idle is None else age_s - self.again * (age_s - idle.away_s(age_s))
+
+    def bytes_per_token(self, llm: LLM) -> float:
+        """KV bytes of a private token, over the whole replica once [bytes]."""
+        one = self.request_class
+        shared, end = float(one.reused_tokens.shared), float(one.prompt_tokens + one.output_tokens)
+        return (llm.kv_bytes(end) - llm.kv_bytes(shared)) / (end - shared)
+
+
+def mix_of(kept: Sequence[Kept], hbm_s: Sequence[float], drop_s: Sequence[float]) -> Mix:
+    """The mix of classes whose idle KV is kept: shared prefixes are always found, private ones with the chance of a hit.
+
+    Parameters
+    ----------
+    hbm_s, drop_s: ages at which each class's idle KV leaves HBM, and at which it is dropped [s].
+    """
+    classes = [k.request_class for k in kept]
+    finds = []
+    for one, age in zip(kept, drop_s, strict=True):
+        shared, chance = float(one.request_class.reused_tokens.shared), one.hit(age)
+        finds.append(((1 - chance, shared), *([(chance, shared + one.found)] if chance > 0 else [])))
+    mix = Mix.of(classes, finds)
+    rate = np.array([c.requests_per_s for c in classes])
+    idle = [k.stored * k.held_s(age) for k, age in zip(kept, hbm_s, strict=True)]
+    return replace(
+        mix,
+        idle_token_s=float(np.dot(rate, idle) / rate.sum()),
+        resident_tokens=float(sum(c.reused_tokens.shared for c in classes)),
+    )
+
+
+def beside_idle(
+    pool: Replicas, replicas: Floats, mix: Mix, role: Role, prompts: Floats | float, fullest: Service
+) -> Floats:
+    """Requests/s of a replica, at most those of ``fullest``, at which idle KV fits beside running sequences (R,).
+
+    A rank holds both 99 % of the time.
+
+    Parameters
+    ----------
+    prompts: sequences that a prefill rank holds besides.
+    fullest: the largest load that keeps the promise.
+    """
+    most = fullest.requests_per_s
+    if not mix.keeps:
+        return most
+    room, ranks = sequences_that_fit(pool, mix), pool.work.dp
+    if role == "prefill":
+        left = room - prompts - mix.idle_sequences(np.zeros(len(pool)), ranks)
+        if not mix.idle_token_s:
+            return np.where(left >= 0, most, 0.0)
+        return np.minimum(most, np.maximum(left, 0.0) * mix.context * ranks / mix.idle_token_s)
+    lowest = LEAST_UTILISATION / ranks
+    top = np.maximum(room, lowest)
+    left = room - mix.idle_sequences(most, ranks)
+    unsure = np.flatnonzero((most > 0) & (fullest.full_batch > left))
+    if not len(unsure):
+        return most
+    some, count, whole = pool.rows(unsure), replicas[unsure], room[unsure]
+
+    def excess(batch: Floats) -> Floats:
+        service = unified_at(some, count, mix, batch)
+        idle = mix.idle_sequences(service.requests_per_s, some.work.dp)
+        return np.asarray((service.full_batch + idle) / np.maximum(whole, 1e-9) - 1)
+
+    batch = largest(excess, lowest[unsure], top[unsure])
+    rate = unified_at(some, count, mix, np.maximum(batch, lowest[unsure])).requests_per_s
+    found = most.copy()
+    found[unsure] = np.minimum(most[unsure], np.where(batch > 0, rate, 0.0))
+    return found
+
+
+def spared_s(pool: Replicas, kept: Kept) -> tuple[Floats, Floats]:
+    """What a hit spares on a replica that serves nobody else (R,): time to the first token, and time it is taken [s]."""
+    one = kept.request_class
+    shared, prompt = float(one.reused_tokens.shared), float(one.prompt_tokens)
+    miss = pool.prompt_s(prompt - shared, shared)
+    hit = pool.prompt_s(max(prompt - shared - kept.found, 1.0), shared + kept.found)
+    return np.asarray(miss[0] - hit[0]), np.asarray(miss[1] - hit[1])
+
+
+def load_s(pool: Replicas, kept: Kept, bytes_per_s: float) -> Floats:
+    """Time to load the history of a hit onto the fullest rank, at the bandwidth of one device's part of the tier (R,)."""
+    shared = float(kept.request_class.reused_tokens.shared)
+    size = pool.ledger.kv_bytes(shared + kept.found) - pool.ledger.kv_bytes(shared)
+    return np.asarray(size.max(axis=1) / bytes_per_s)
+
+
+def spared_devices(pool: PricedPool, kept: Kept, hits_per_s: float) -> float:
+    """Devices that hits keep free: the time that prefill would have taken them."""
+    taken = float(spared_s(pool.replicas, kept)[1][0])
+    shape = pool.spec.parallelism
+    return hits_per_s * taken * shape.devices / shape.dp
+
+
+def by_class(service: Service, mix: Mix, classes: int, load: Sequence[float]) -> Service:
+    """An operating point whose latencies are per class again, hits and misses taken together.
+
+    Parameters
+    ----------
+    load: time to load a hit's history, by class [s].
+    """
+    if not mix.keeps:
+        return service
+    found: dict[str, Any] = {}
+    members = [_entries(mix, c) for c in range(classes)]
+    for name in ("tpot_p50", "tpot_p95", "itl_p95"):
+        table = getattr(service, name)
+        found[name] = np.stack([table[:, entries].max(axis=1) for entries in members], axis=1)
+    if service.first is None:
+        return replace(service, ttft_p50=0 * found["tpot_p50"], ttft_p95=0 * found["tpot_p50"], **found)
+    delay = np.array([load[c] if hit else 0.0 for c, hit in zip(mix.member, mix.is_hit, strict=True)])
+    p50 = np.stack([service.first.p50(entries, delay) for entries in members], axis=1)
+    p95 = np.stack([service.first.p95(entries, delay) for entries in members], axis=1)
+    return replace(service, ttft_p50=p50, ttft_p95=p95, **found)
+
+
+def _entries(mix: Mix, position: int) -> list[int]:
+    return [entry for entry, member in enumerate(mix.member) if member == position]

@@ -1,0 +1,310 @@
+"""From steps to promises: what a pool of replicas serves, and how fast, in each role.
+
+A pool is ``replicas`` copies (R,) of each row's shape behind one router. Each ``*_at`` function prices one operating
+point; each ``most_*`` function finds the largest one that keeps a promise. Latencies are per class (R, C).
+
+Decode and unified pools are trains: a step leaves when the last one has arrived, and carries everybody who is ready.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.cost.pool.mix import Mix
+from solver.cost.pool.operating_point import largest
+from solver.cost.pool.prompts import FirstToken, Prefill
+from solver.cost.pool.queueing import AVERAGED, FULL, normal_quantile, occupancy_quantile
+from solver.cost.pool.waiting import clump, gather, wait
+from solver.cost.steps.replicas import Replicas
+
+Floats = NDArray[np.float64]
+
+#: Below this utilisation a promise is treated as broken: nobody rents a replica to serve so little.
+LEAST_UTILISATION = 1e-3
+#: A queue this full has no stable wait worth promising.
+MOST_UTILISATION = 0.98
+#: Rounds in which load, batch and pace settle on each other.
+_ROUNDS = 6
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Limits on the 95th percentile [s]; infinite where nothing was promised. Scalars."""
+
+    ttft: float = np.inf
+    tpot: float = np.inf
+    itl: float = np.inf
+    e2e: float = np.inf
+
+
+@dataclass(frozen=True)
+class Service:
+    """One operating point of every row.
+
+    Attributes
+    ----------
+    requests_per_s: what one replica serves (R,).
+    batch: mean running sequences (decode, unified) or prompts in service (prefill) on a rank (R,).
+    full_batch: sequences on a rank that are exceeded 1 % of the time (R,).
+    step_s: mean step (R,).
+    utilisation: share of the time that the bottleneck is busy (R,).
+    ttft_p50, ttft_p95, tpot_p50, tpot_p95, itl_p95: latencies per entry of the mix (R, C) [s]; 0 where the role has no
+        part in them.
+    first: what the time to first token is made of; None where the role has no part in it.
+    """
+
+    requests_per_s: Floats
+    batch: Floats
+    full_batch: Floats
+    step_s: Floats
+    utilisation: Floats
+    ttft_p50: Floats
+    ttft_p95: Floats
+    tpot_p50: Floats
+    tpot_p95: Floats
+    itl_p95: Floats
+    first: FirstToken | None = None
+
+    def excess(self, promise: Promise, mix: Mix) -> Floats:
+        """How far the worst class overshoots the tightest promise: latency / limit - 1, at most 0 if all are kept (R,)."""
+        e2e = self.ttft_p95 + np.maximum(mix.output - 1, 0) * self.tpot_p95
+        pairs = (
+            (self.ttft_p95, promise.ttft),
+            (self.tpot_p95, promise.tpot),
+            (self.itl_p95, promise.itl),
+            (e2e, promise.e2e),
+        )
+        worst = np.full(len(self.batch), -1.0)
+        for latency, limit in pairs:
+            if np.isfinite(limit):
+                worst = np.maximum(worst, latency.max(axis=1) / limit - 1)
+        return worst
+
+
+def decode_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Service:
+    """Decode pool whose ranks run ``batch`` sequences on average.
+
+    TPOT is the step at the batch a request feels: the pool's total fluctuates as a Poisson number, averaged over its
+    stay.
+    """
+    ranks = replicas * pool.work.dp
+    felt = _felt(pool, batch)
+    typical = pool.decode_s(felt, mix.context)
+    slow = typical + _crowding(pool, ranks, mix, batch, felt, typical, 0.95)
+    crowd = occupancy_quantile(batch, ranks / mix.burstiness, 0.95)
+    zero = np.zeros((len(pool), len(mix.share)))
+    return Service(
+        requests_per_s=batch * pool.work.dp / (mix.mean_output * typical),
+        batch=batch,
+        full_batch=occupancy_quantile(batch, ranks / mix.burstiness, FULL),
+        step_s=typical,
+        utilisation=np.minimum(batch, 1.0),
+        ttft_p50=zero,
+        ttft_p95=zero,
+        tpot_p50=zero + typical[:, None],
+        tpot_p95=zero + slow[:, None],
+        itl_p95=zero + pool.decode_s(np.maximum(crowd, 1.0), mix.context)[:, None],
+    )
+
+
+def prefill_at(
+    pool: Replicas, replicas: Floats, mix: Mix, utilisation: Floats, together: Floats | float = 1.0
+) -> Service:
+    """Prefill pool that gets a share ``utilisation`` of the most that it can serve.
+
+    One queue in front of all ranks; each prefills up to ``together`` prompts at a time, as many as are there. Data-parallel
+    ranks step together, so a prompt also waits for the step that the others are in. The first token is out when the KV
+    cache has reached a decode replica.
+    """
+    together = np.broadcast_to(np.asarray(together, float), utilisation.shape)
+    alone = full = Prefill.of(pool, mix, company=utilisation)
+    if np.any(together > 1):
+        full = Prefill.of(pool, mix, company=utilisation, together=together)
+    arrivals = utilisation * together / full.mean(full.occupied)
+    ranks = pool.work.dp
+    servers = replicas * ranks
+    several = np.maximum(together - 1, 1.0)
+    lone = alone.moments(alone.occupied)
+    more = (full.mean(full.occupied) - lone.mean) / several
+    other = full.moments(full.latency - alone.latency).times(pool.speeds.first_token / several)
+    gathered = gather(arrivals, servers, lone, more, other, together, mix.burstiness)
+    headway = gathered.service.mean / alone.mean(np.maximum(alone.steps, 1))
+    shared = np.where(ranks > 1, 1 - (1 - gathered.busy) ** np.maximum(ranks - 1, 1), 0.0)
+    queue = wait(servers, utilisation, gathered, mix.burstiness, together, headway, shared, pool.speeds.admission_s)
+    sent = np.stack([pool.landing_s(float(tokens)) for tokens in mix.prompt + mix.cached], axis=1)
+    own = _first_token(pool, alone.latency) + sent[..., None] * mix.lengths
+    first = FirstToken(own, own, alone.share, queue)
+    zero = np.zeros_like(sent)
+    return Service(
+        requests_per_s=arrivals * ranks,
+        batch=gathered.busy * gathered.taken,
+        full_batch=np.ones_like(utilisation),
+        step_s=headway,
+        utilisation=utilisation,
+        ttft_p50=first.each(first.p50),
+        ttft_p95=first.each(first.p95),
+        tpot_p50=zero,
+        tpot_p95=zero,
+        itl_p95=zero,
+        first=first,
+    )
+
+
+def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Service:
+    """Unified pool whose ranks run ``batch`` sequences on average, prompts chunked in between.
+
+    Every prompt costs all running sequences w = chunks x (step with the chunk - step without). With arrivals lambda per rank
+    a request of ``out`` tokens takes ``out TPOT = out t + lambda out TPOT w``, and ``batch = lambda out TPOT`` by Little, so
+    TPOT = t + batch w / out. A chunk carries as many short prompts as it has room for.
+    """
+    speeds, dp, pp = pool.speeds, pool.work.dp, pool.work.pp
+    ranks = replicas * dp
+    felt = _felt(pool, batch)
+    step = pool.decode_s(felt, mix.context)
+    alone = crowded = Prefill.of(pool, mix, felt, company=0.0)
+    if np.any(dp > 1):
+        crowded = Prefill.of(pool, mix, felt, company=1.0)
+    beside = (step * pool.accepted / pp)[:, None, None]
+    lockstep = dp**speeds.lockstep
+    company = np.zeros_like(batch)
+    for _ in range(_ROUNDS):
+        each = alone.towards(crowded, company)
+        stall = speeds.prefill_share[:, None, None] * np.maximum(each.occupied - each.steps * beside, 0.0)
+        stalls = stall * lockstep[:, None, None]
+        tpot = step + batch * each.mean(stalls) / mix.mean_output
+        arrivals = batch / (mix.mean_output * tpot)
+        company = _company(arrivals * each.mean(each.occupied), replicas, dp, mix.burstiness)
+
+    together = np.maximum(pool.chunk * pp * mix.mean(mix.prompt) / mix.mean_square_prompt, 1.0)
+    lone = each.moments(stall + step[:, None, None] * np.ceil(each.steps / pp[:, None, None]))
+    more = each.moments(stall)
+    gathered = gather(arrivals, ranks, lone, more.mean, more.times(speeds.first_token), together, mix.burstiness)
+    load = arrivals * (lone.mean + (together - 1) * more.mean) / together
+    boarding = speeds.admission_steps * step
+    reserved = speeds.admission_s + boarding
+    queue = wait(ranks, load, gathered, mix.burstiness, together, step, 1 - np.exp(-batch), reserved)
+
+    def own(quantile: float) -> Floats:
+        crowd = company + normal_quantile(quantile) * _scatter(company, dp, mix.burstiness)
+        latency = alone.towards(crowded, np.clip(crowd, 0.0, 1.0)).latency
+        return _first_token(pool, latency) + boarding[:, None, None]
+
+    first = FirstToken(own(0.5), own(0.95), alone.share, queue)
+    slowed = tpot / step - 1
+    uneven = more.square / np.maximum(more.mean, 1e-300) ** 2 - 1
+    swings = mix.burstiness * ((1 + slowed) ** 2 + uneven * slowed**2)
+
+    def tpot_quantile(quantile: float) -> Floats:
+        crowd = _crowding(pool, ranks, mix, batch, felt, step, quantile)
+        admitted = (arrivals * lockstep * mix.burstiness)[:, None] * mix.output * tpot[:, None]
+        again = (tpot / step)[:, None]
+        scatter: Floats = again * np.sqrt(admitted * more.square[:, None]) / mix.output
+        above: Floats = np.hypot(crowd[:, None], normal_quantile(quantile) * scatter) * (quantile > 0.5)
+        return tpot[:, None] + above
+
+    chunked = (load * dp > 0.05)[:, None]
+    gap = (each.occupied / np.maximum(each.steps, 1)) @ mix.weights
+    return Service(
+        requests_per_s=arrivals * dp,
+        batch=batch,
+        full_batch=occupancy_quantile(batch, ranks / swings, FULL),
+        step_s=step,
+        utilisation=np.minimum(load, 1.0),
+        ttft_p50=first.each(first.p50),
+        ttft_p95=first.each(first.p95),
+        tpot_p50=tpot_quantile(0.5),
+        tpot_p95=tpot_quantile(0.95),
+        itl_p95=np.where(chunked, gap, step[:, None]),
+        first=first,
+    )
+
+
+def most_decode(pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, limit: Floats) -> Service:
+    """Largest decode batch that keeps the promise while ``limit`` sequences fit on a rank; batch 0 where none does."""
+
+    def excess(batch: Floats) -> Floats:
+        service = decode_at(pool, replicas, mix, batch)
+        return np.maximum(service.excess(promise, mix), service.full_batch / np.maximum(limit, 1e-9) - 1)
+
+    return decode_at(pool, replicas, mix, largest(excess, _least_batch(pool), limit))
+
+
+def most_prefill(
+    pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, together: Floats | float = 1.0
+) -> Service:
+    """Highest prefill utilisation that keeps the promise; 0 where none does."""
+    least = np.full(len(pool), LEAST_UTILISATION)
+    top = np.full(len(pool), MOST_UTILISATION)
+    busy = largest(lambda u: prefill_at(pool, replicas, mix, u, together).excess(promise, mix), least, top)
+    return prefill_at(pool, replicas, mix, busy, together)
+
+
+def most_unified(pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, limit: Floats) -> Service:
+    """Largest unified batch that keeps the promise while ``limit`` sequences fit on a rank; 0 where none does."""
+
+    def excess(batch: Floats) -> Floats:
+        service = unified_at(pool, replicas, mix, batch)
+        over: Floats = np.maximum(service.utilisation / MOST_UTILISATION, service.full_batch / np.maximum(limit, 1e-9))
+        return np.maximum(service.excess(promise, mix), over - 1)
+
+    return unified_at(pool, replicas, mix, largest(excess, _least_batch(pool), limit))
+
+
+def sequences_that_fit(pool: Replicas, mix: Mix) -> Floats:
+    """Most sequences of the mix that a rank's KV cache holds 99 % of the time (R,)."""
+    mean = pool.ledger.kv_bytes(np.full(len(pool), mix.context))
+    spread = pool.ledger.kv_bytes(np.full(len(pool), mix.context + mix.context_deviation)) - mean
+    return pool.ledger.sequences(mean, spread, normal_quantile(FULL))
+
+
+def _felt(pool: Replicas, batch: Floats) -> Floats:
+    """Sequences on the fullest rank of a replica, which sets its pace: whole sequences cannot be levelled exactly."""
+    return np.maximum(batch + 0.5 * (1 - 1 / pool.work.dp), 1.0)
+
+
+def _crowding(
+    pool: Replicas, ranks: Floats, mix: Mix, batch: Floats, felt: Floats, typical: Floats, quantile: float
+) -> Floats:
+    """How much longer than typical a step takes when the pool is as crowded as that quantile says (R,) [s].
+
+    A slower step keeps sequences longer, which fills the batch further: where the step grows as batch^e, the variance of
+    the batch is that of independent stays over 1 - e (birth and death, linearised). Bursts multiply it.
+    """
+    crowd = np.maximum(occupancy_quantile(batch, ranks / mix.burstiness, quantile, AVERAGED), 1.0)
+    slow = pool.decode_s(crowd, mix.context)
+    growth = np.log(np.maximum(slow / typical, 1.0)) / np.log(np.maximum(crowd / felt, 1 + 1e-9))
+    return (slow - typical) / np.sqrt(1 - np.clip(growth, 0.0, 0.9))
+
+
+def _least_batch(pool: Replicas) -> Floats:
+    """The smallest batch worth asking about: one sequence on the whole replica, a thousandth of the time."""
+    return LEAST_UTILISATION / pool.work.dp
+
+
+def _first_token(pool: Replicas, latency: Floats) -> Floats:
+    """From admission to the first token of a prompt that waits for nobody (R, C, N)."""
+    speeds = pool.speeds
+    return speeds.admission_s[:, None, None] + speeds.first_token[:, None, None] * latency
+
+
+def _company(load: Floats, replicas: Floats, dp: Floats, burstiness: float) -> Floats:
+    """Share of the other data-parallel ranks that prefill beside a prompt (R,).
+
+    The router sent it to a rank that was free, so all that are busy are others. Bursts bring (v - 1) / 2 more prompts, as
+    far as they come while one is prefilled.
+
+    Parameters
+    ----------
+    load: share of the time that a rank prefills.
+    """
+    others = np.maximum(dp - 1, 1)
+    burst = clump(load * dp * replicas, burstiness) / replicas
+    return np.where(dp > 1, np.clip((load * dp + burst) / others, 0.0, 1.0), 0.0)
+
+
+def _scatter(company: Floats, dp: Floats, burstiness: float) -> Floats:
+    """Standard deviation of :func:`_company`: the ranks that prefill are a Poisson number, or a burst's (R,)."""
+    return np.sqrt(company * burstiness / np.maximum(dp - 1, 1))

@@ -1,0 +1,126 @@
+"""How long the steps of replica shapes take: between two tokens of a sequence, and through a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.cost.steps.speeds import Speeds
+from solver.cost.steps.step import Group, Load, StepTime, step
+from solver.cost.steps.work import Work, stack
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Rows of replica shapes (R,), each at the speed of its device and calibration.
+
+    Attributes
+    ----------
+    chunk: most prompt tokens that a step carries on a rank (R,).
+    drafts: tokens drafted and verified per step (R,).
+    accepted: tokens that such a step yields per sequence, 1 without drafts (R,).
+    """
+
+    work: Work
+    speeds: Speeds
+    group: Group
+    chunk: Floats
+    drafts: Floats
+    accepted: Floats
+
+    @classmethod
+    def stack(cls, parts: Sequence[Timing]) -> Timing:
+        """One table from several, whatever their LLMs, devices and calibrations."""
+        groups = [part.group for part in parts]
+        return Timing(
+            stack([part.work for part in parts]),
+            Speeds.stack([part.speeds for part in parts], [len(part) for part in parts]),
+            Group(*(np.concatenate([getattr(g, f.name) for g in groups]) for f in fields(Group))),
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("chunk", "drafts", "accepted")),
+        )
+
+    def __len__(self) -> int:
+        return len(self.work)
+
+    def step(self, load: Load) -> StepTime:
+        """One step in which every rank carries ``load`` (a micro-batch, where there are stages)."""
+        return step(self.work, self.speeds, self.group, load)
+
+    def decode_s(self, batch: Floats, context: Floats | float) -> Floats:
+        """Seconds between two tokens of a sequence when each rank runs ``batch`` of them, on average over drafts (R,)."""
+        return self.round_s(batch, context) / self.accepted
+
+    def round_s(self, batch: Floats, context: Floats | float) -> Floats:
+        """Seconds of one step of every sequence when each rank runs ``batch`` of them, drafting included (R,).
+
+        A pipeline keeps as many micro-batches in flight as it has stages; the slowest stage or the whole way round
+        decides. Every draft is one more pass through a draft layer, the head and the sampler.
+        """
+        running = batch / self.work.pp
+        taken = self.step(Load.of(decode=running, context=context, queries=1 + self.drafts))
+        verified = np.maximum(taken.latency_s, self.work.pp * taken.slowest_s)
+        if not np.any(self.drafts > 0):
+            return verified
+        alone = self.step(Load.of(decode=running, context=context))
+        present = self.work.layers.sum(axis=1) > 0
+        layer: Floats = np.where(present, alone.layer_s, 0.0).max(axis=1)
+        return verified + self.drafts * (layer + alone.head_s + self.speeds.step_s)
+
+    def prompt_s(
+        self,
+        prompt: Floats | float,
+        cached: Floats | float,
+        batch: Floats | float = 0.0,
+        context: Floats | float = 0.0,
+        company: Floats | float = 1.0,
+        together: Floats | float = 1.0,
+    ) -> tuple[Floats, Floats, Floats]:
+        """Prefill of one prompt in chunks, beside ``batch`` running sequences.
+
+        Parameters
+        ----------
+        together: prompts that share one step; more than one only where they all fit into a chunk.
+        prompt, cached: tokens to compute, and tokens already in the cache before them.
+        batch, context: running sequences of the rank and their mean context.
+        company: share of the other data-parallel ranks that prefill in the same step.
+
+        Returns
+        -------
+        From the first chunk's start to the last chunk's end; time the replica's slowest stage is taken; number of steps
+        (each (R,)). Chunks follow each other through a pipeline's stages.
+        """
+        prompt, cached = np.broadcast_arrays(np.asarray(prompt, float), np.asarray(cached, float))
+        whole = np.floor(prompt / self.chunk)
+        rest = prompt - whole * self.chunk
+        running = np.asarray(batch, float) / self.work.pp
+        before = occupied = np.zeros(len(self))
+        final = before
+        if np.any(whole > 0):
+            full = self._chunk(self.chunk, cached + whole * self.chunk / 2, running, context, company)
+            occupied = whole * full.slowest_s
+            before = np.where(rest > 0, whole, np.maximum(whole - 1, 0)) * full.slowest_s
+            final = np.where(whole > 0, full.latency_s, 0.0)
+        if np.any(rest > 0):
+            last = self._chunk(rest * together, cached + prompt - rest / 2, running, context, company)
+            occupied = occupied + np.where(rest > 0, last.slowest_s, 0.0)
+            final = np.where(rest > 0, last.latency_s, final)
+        return before + final, occupied, whole + (rest > 0)
+
+    def _chunk(
+        self, tokens: Floats, keys: Floats, running: Floats, context: Floats | float, company: Floats | float
+    ) -> StepTime:
+        return self.step(
+            Load.of(
+                decode=running,
+                context=context,
+                queries=1 + self.drafts,
+                prefill=tokens,
+                prefill_keys=keys,
+                others=tokens * np.asarray(company, float),
+            )
+        )

@@ -1,0 +1,42 @@
+"""Home nodes: the node on which the tokens of an expert start."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from solver.errors import BadInput
+from solver.experts.arrays import Floats, Int, Ints
+from solver.experts.grid import SlotGrid
+from solver.experts.packing.pack import Effort, pack
+
+
+def group_homes(loads: Floats, grid: SlotGrid, groups: int) -> Ints:
+    """Give every node the same number of whole expert groups, so that the nodes are as even as groups allow.
+
+    LLMs that limit a token to a few groups of experts (DeepSeek-V3: 8 groups of 32, 4 for a token) send it to few
+    nodes if each group lives on one.
+
+    Parameters
+    ----------
+    loads: load of each expert (layers, experts); groups are successive experts.
+    groups: number of groups, a multiple of the number of nodes.
+
+    Returns
+    -------
+    home node of each expert (layers, experts).
+    """
+    layers, experts = loads.shape
+    if groups < 1 or experts % groups or groups % grid.nodes:
+        raise BadInput(
+            f"{experts} experts in {groups} groups cannot be spread evenly over {grid.nodes} nodes; "
+            f"the number of groups must divide {experts} and be a multiple of {grid.nodes}"
+        )
+    group_load = loads.reshape(layers, groups, -1).sum(axis=2)
+    each = groups // grid.nodes
+    target = group_load.sum(axis=1) / grid.nodes
+    placed = pack(group_load, np.ones((layers, groups), Int), grid.nodes, each, target, Effort())
+    node_of_group = np.empty((layers, groups), Int)
+    nodes = np.broadcast_to(np.arange(grid.nodes)[:, None], placed.shape[1:])
+    for layer in range(layers):
+        node_of_group[layer, placed[layer]] = nodes
+    return np.repeat(node_of_group, experts // groups, axis=1)

@@ -1,0 +1,97 @@
+"""How the copies of one expert may lie over nodes, and what each way means for its tokens."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from solver.experts.arrays import Floats, Int, Ints
+from solver.experts.grid import SlotGrid
+from solver.experts.splits import Split
+
+HOME_COPIES = 3
+"""Copies on the home node, unless the load of the expert asks for more."""
+FAR_COPIES = 2
+"""Copies on other nodes, one on each, besides those at home."""
+HEAVIEST_COPY = 0.7
+"""Load that a copy may carry, in mean rank loads, as long as more copies are possible: the ranks are packed later."""
+LIGHT_EXPERT = 0.15
+"""Load, in mean rank loads, below which a second copy is not worth its slot."""
+ROOMY = 1.5
+"""Places for each expert above which these habits leave slots empty, and every expert may have more copies."""
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """One entry for each way that an expert's copies may lie.
+
+    Attributes
+    ----------
+    expert: whose copies (patterns,), ascending.
+    copies: on each node (patterns, nodes).
+    served: load that each node serves (patterns, nodes), mean rank load 1.
+    far: load served away from the home node (patterns,).
+    heaviest: load of one copy (patterns,).
+    """
+
+    expert: Ints
+    copies: Ints
+    served: Floats
+    far: Floats
+    heaviest: Floats
+
+
+def patterns(loads: Floats, home: Ints, grid: SlotGrid, split: Split) -> Patterns:
+    """All patterns of one layer.
+
+    Parameters
+    ----------
+    loads: load of each expert, mean rank load 1 (experts,).
+    home: node where the tokens of each expert start (experts,).
+    """
+    expert, copies = [], []
+    for number, (load, node) in enumerate(zip(loads, home, strict=True)):
+        shapes = _shapes(float(load), grid, len(loads))
+        rolled = np.roll(shapes, node, axis=1)
+        expert.append(np.full(len(rolled), number))
+        copies.append(rolled)
+    owner, lying = np.concatenate(expert), np.concatenate(copies)
+    share = _service(lying, home[owner], split)
+    at_home = share[np.arange(len(owner)), home[owner]]
+    load = loads[owner]
+    heaviest = load * (share / np.maximum(lying, 1)).max(axis=1)
+    return Patterns(owner, lying, share * load[:, None], load * (1.0 - at_home), heaviest)
+
+
+def _shapes(load: float, grid: SlotGrid, experts: int) -> Ints:
+    """Copies by node with the home node first (shapes, nodes)."""
+    roomy = grid.places > ROOMY * experts
+    wanted = max(HOME_COPIES, int(np.ceil(load / HEAVIEST_COPY)), 2 * grid.places // experts if roomy else 0)
+    most_home = min(grid.ranks_per_node, wanted)
+    others = grid.nodes - 1
+    shapes = [
+        (at_home, *(int(node in chosen) for node in range(others)))
+        for at_home in range(most_home + 1)
+        for far in range(min(FAR_COPIES, others) + 1)
+        for chosen in itertools.combinations(range(others), far)
+        if at_home >= 1 or far == 1
+    ]
+    table: Ints = np.array(shapes, Int)
+    total = table.sum(axis=1)
+    if load < LIGHT_EXPERT and not roomy:
+        return np.asarray(table[total == 1])
+    fine = load / total <= HEAVIEST_COPY
+    return np.asarray(table[fine] if fine.any() else table[total == total.max()])
+
+
+def _service(copies: Ints, home: Ints, split: Split) -> Floats:
+    """Share of the tokens served on each node (patterns, nodes), all tokens starting at home."""
+    even = copies / copies.sum(axis=1, keepdims=True)
+    if split == "even":
+        return np.asarray(even)
+    rows = np.arange(len(home))
+    local = np.zeros_like(even)
+    local[rows, home] = 1.0
+    return np.asarray(np.where(copies[rows, home][:, None] > 0, local, even))

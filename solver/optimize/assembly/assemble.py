@@ -1,0 +1,496 @@
+"""From counts and names to a plan: load shares, operating points, limits, predictions and links."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from itertools import chain
+
+import numpy as np
+
+from solver.cost.calibration import Calibration
+from solver.cost.instance import Group, Instance
+from solver.cost.network.contention import Exchange, exchanges, slowed
+from solver.cost.pool.flows import Flow, Running, kept_flow, kv_flow, link_loads, pool_flows
+from solver.cost.pool.prediction import Latencies, Part, class_latencies, interval_80, overall
+from solver.cost.pool.priced import PoolSpec, PricedPool
+from solver.cost.pool.retention import beside_idle, by_class
+from solver.cost.pool.serving import Service
+from solver.experts.recorded import MORE_SLOTS, balance_of
+from solver.optimize.layout.kv_tiers import Keeping, Place, Split
+from solver.optimize.layout.kv_tiers.record import records, slowest_load_s
+from solver.optimize.layout.mapping import Mapping
+from solver.optimize.layout.market import Offer, promises
+from solver.optimize.layout.search import Chosen, Layout
+from solver.plan.schema import (
+    SCHEMA_VERSION,
+    Degrees,
+    ExpertMap,
+    KVTier,
+    Latency,
+    Limits,
+    LinkLoad,
+    Memory,
+    Objective,
+    Placed,
+    Plan,
+    Pool,
+    Prediction,
+    Provenance,
+    Roofline,
+    Stage,
+)
+from solver.replica import ROLES, Role
+from solver.space.engines import EngineRules, engine_rules
+from solver.space.profiles import prompts_held
+from topologies import Routes
+
+#: Sequences that an engine may run over those that capacity exceeds 1 % of the time: a queue there delays first tokens.
+HEADROOM = 1.25
+
+
+@dataclass(frozen=True)
+class Staffed:
+    """A pool of the plan being made: what was chosen, how it is priced, where it sits.
+
+    Attributes
+    ----------
+    exchange: what the fabric leaves to its expert exchange; None where that stays inside domains.
+    keeps: how it keeps idle KV, with the split of each class; None where it keeps none.
+    places: the tiers outside of HBM.
+    """
+
+    name: str
+    chosen: Chosen
+    group: Group
+    priced: PricedPool
+    calibration: Calibration
+    devices: tuple[tuple[str, ...], ...]
+    most: Service
+    exchange: Exchange | None
+    keeps: tuple[Keeping, tuple[Split, ...]] | None = None
+    places: tuple[Place, ...] = ()
+
+    @property
+    def role(self) -> Role:
+        """Role of the pool."""
+        return self.chosen.column.role
+
+    @property
+    def capacity(self) -> float:
+        """Requests/s of the whole pool within its promise."""
+        return float(self.most.requests_per_s[0]) * self.chosen.replicas
+
+
+def assemble(
+    instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapping: Mapping, seed: int | None
+) -> Plan:
+    """Write the plan of a layout whose ranks have devices."""
+    rules = engine_rules(offer.engine)
+    pools = staff(instance, offer, routes, layout, mapping)
+    served = _served(instance, layout, pools)
+    shares = _shares(pools)
+    planned = {p.name: served[p.group.index] * shares[p.name] / p.chosen.replicas for p in pools}
+    points = {p.name: p.priced.at(planned[p.name]) for p in pools}
+    running = {p.name: Running(p.priced, points[p.name], p.devices) for p in pools}
+    tiers = tuple(chain.from_iterable(_kv_tiers(instance, p, planned[p.name]) for p in pools))
+    usd = hourly_usd(instance, [device for p in pools for replica in p.devices for device in replica])
+    usd += math.fsum(price for tier in tiers for price in tier.usd_per_hour.values())
+    prediction = _prediction(instance, pools, points, shares, served, offer.extrapolated)
+    objective = _objective(instance, layout, usd, served)
+    return Plan(
+        schema_version=SCHEMA_VERSION,
+        scenario=instance.scenario,
+        status="optimal" if objective.gap <= instance.scenario.options.gap else "feasible",
+        objective=objective,
+        pools=tuple(_pool(instance, rules, p, planned[p.name], points[p.name]) for p in pools),
+        placement=tuple(_placed(pools)),
+        experts=tuple(_experts(instance, pools)),
+        kv_tiers=tiers,
+        links=tuple(_links(instance, routes, _flows(instance, pools, running, shares))),
+        prediction=prediction,
+        routing=_routing(pools, shares),
+        alternatives=(),
+        binding=(),
+        provenance=_provenance(instance, offer, pools, seed),
+    )
+
+
+def busiest_link(
+    instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapping: Mapping
+) -> tuple[float, float]:
+    """Utilisation of the busiest scale-out link, and the load of all of them [B/s]: how a placement strains the fabric."""
+    pools = staff(instance, offer, routes, layout, mapping)
+    served, shares = _served(instance, layout, pools), _shares(pools)
+    running = {
+        p.name: Running(p.priced, p.priced.at(served[p.group.index] * shares[p.name] / p.chosen.replicas), p.devices)
+        for p in pools
+    }
+    loads = link_loads(routes, _flows(instance, pools, running, shares))
+    outside = {link: rate for link, rate in loads.items() if instance.cluster.edges[link]["fabric"] == "scale_out"}
+    return max(routes.utilisation(outside).values(), default=0.0), math.fsum(outside.values())
+
+
+def staff(instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapping: Mapping) -> list[Staffed]:
+    """Pools in the order of promise and role, each with a name of its own, at the rate that the fabric leaves them."""
+    numbered = sorted(
+        zip(layout.pools, mapping.devices, strict=True),
+        key=lambda pair: (
+            pair[0].column.group,
+            ROLES.index(pair[0].column.role),
+            pair[0].column.candidate.shape,
+            pair[0].column.low,
+        ),
+    )
+    counts: dict[Role, int] = defaultdict(int)
+    found = []
+    rates = exchanges(routes, [_stages_of(chosen, devices) for chosen, devices in numbered])
+    for (chosen, devices), exchange in zip(numbered, rates, strict=True):
+        column = chosen.column
+        counts[column.role] += 1
+        name = column.role if counts[column.role] == 1 else f"{column.role}-{counts[column.role]}"
+        group = instance.groups[column.group]
+        calibration, _ = instance.calibration(offer.engine, column.footprint.device)
+        row = column.candidate
+        spec = PoolSpec(
+            role=column.role,
+            parallelism=row.shape.parallelism,
+            replicas=chosen.replicas,
+            chunk=row.chunk,
+            domains=row.shape.exchange_domains,
+            together=row.together,
+            overlap=row.overlap,
+            draft_tokens=row.draft_tokens,
+            accepted=row.accepted,
+            redundant=row.shape.redundant,
+            imbalance=row.imbalance,
+            stages=column.stages,
+        )
+        fleet = slowed(instance.fleet(column.footprint.device), exchange)
+        most = engine_rules(offer.engine).max_sequences
+        keeps = None if column.keeping is None else layout.keeps[column.keeping]
+        mix = group.mix if keeps is None else keeps[0].mix
+        priced = PricedPool.of(spec, instance.llm, fleet, calibration, mix, min(float(most), column.limit))
+        promise = dict(promises(group, column.role))[column.split]
+        fullest = _within_hbm(priced, priced.most(promise))
+        found.append(
+            Staffed(name, chosen, group, priced, calibration, devices, fullest, exchange, keeps, layout.places)
+        )
+    return found
+
+
+def _within_hbm(priced: PricedPool, most: Service) -> Service:
+    """The largest load at which idle KV still fits beside running sequences."""
+    spec = priced.spec
+    count, prompts = np.array([float(spec.replicas)]), prompts_held(spec.parallelism.pp, spec.together)
+    rate = float(beside_idle(priced.replicas, count, priced.mix, spec.role, prompts, most)[0])
+    return most if float(most.requests_per_s[0]) <= rate else priced.at(rate)
+
+
+def _stages_of(chosen: Chosen, devices: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """Ranks that exchange among each other, of every replica."""
+    size = chosen.column.candidate.shape.parallelism.ranks_per_stage
+    return [replica[start : start + size] for replica in devices for start in range(0, len(replica), size)]
+
+
+def _served(instance: Instance, layout: Layout, pools: Sequence[Staffed]) -> dict[int, float]:
+    """Requests/s of each promise: what was asked for, or the multiple of the mix that every role can serve.
+
+    Where idle KV is kept, no more than what the program found room for.
+    """
+    if instance.scenario.objective == "cost":
+        return {group.index: group.requests_per_s for group in instance.groups}
+    capacity: dict[tuple[int, Role], float] = defaultdict(float)
+    for pool in pools:
+        capacity[pool.group.index, pool.role] += pool.capacity
+    multiple = min(c / instance.groups[group].requests_per_s for (group, _), c in capacity.items())
+    multiple = min(multiple, layout.value) if layout.keeps else multiple
+    return {group.index: multiple * group.requests_per_s for group in instance.groups}
+
+
+def _shares(pools: Sequence[Staffed]) -> dict[str, float]:
+    """Share of its promise's requests that each pool serves in its role: in proportion to capacity."""
+    whole: dict[tuple[int, Role], float] = defaultdict(float)
+    for pool in pools:
+        whole[pool.group.index, pool.role] += pool.capacity
+    return {pool.name: pool.capacity / whole[pool.group.index, pool.role] for pool in pools}
+
+
+def hourly_usd(instance: Instance, used: Sequence[str]) -> float:
+    """Rent of the billing units that these devices belong to [USD/h]; of the whole cluster where that is owned."""
+    scenario, nodes = instance.scenario, instance.cluster.nodes
+    everything = [v for v, data in nodes(data=True) if data["kind"] == "device"]
+    if scenario.owned or scenario.objective == "throughput":
+        paid = everything
+    elif scenario.billing == "device":
+        paid = list(used)
+    else:
+        unit = {"host": lambda v: nodes[v]["host"], "domain": instance.domain_of}[scenario.billing]
+        rented = {unit(device) for device in used}
+        paid = [device for device in everything if unit(device) in rented]
+    return math.fsum(instance.usd_per_hour(nodes[device]["device"]) for device in sorted(paid))
+
+
+def _objective(instance: Instance, layout: Layout, usd: float, served: dict[int, float]) -> Objective:
+    output = math.fsum(
+        served[g.index] * float(share) * tokens
+        for g in instance.groups
+        for share, tokens in zip(g.mix.share, g.mix.output, strict=True)
+    )
+    prompt = math.fsum(
+        served[g.index] * float(share) * c.prompt_tokens
+        for g in instance.groups
+        for share, c in zip(g.mix.share, g.classes, strict=True)
+    )
+    per_million = usd / (output * 3600) * 1e6
+    if instance.scenario.objective == "cost":
+        best = 1.0 if instance.scenario.owned or usd == 0 else min(layout.bound / usd, 1.0)
+    else:
+        multiple = served[0] / instance.groups[0].requests_per_s
+        best = min(multiple / layout.bound, 1.0)
+    return Objective(
+        usd_per_million_output_tokens=per_million,
+        usd_per_million_tokens=usd / ((output + prompt) * 3600) * 1e6,
+        usd_per_hour=usd,
+        bound=per_million * best,
+        gap=1.0 - best,
+    )
+
+
+def _pool(instance: Instance, rules: EngineRules, pool: Staffed, rate: float, point: Service) -> Pool:
+    """The record of a pool whose replicas serve ``rate`` requests/s each."""
+    spec, column = pool.priced.spec, pool.chosen.column
+    mix = pool.priced.mix
+    tokens = float(mix.mean(mix.prompt)) if spec.role == "prefill" else mix.mean_output
+    parts = pool.priced.parts_s(point)
+    sequences = _sequences(pool)
+    largest = max(range(4), key=lambda i: parts[i])
+    return Pool(
+        name=pool.name,
+        role=spec.role,
+        engine=rules.name,
+        device=column.footprint.device,
+        serves=tuple(c.name for c in pool.group.classes),
+        parallelism=Degrees.of(spec.parallelism),
+        replicas=spec.replicas,
+        domains_per_replica=column.footprint.fragments,
+        batch_per_rank=float(point.batch[0]),
+        prompts_per_step=spec.together,
+        chunk_tokens=spec.chunk,
+        draft_tokens=spec.draft_tokens,
+        redundant_experts=spec.redundant,
+        imbalance=float(pool.priced.replicas.group.imbalance[0]),
+        overlap=spec.overlap,
+        limits=_limits(instance, rules, pool, sequences),
+        utilisation=min(float(point.utilisation[0]), 1.0),
+        step_s=float(point.step_s[0]),
+        requests_per_s_per_replica=rate,
+        tokens_per_s_per_replica=rate * tokens,
+        capacity_requests_per_s_per_replica=float(pool.most.requests_per_s[0]),
+        memory=Memory(**pool.priced.memory_bytes(sequences, rate)),
+        stages=tuple(
+            Stage(layers=(first, last), device=column.footprint.device, tp=spec.parallelism.tp)
+            for first, last in column.stages
+        ),
+        roofline=Roofline(
+            compute_s=parts[0],
+            memory_s=parts[1],
+            network_s=parts[2],
+            overhead_s=parts[3],
+            bound_by=("compute", "memory", "network", "overhead")[largest],
+        ),
+    )
+
+
+def _sequences(pool: Staffed) -> int:
+    """Running sequences that a rank must be allowed: more than the batch that capacity exceeds 1 % of the time.
+
+    A prefill rank holds what :func:`prompts_held` says.
+    """
+    if pool.role == "prefill":
+        return int(prompts_held(pool.priced.spec.parallelism.pp, pool.priced.spec.together))
+    idle = float(pool.priced.mix.idle_sequences(pool.most.requests_per_s, pool.priced.replicas.work.dp)[0])
+    return max(1, min(math.ceil(HEADROOM * float(pool.most.full_batch[0])), math.floor(pool.priced.limit - idle)))
+
+
+def _limits(instance: Instance, rules: EngineRules, pool: Staffed, sequences: int) -> Limits:
+    spec = pool.priced.spec
+    return Limits(
+        max_sequences=sequences,
+        max_batched_tokens=max(spec.chunk, sequences)
+        if spec.role != "decode"
+        else max(sequences * (1 + spec.draft_tokens), 1),
+        memory_fraction=pool.calibration.memory_fraction,
+        captured_batch_sizes=_captured(rules, sequences),
+        max_length=instance.longest,
+    )
+
+
+def _captured(rules: EngineRules, sequences: int) -> tuple[int, ...]:
+    """Batch sizes to capture as graphs: the engine's own up to the largest batch, and that."""
+    sizes = [size for size in rules.captured_batch_sizes if size < sequences]
+    return (*sizes, sequences) if rules.captured_batch_sizes else ()
+
+
+def _placed(pools: Sequence[Staffed]) -> list[Placed]:
+    placed = []
+    for pool in pools:
+        size = pool.priced.spec.parallelism.ranks_per_stage
+        for replica, devices in enumerate(pool.devices):
+            for number, device in enumerate(devices):
+                placed.append(
+                    Placed(pool=pool.name, replica=replica, rank=number % size, stage=number // size, device=device)
+                )
+    return placed
+
+
+def _experts(instance: Instance, pools: Sequence[Staffed]) -> list[ExpertMap]:
+    """Experts placed for the recorded loads; without any in order over the slots, spare ones repeat the first."""
+    found, balance = [], balance_of(instance)
+    routed = [number for number, layer in enumerate(instance.llm.layers) if layer.ffn.experts]
+    for pool in pools:
+        spec, experts = pool.priced.spec, instance.llm.experts
+        if spec.parallelism.ep == 1:
+            continue
+        usual = tuple(slot % experts for slot in range(experts + spec.redundant))
+        placed = balance.maps(spec.parallelism.ep, spec.redundant) if balance else [usual] * len(routed)
+        found += [
+            ExpertMap(pool=pool.name, layer=layer, physical_to_logical=slots)
+            for layer, slots in zip(routed, placed, strict=True)
+        ]
+    return found
+
+
+def _flows(
+    instance: Instance, pools: Sequence[Staffed], running: dict[str, Running], shares: dict[str, float]
+) -> list[Flow]:
+    handovers = [
+        kv_flow(instance.llm, running[sender.name], running[receiver.name], shares[receiver.name])
+        for sender, receiver in itertools.product(pools, pools)
+        if (sender.role, receiver.role) == ("prefill", "decode") and sender.group is receiver.group
+    ]
+    returned = [
+        kept_flow(instance.llm, running[sender.name], running[receiver.name], receiver.group.classes)
+        for sender, receiver in itertools.product(pools, pools)
+        if (sender.role, receiver.role) == ("decode", "prefill") and sender.group is receiver.group
+        if receiver.keeps is not None and receiver.keeps[0].write_back
+    ]
+    return [flow for pool in pools for flow in pool_flows(instance.llm, running[pool.name])] + handovers + returned
+
+
+def _kv_tiers(instance: Instance, pool: Staffed, rate: float) -> Iterator[KVTier]:
+    """Where the idle KV of the pool's classes waits, at ``rate`` requests/s of each replica."""
+    if pool.keeps is not None:
+        device, whole = pool.chosen.column.footprint.device, rate * pool.chosen.replicas
+        yield from records(instance.llm, pool.priced, pool.name, device, whole, pool.keeps, pool.places)
+
+
+def _links(instance: Instance, routes: Routes, flows: Sequence[Flow]) -> list[LinkLoad]:
+    loads = link_loads(routes, flows)
+    return [
+        LinkLoad(
+            source=source,
+            target=target,
+            fabric=instance.cluster.edges[source, target]["fabric"],
+            bytes_per_s=rate,
+            bandwidth_bytes_per_s=instance.cluster.edges[source, target]["bandwidth_bytes_per_s"],
+            utilisation=rate / instance.cluster.edges[source, target]["bandwidth_bytes_per_s"],
+        )
+        for (source, target), rate in sorted(loads.items())
+    ]
+
+
+def _prediction(
+    instance: Instance,
+    pools: Sequence[Staffed],
+    points: dict[str, Service],
+    shares: dict[str, float],
+    served: dict[int, float],
+    extrapolated: Sequence[str],
+) -> Prediction:
+    classes: dict[str, Latencies] = {}
+    rates: dict[str, float] = {}
+    outputs: dict[str, float] = {}
+    for group in instance.groups:
+        parts = [
+            Part(
+                p.role, shares[p.name], _by_class(p, points[p.name]), p.calibration.tpot_sigma, p.calibration.ttft_sigma
+            )
+            for p in pools
+            if p.group is group
+        ]
+        for position, request_class in enumerate(group.classes):
+            classes[request_class.name] = class_latencies(parts, position, request_class.output_tokens)
+            rates[request_class.name] = served[group.index] * float(group.mix.share[position])
+            outputs[request_class.name] = rates[request_class.name] * request_class.output_tokens
+    devices = sum(len(replica) for pool in pools for replica in pool.devices)
+    whole = _latency(overall(classes, rates), math.fsum(rates.values()), math.fsum(outputs.values()), devices)
+    return Prediction(
+        **whole.model_dump(),
+        classes={name: _latency(classes[name], rates[name], outputs[name], devices) for name in classes},
+        extrapolated=tuple(dict.fromkeys(extrapolated)),
+    )
+
+
+def _by_class(pool: Staffed, point: Service) -> Service:
+    """The operating point by class, hits and misses together, histories loaded."""
+    if pool.keeps is None:
+        return point
+    device = pool.chosen.column.footprint.device
+    waits = [
+        slowest_load_s(pool.priced, device, kept, split, pool.places)
+        for kept, split in zip(pool.keeps[0].kept, pool.keeps[1], strict=True)
+    ]
+    return by_class(point, pool.priced.mix, len(pool.group.classes), waits)
+
+
+def _latency(figures: Latencies, requests_per_s: float, output_tokens_per_s: float, devices: int) -> Latency:
+    values = {
+        "ttft_p50_s": figures.ttft_p50_s,
+        "ttft_p95_s": figures.ttft_p95_s,
+        "tpot_p50_s": figures.tpot_p50_s,
+        "tpot_p95_s": figures.tpot_p95_s,
+        "output_tokens_per_s": output_tokens_per_s,
+        "output_tokens_per_s_per_device": output_tokens_per_s / devices,
+        "requests_per_s": requests_per_s,
+    }
+    sigma = {name: figures.ttft_sigma if name.startswith("ttft") else figures.tpot_sigma for name in values}
+    return Latency(**values, interval_80={name: interval_80(value, sigma[name]) for name, value in values.items()})
+
+
+def _routing(pools: Sequence[Staffed], shares: dict[str, float]) -> dict[str, dict[Role, dict[str, float]]]:
+    table: dict[str, dict[Role, dict[str, float]]] = defaultdict(dict)
+    for pool in pools:
+        for request_class in pool.group.classes:
+            table[request_class.name].setdefault(pool.role, {})[pool.name] = shares[pool.name]
+    return dict(table)
+
+
+def _provenance(instance: Instance, offer: Offer, pools: Sequence[Staffed], seed: int | None) -> Provenance:
+    calibrations = {p.chosen.column.footprint.device: p.calibration.to_json() for p in pools}
+    return Provenance(
+        versions={name: metadata.version(name) for name in ("rackplan", "ortools", "numpy", "networkx")},
+        calibrations=dict(sorted(calibrations.items())),
+        seed=seed,
+        inputs={"scenario": hashlib.sha256(instance.scenario.model_dump_json(by_alias=True).encode()).hexdigest()},
+        profiles={"priced": offer.priced, "columns": len(offer.columns)}
+        | {
+            f"dropped {role}: {why}": n
+            for role, reasons in offer.dropped.items()
+            for why, n in sorted(reasons.items())
+            if n
+        },
+        bound_over="all legal replica shapes, counts and packings, at the largest load that keeps the promises; "
+        "chunk sizes and prompts per step from the engine's list"
+        + (
+            f"; spare expert copies for at most {MORE_SLOTS} more slots a rank"
+            if instance.scenario.expert_loads
+            else ""
+        )
+        + ("; ages of idle KV from a grid" if any(c.reuses for g in instance.groups for c in g.classes) else ""),
+    )

@@ -1,0 +1,118 @@
+"""Which rules limit a plan, and how much each leaves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from solver.cost.instance import Instance
+from solver.cost.network.contention import ROUNDING, Exchange
+from solver.plan import Binding, Plan
+from topologies.units import show_bandwidth, show_bytes, show_seconds
+
+#: Rules that leave more than this share of their limit do not bind.
+SLACK = 0.1
+
+
+def binding(instance: Instance, plan: Plan, exchanges: Mapping[str, Exchange | None]) -> tuple[Binding, ...]:
+    """Rules with little slack, tightest first.
+
+    Parameters
+    ----------
+    exchanges: what the fabric leaves to the expert exchange of each pool.
+    """
+    found = [*_promises(instance, plan), *_memory(plan), *_capacity(instance, plan), *_links(plan)]
+    found += _exchanges(instance, plan, exchanges)
+    return tuple(sorted((b for b in found if b.slack <= SLACK), key=lambda b: (b.slack, b.rule, b.because)))
+
+
+def _promises(instance: Instance, plan: Plan) -> Iterator[Binding]:
+    for group in instance.groups:
+        for request_class in group.classes:
+            figures = plan.prediction.classes[request_class.name]
+            for name, value, limit in (
+                ("TTFT", figures.ttft_p95_s, group.slo.ttft_p95_s),
+                ("TPOT", figures.tpot_p95_s, group.slo.tpot_p95_s),
+            ):
+                if limit is not None:
+                    yield Binding(
+                        rule=f"{name.lower()}_p95",
+                        because=f"{name} p95 of class {request_class.name!r} is {show_seconds(value)} "
+                        f"of the {show_seconds(limit)} that were promised.",
+                        slack=1 - value / limit,
+                    )
+
+
+def _memory(plan: Plan) -> Iterator[Binding]:
+    for pool in plan.pools:
+        m = pool.memory
+        yield Binding(
+            rule="memory",
+            because=f"A rank of pool {pool.name} fills {show_bytes(m.used_bytes)} of the {show_bytes(m.capacity_bytes)} of HBM "
+            f"that the engine may use; {show_bytes(m.kv_bytes)} are KV cache.",
+            slack=1 - m.used_bytes / m.capacity_bytes,
+        )
+
+
+def _capacity(instance: Instance, plan: Plan) -> Iterator[Binding]:
+    for pool in plan.pools:
+        slack = 1 - pool.requests_per_s_per_replica / pool.capacity_requests_per_s_per_replica
+        yield Binding(
+            rule="capacity",
+            because=f"Pool {pool.name} serves {pool.requests_per_s_per_replica * pool.replicas:.4g} of the "
+            f"{pool.capacity_requests_per_s_per_replica * pool.replicas:.4g} requests/s that it can serve within the promises.",
+            slack=slack,
+        )
+    healthy = sum(fleet.devices for fleet in instance.fleets)
+    yield Binding(
+        rule="devices",
+        because=f"The plan uses {plan.devices} of {healthy} healthy devices.",
+        slack=1 - plan.devices / healthy,
+    )
+
+
+def _links(plan: Plan) -> Iterator[Binding]:
+    busiest = max(plan.links, key=lambda link: link.utilisation, default=None)
+    if busiest is not None and math.isfinite(busiest.utilisation):
+        yield Binding(
+            rule="links",
+            because=(
+                f"The busiest link, {busiest.source} to {busiest.target} ({busiest.fabric}), "
+                f"is {busiest.utilisation:.0%} full."
+            ),
+            slack=1 - busiest.utilisation,
+        )
+
+
+def _exchanges(instance: Instance, plan: Plan, exchanges: Mapping[str, Exchange | None]) -> Iterator[Binding]:
+    """Pools whose ranks get less of the fabric than their NICs carry."""
+    for pool in plan.pools:
+        exchange, nic = exchanges[pool.name], instance.fleet(pool.device).device.scale_out_bytes_per_s
+        if exchange is not None and exchange.bytes_per_s < nic * (1 - ROUNDING):
+            source, target = exchange.link
+            yield Binding(
+                rule="fabric",
+                because=f"Ranks of pool {pool.name} exchange at {show_bandwidth(exchange.bytes_per_s)} of the "
+                f"{show_bandwidth(nic)} of a NIC: the link from {source} to {target} is full when all do at once.",
+                slack=0.0,
+            )
+
+
+def price_of_survival(plan: Plan, careless: Plan, lost: Mapping[str, int]) -> Binding:
+    """What surviving failures costs.
+
+    Parameters
+    ----------
+    careless: the best plan that does not survive them.
+    lost: how many of what may fail.
+    """
+    what = " and ".join(f"{n} {unit}{'s' if n > 1 else ''}" for unit, n in lost.items() if n)
+    ours, theirs = plan.objective, careless.objective
+    hourly = ours.usd_per_hour - theirs.usd_per_hour
+    share = ours.usd_per_million_output_tokens / theirs.usd_per_million_output_tokens - 1
+    return Binding(
+        rule="survival",
+        because=f"Surviving the loss of any {what} costs {hourly:.4g} USD/h more than the best plan that does not "
+        f"({ours.usd_per_hour:.4g} instead of {theirs.usd_per_hour:.4g}), {share:.1%} per output token.",
+        slack=0.0,
+    )

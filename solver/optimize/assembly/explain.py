@@ -1,0 +1,184 @@
+"""Why there is no plan: the rules that cannot all hold, and the cheapest to give up.
+
+The program is solved again with one rule relaxed at a time; what becomes possible is the way out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from solver.cost.instance import Instance
+from solver.optimize.arithmetic.run import Effort
+from solver.optimize.layout.market import Offer, market, offer
+from solver.optimize.layout.program import Market
+from solver.optimize.layout.search import Layout, best_layout
+from solver.replica import Engine
+from solver.space.engines import engine_rules
+from solver.space.legality import RULES
+from solver.workload import SLO, Scenario
+from topologies.units import show_seconds
+
+#: A promise counts as out of reach where even this much more time does not help.
+MOST_RELAXATION = 1000.0
+#: Ages of idle KV that are tried with every rule relaxed [s].
+FEW_AGES_S = (60.0, 600.0)
+
+
+@dataclass(frozen=True)
+class WayOut:
+    """One rule to give up, and what could be had then.
+
+    Attributes
+    ----------
+    rule: the rule in words.
+    offer: what is reachable without it.
+    loss: how much of it must be given up, from 0 to 1; infinite where it must go altogether.
+    """
+
+    rule: str
+    offer: str
+    loss: float
+
+
+def why_none(instance: Instance, whole: Market, offers: Sequence[Offer], effort: Effort, proven: bool) -> str:
+    """One sentence on what is in conflict and one on the cheapest way out."""
+    if not proven:
+        return f"No plan was found within the time limit of {effort.time_limit_s:g} s, and none was excluded: allow more time."
+    if all(not offered.columns for offered in offers) and (hopeless := _never_legal(instance, offers)):
+        return hopeless
+    engines = [offered.engine for offered in offers]
+    ways = sorted(_ways_out(_coarse(instance), whole, engines, effort), key=lambda way: way.loss)
+    rules = "; ".join(_rules(instance))
+    if not ways:
+        return f"No plan exists. These rules cannot all hold: {rules}. Giving up any one of them does not help."
+    cheapest = ways[0]
+    return f"No plan exists. These rules cannot all hold: {rules}. Cheapest to give up: {cheapest.rule} ({cheapest.offer})."
+
+
+def _coarse(instance: Instance) -> Instance:
+    """The instance with few ages for idle KV: what is reachable with them is reachable, and dozens of ways are tried."""
+    scenario = instance.scenario
+    if scenario.options.kv_ages_s or not any(c.reuses for c in scenario.traffic.classes):
+        return instance
+    options = scenario.options.model_copy(update={"kv_ages_s": FEW_AGES_S})
+    return replace(instance, scenario=scenario.model_copy(update={"options": options}))
+
+
+def _never_legal(instance: Instance, offers: Sequence[Offer]) -> str:
+    """Where no shape can even be started: the reasons, most frequent first; empty if some could."""
+    if any(offered.priced for offered in offers):
+        return ""
+    reasons: Counter[str] = Counter()
+    for offered in offers:
+        for dropped in offered.dropped.values():
+            reasons.update(dropped)
+    because = {rule.name: rule.because for rule in RULES}
+    worst = [f"{because.get(name, name)} ({count} shapes)" for name, count in reasons.most_common(3) if count]
+    kinds = ", ".join(f"{fleet.devices} x {fleet.device.name}" for fleet in instance.fleets)
+    engines = ", ".join(engine_rules(offer.engine).title for offer in offers)
+    return (
+        f"No plan exists: {engines} would start {instance.llm.name} in no shape on {kinds}. "
+        f"What stands in the way: {'; '.join(worst)}."
+    )
+
+
+def _rules(instance: Instance) -> Iterator[str]:
+    """What the scenario demands, in words."""
+    scenario = instance.scenario
+    healthy = sum(fleet.devices for fleet in instance.fleets)
+    yield f"at most {min(healthy, scenario.constraints.max_devices or healthy)} devices"
+    for group in instance.groups:
+        names = "" if len(instance.groups) == 1 else f" for {', '.join(c.name for c in group.classes)}"
+        for what, limit in _limits(group.slo):
+            yield f"{what} p95 at most {show_seconds(limit)}{names}"
+    if scenario.objective == "cost":
+        yield f"at least {scenario.traffic.requests_per_s:.4g} requests/s"
+    for count, what in (
+        (scenario.options.survive_domain_failures, "scale-up domain"),
+        (scenario.options.survive_host_failures, "host"),
+    ):
+        if count:
+            yield f"the loss of any {count} {what}{'s' if count > 1 else ''} is survived"
+    if scenario.constraints.pools:
+        yield f"{len(scenario.constraints.pools)} pinned pool{'s' if len(scenario.constraints.pools) > 1 else ''}"
+
+
+def _limits(slo: SLO) -> Iterator[tuple[str, float]]:
+    for what, limit in (
+        ("TTFT", slo.ttft_p95_s),
+        ("TPOT", slo.tpot_p95_s),
+        ("inter-token latency", slo.itl_p95_s),
+        ("end-to-end latency", slo.e2e_p95_s),
+    ):
+        if limit is not None:
+            yield what, limit
+
+
+def _ways_out(instance: Instance, whole: Market, engines: Sequence[Engine], effort: Effort) -> Iterator[WayOut]:
+    """Every rule that alone stands in the way, with what is reachable without it."""
+    scenario = instance.scenario
+
+    def solvable(changed: Scenario) -> Layout | None:
+        return _any_layout(replace(instance, scenario=changed), engines, effort)
+
+    if scenario.objective == "cost":
+        most = solvable(scenario.model_copy(update={"objective": "throughput"}))
+        if most is not None and most.value > 0:
+            reachable = most.value * scenario.traffic.requests_per_s
+            yield WayOut("throughput", f"{reachable:.3g} requests/s is reachable", max(0.0, 1 - most.value))
+    for name, words in (
+        ("ttft_p95_s", "TTFT"),
+        ("tpot_p95_s", "TPOT"),
+        ("itl_p95_s", "inter-token latency"),
+        ("e2e_p95_s", "end-to-end latency"),
+    ):
+        if any(getattr(group.slo, name) is not None for group in instance.groups):
+            factor = _least_factor(lambda f, name=name: solvable(_relaxed(scenario, name, f)) is not None)  # type: ignore[misc]
+            if factor is not None:
+                limit = min(v for group in instance.groups if (v := getattr(group.slo, name)) is not None)
+                yield WayOut(f"{words} p95", f"{show_seconds(limit * factor)} is reachable", 1 - 1 / factor)
+    options = {"survive_domain_failures": 0, "survive_host_failures": 0}
+    if any(getattr(scenario.options, name) for name in options):
+        changed = scenario.model_copy(update={"options": scenario.options.model_copy(update=options)})
+        if solvable(changed) is not None:
+            yield WayOut("surviving failures", "without it there is a plan", 0.5)
+    freed = {"pools": (), "max_devices": None, "min_replicas": 1, "max_tp": None, "forbid": (), "roles": None}
+    if any(getattr(scenario.constraints, name) != value for name, value in freed.items()):
+        changed = scenario.model_copy(update={"constraints": scenario.constraints.model_copy(update=freed)})
+        if solvable(changed) is not None:
+            yield WayOut("the constraints", "without them there is a plan", 0.9)
+
+
+def _any_layout(instance: Instance, engines: Sequence[Engine], effort: Effort) -> Layout | None:
+    whole = market(instance)
+    for engine in engines:
+        found = best_layout(whole, offer(instance, engine, whole).columns, effort)
+        if isinstance(found, Layout):
+            return found
+    return None
+
+
+def _relaxed(scenario: Scenario, name: str, factor: float) -> Scenario:
+    """The scenario with one kind of promise loosened for everybody."""
+
+    def loosened(slo: SLO) -> SLO:
+        limit = getattr(slo, name)
+        return slo if limit is None else slo.model_copy(update={name: limit * factor})
+
+    classes = tuple(c.model_copy(update={"slo": loosened(c.slo)}) if c.slo else c for c in scenario.traffic.classes)
+    traffic = scenario.traffic.model_copy(update={"classes": classes})
+    return scenario.model_copy(update={"slo": loosened(scenario.slo), "traffic": traffic})
+
+
+def _least_factor(possible: Callable[[float], bool]) -> float | None:
+    """Smallest factor by which a limit must grow, to about 3 %; None if even a large one does not help."""
+    if not possible(MOST_RELAXATION):
+        return None
+    low, high = 0.0, math.log(MOST_RELAXATION)
+    while high - low > 0.03:
+        middle = (low + high) / 2
+        low, high = (low, middle) if possible(math.exp(middle)) else (middle, high)
+    return math.exp(high)

@@ -1,7 +1,0 @@
-"""Where idle KV waits, and until which age: decided in the layout program."""
-
-from solver.optimize.kv_tiers.keeping import Keeping, Split
-from solver.optimize.kv_tiers.keepings import keepings
-from solver.optimize.kv_tiers.places import Place, Room
-
-__all__ = ["Keeping", "Place", "Room", "Split", "keepings"]

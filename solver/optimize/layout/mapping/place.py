@@ -1,0 +1,86 @@
+"""The placements of a layout, among which rent and links choose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from solver.optimize.arithmetic.run import Effort
+from solver.optimize.layout.mapping.bins import Bin, exact, fill, near_each_other, spread
+from solver.optimize.layout.mapping.in_place import in_place
+from solver.optimize.layout.mapping.ranks import Replica, ranks
+from solver.optimize.layout.mapping.units import by_unit
+from solver.optimize.layout.program import Supply
+from solver.optimize.layout.search import Chosen, Layout
+from solver.optimize.layout.standing import Standing
+from topologies import Domain
+
+Packed = list[Bin] | None
+
+
+@dataclass(frozen=True)
+class Unpackable:
+    """Pools that do not fit together on a supply, though the program thought so."""
+
+    supply: int
+    pools: tuple[Chosen, ...]
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Devices of every rank: ``devices[pool][replica]`` lists them stage by stage, in rank order.
+
+    Attributes
+    ----------
+    in_place: whether surviving replicas kept their devices.
+    """
+
+    devices: tuple[tuple[Replica, ...], ...]
+    in_place: bool = False
+
+
+def placements(
+    layout: Layout, supplies: Sequence[Supply], effort: Effort, standing: Sequence[Standing] = ()
+) -> tuple[Mapping, ...] | Unpackable:
+    """Ways to give every rank a device, without doubles; the compact one is always among them.
+
+    Parameters
+    ----------
+    standing: replicas that run already; a placement that keeps them comes first.
+    """
+    pools = layout.pools
+    compact: list[Bin] = []
+    even: Packed = []
+    units: Packed = []
+    for supply in supplies:
+        counts = [pool.fragments.get(supply.index, 0) for pool in pools]
+        domains = near_each_other(supply.domain_class.domains)
+        packed = _packed(layout, supply, counts, domains, effort)
+        if packed is None:
+            return Unpackable(supply.index, tuple(p for p in pools if p.fragments.get(supply.index)))
+        compact += packed
+        opened = [b.domain for b in packed if b.held]
+        even = _also(even, lambda c=counts, d=opened: spread(pools, c, d))  # type: ignore[misc]
+        units = _also(units, lambda c=counts, d=domains: by_unit(pools, c, d, effort) if any(c) else [])  # type: ignore[misc]
+    kept = in_place(pools, supplies, standing) if standing else None
+    found = [Mapping(kept, in_place=True)] if kept else []
+    found += [Mapping(ranks(pools, bins)) for bins in (compact, even, units) if bins is not None]
+    return tuple(dict.fromkeys(found))
+
+
+def _packed(layout: Layout, supply: Supply, counts: Sequence[int], domains: Sequence[Domain], effort: Effort) -> Packed:
+    """Few domains: as the program decided where it did, else first fit, else by search."""
+    pools, decided = layout.pools, layout.contents.get(supply.index)
+    found = exact(pools, counts, supply, domains, effort, decided) if decided else None
+    return found or fill(pools, counts, domains) or exact(pools, counts, supply, domains, effort)
+
+
+def _also(before: Packed, more: Callable[[], Packed]) -> Packed:
+    """The bins of one more supply beside those before; None where either has none."""
+    found = None if before is None else more()
+    return None if found is None or before is None else before + found
+
+
+def sizes_on(pools: Sequence[Chosen], supply: int) -> tuple[int, ...]:
+    """Sizes of the fragments on a supply, largest first."""
+    return tuple(sorted({p.column.footprint.size for p in pools if p.fragments.get(supply)}, reverse=True))

@@ -1,0 +1,45 @@
+"""Devices for ranks: a domain's devices cut into fragments, fragments joined into replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from solver.optimize.layout.mapping.bins import Bin
+from solver.optimize.layout.search import Chosen
+
+Replica = tuple[str, ...]
+
+
+def ranks(pools: Sequence[Chosen], bins: Sequence[Bin]) -> tuple[tuple[Replica, ...], ...]:
+    """Devices of every replica of every pool.
+
+    Larger fragments are cut first, host by host, so that groups whose size divides a host's lie inside one.
+    """
+    fragments: list[list[Replica]] = [[] for _ in pools]
+    for current in bins:
+        taken = 0
+        for number in sorted(current.held, key=lambda n: (-pools[n].column.footprint.size, n)):
+            size = pools[number].column.footprint.size
+            for _ in range(current.held[number]):
+                fragments[number].append(current.domain.devices[taken : taken + size])
+                taken += size
+    home = {device: index for index, b in enumerate(bins) if b.held for device in b.domain.devices}
+    return tuple(_joined(pool, parts, home) for pool, parts in zip(pools, fragments, strict=True))
+
+
+def _joined(pool: Chosen, parts: Sequence[Replica], home: dict[str, int]) -> tuple[Replica, ...]:
+    """Join fragments so that no replica has two in one domain.
+
+    Fragments come domain by domain and no domain holds more than there are replicas, so dealing them out in turn never
+    gives a replica two of one domain; where each domain holds equally many, neighbours stay together.
+    """
+    count = pool.column.footprint.fragments
+    if count == 1:
+        return tuple(parts)
+    together = [tuple(parts[start : start + count]) for start in range(0, len(parts), count)]
+    if all(len({home[part[0]] for part in group}) == count for group in together):
+        return tuple(tuple(device for part in group for device in part) for group in together)
+    dealt: list[list[str]] = [[] for _ in range(pool.replicas)]
+    for index, part in enumerate(parts):
+        dealt[index % pool.replicas].extend(part)
+    return tuple(tuple(devices) for devices in dealt)

@@ -1,0 +1,247 @@
+"""The layout program: what is decided, and the list of everything that is demanded.
+
+Identical things are counted, never named: a column is chosen with a number of replicas, a class of identical scale-up
+domains holds so many fragments. Names come later (:mod:`solver.optimize.layout.mapping`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from solver.optimize.arithmetic.linear import Expression, LinearProgram, Variable, total
+from solver.optimize.layout.kv_tiers import Keeping, Place
+from solver.optimize.layout.kv_tiers.keeping import TierAmount
+from solver.optimize.layout.standing import Standing
+from solver.replica import Role
+from solver.space.profiles import Column
+from solver.workload.scenario import KVTierName
+from topologies import DomainClass
+
+#: Fragments of each size in one domain.
+DomainContent = dict[int, int]
+#: Steps into which the objective ``throughput`` divides the largest multiple of the traffic that could be served.
+LEVELS = 2**13
+
+
+@dataclass(frozen=True)
+class Supply:
+    """One class of identical domains and what renting it costs.
+
+    Attributes
+    ----------
+    usd_per_device_hour: price of one device, healthy or not, when its host or domain is rented.
+    host_size: devices of a host; hosts: hosts of the whole class.
+    """
+
+    index: int
+    domain_class: DomainClass
+    usd_per_device_hour: float
+
+    @property
+    def device(self) -> str:
+        """Kind of device."""
+        return self.domain_class.device
+
+    @property
+    def size(self) -> int:
+        """Healthy devices of a domain."""
+        return self.domain_class.size
+
+    @property
+    def count(self) -> int:
+        """Domains."""
+        return self.domain_class.count
+
+    @property
+    def host_sizes(self) -> tuple[int, ...]:
+        """Healthy devices of each host of one domain, largest first."""
+        return tuple(host.devices for host in self.domain_class.profile.hosts)
+
+    @property
+    def rented_host(self) -> int:
+        """Devices paid for when the largest host is rented."""
+        return max(host.neighbours for host in self.domain_class.profile.hosts)
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one promise asks for.
+
+    Attributes
+    ----------
+    requests_per_s: arrivals, or the share of the mix.
+    modes: whether unified and disaggregated service are allowed.
+    """
+
+    requests_per_s: float
+    unified: bool
+    disaggregated: bool
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Sizes of fragments, largest first, of which the contents of a supply's domains are enumerated."""
+
+    supply: int
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Columns of which the contents of a supply's domains are enumerated."""
+
+    supply: int
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True)
+class Market:
+    """Everything the program is about, apart from the columns.
+
+    Attributes
+    ----------
+    pins: replicas of each pool that the user has settled; None = any number.
+    packings: sizes of fragments for which the contents of a domain are enumerated.
+    joint: columns that do not always fit together, of which each domain's content is enumerated.
+    whole_hosts: count hosts fragment by fragment, as if none were shared by fragments of different sizes.
+    standing: replicas that run already; of equally good layouts the one that loads the fewest weights is best.
+    keepings: ways to keep idle KV that columns are priced for; places: the tiers outside of HBM where it can wait.
+    """
+
+    supplies: tuple[Supply, ...]
+    needs: tuple[Need, ...]
+    objective: Literal["cost", "throughput"]
+    billing: Literal["device", "host", "domain"]
+    owned: bool = False
+    max_pools: int = 2
+    max_devices: int | None = None
+    survive_domains: int = 0
+    survive_hosts: int = 0
+    pins: tuple[int | None, ...] = ()
+    packings: tuple[Packing, ...] = ()
+    joint: tuple[Joint, ...] = ()
+    whole_hosts: bool = False
+    standing: tuple[Standing, ...] = ()
+    keepings: tuple[Keeping, ...] = ()
+    places: tuple[Place, ...] = ()
+
+    def supply(self, index: int) -> Supply:
+        """The supply of that index."""
+        return next(supply for supply in self.supplies if supply.index == index)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Variables of one column.
+
+    Attributes
+    ----------
+    used: whether the column is chosen.
+    replicas: how many.
+    fragments: how many of its fragments each supply holds, by index of the supply.
+    """
+
+    column: Column
+    used: Variable
+    replicas: Variable
+    fragments: dict[int, Variable]
+
+
+@dataclass(frozen=True)
+class Keeps:
+    """Variables of one way to keep idle KV.
+
+    Attributes
+    ----------
+    chosen: whether it is.
+    splits: by class and split, whether that one is chosen; None where there is only one.
+    """
+
+    chosen: Variable
+    splits: tuple[tuple[Variable | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """What a domain of one supply may hold, and how many domains hold it.
+
+    Attributes
+    ----------
+    sizes: of the fragments that are counted.
+    held: every content (fragments of each size), with the number of domains that hold it.
+    """
+
+    sizes: tuple[int, ...]
+    held: tuple[tuple[tuple[int, ...], Variable], ...]
+
+    def chosen(self, values: Sequence[int]) -> tuple[DomainContent, ...]:
+        """What every domain in use holds: fragments by size."""
+        return tuple(
+            dict(zip(self.sizes, content, strict=True))
+            for content, domains in self.held
+            for _ in range(values[domains.index])
+        )
+
+
+@dataclass
+class LayoutProgram:
+    """The program with its variables, and verbs to ask for them.
+
+    Attributes
+    ----------
+    optimistic: whether columns count at their most favourable rate: the twin that bounds every plan.
+    domains, hosts: units in use, by index of the supply.
+    disaggregated: whether a promise is served by prefill and decode pools.
+    level: served multiple of the mix, in steps (objective ``throughput``); levels: by promise, what of it is served
+        unified and what disaggregated.
+    most: largest multiple that could be served, the value of all steps.
+    contents: by supply, what its domains may hold where that is enumerated.
+    keeps: by keeping that is in question, whether it is chosen, and the split of each of its classes.
+    served_with: by keeping and class, steps of the multiple that each split serves (objective ``throughput``).
+    """
+
+    market: Market
+    columns: Sequence[Column]
+    optimistic: bool
+    linear: LinearProgram = field(default_factory=LinearProgram)
+    choices: list[Choice] = field(default_factory=list)
+    domains: dict[int, Variable] = field(default_factory=dict)
+    hosts: dict[int, Variable] = field(default_factory=dict)
+    disaggregated: list[Variable] = field(default_factory=list)
+    level: Variable | None = None
+    levels: list[tuple[Variable, Variable]] = field(default_factory=list)
+    most: float = 0.0
+    contents: dict[int, Patterns] = field(default_factory=dict)
+    keeps: dict[int, Keeps] = field(default_factory=dict)
+    served_with: dict[tuple[int, int], list[Variable]] = field(default_factory=dict)
+
+    def rate(self, choice: Choice) -> float:
+        """Requests/s of one replica, as this program counts them."""
+        return choice.column.best_rate if self.optimistic else choice.column.rate
+
+    def serving(self, group: int, role: Role) -> Iterator[Choice]:
+        """Columns that serve a promise in a role."""
+        return (c for c in self.choices if c.column.group == group and c.column.role == role)
+
+    def capacity(self, group: int, role: Role) -> Expression:
+        """Requests/s of all replicas in a role."""
+        return total(c.replicas * self.rate(c) for c in self.serving(group, role))
+
+    def waiting(self, keeping: int, what: TierAmount, tier: KVTierName) -> Expression:
+        """Bytes that wait in a tier, or bytes/s that go in and out, as chosen; at full rates (objective ``cost``)."""
+        keeps, ways = self.keeps[keeping], self.market.keepings[keeping].splits
+        return total(
+            (keeps.chosen if variable is None else variable) * split.amount(what).get(tier, 0.0)
+            for way, variables in zip(ways, keeps.splits, strict=True)
+            for split, variable in zip(way, variables, strict=True)
+        )
+
+    def on(self, supply: int) -> Iterator[tuple[Choice, Variable]]:
+        """Columns that may use a supply, with their fragments there."""
+        return ((c, c.fragments[supply]) for c in self.choices if supply in c.fragments)
+
+    def devices(self, supply: int) -> Expression:
+        """Devices in use on a supply."""
+        return total(fragments * choice.column.footprint.size for choice, fragments in self.on(supply))

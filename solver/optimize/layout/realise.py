@@ -1,0 +1,97 @@
+"""A layout that can be mapped: counts and names brought together until the rent is what the program counted."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from solver.errors import SolverDefect
+from solver.optimize.arithmetic.run import Effort
+from solver.optimize.layout.mapping import Mapping, Unpackable, placements, sizes_on
+from solver.optimize.layout.program import Joint, Market, Packing
+from solver.optimize.layout.rules.packing import contents
+from solver.optimize.layout.search import Layout, NoLayout, best_layout
+from solver.space.profiles import Column
+
+#: Times that counts may turn out to be unpackable, or dearer than counted, before the best mapping so far is taken.
+MOST_REPACKS = 20
+#: Share by which a mapping's rent may exceed the program's count before the program counts hosts more carefully.
+ROUNDING = 1e-6
+#: Most contents of a domain that are enumerated.
+MOST_CONTENTS = 4000
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What makes one placement better than another: the lower rent, then surviving replicas in place, then the links.
+
+    Attributes
+    ----------
+    usd_per_hour: rent of a mapping.
+    busiest: utilisation of its busiest scale-out link, and bytes/s times hops; asked only where it could decide.
+    gap: share by which a rent may exceed the bound and still be good enough.
+    """
+
+    usd_per_hour: Callable[[Mapping], float]
+    busiest: Callable[[Layout, Mapping], tuple[float, float]]
+    gap: float = 0.0
+
+    def best(self, layout: Layout, found: Sequence[Mapping]) -> Mapping:
+        """The best of some placements; of equals the first."""
+        rents = {mapping: self.usd_per_hour(mapping) for mapping in found}
+        cheap = [mapping for mapping in found if rents[mapping] <= min(rents.values()) * (1 + ROUNDING)]
+        if len(cheap) == 1 or cheap[0].in_place:
+            return cheap[0]
+        return min(cheap, key=lambda mapping: self.busiest(layout, mapping))
+
+
+def realise(
+    whole: Market, columns: Sequence[Column], judge: Judge, effort: Effort
+) -> tuple[Layout, Mapping] | NoLayout:
+    """A layout that packs into domains and hosts as the program counted.
+
+    Where it does not, to within the gap, the contents of domains are enumerated for the sizes in question and the
+    program solved again; the bound of the first program holds for what is demanded beyond it.
+    """
+    best: tuple[Layout, Mapping] | None = None
+    first: Layout | None = None
+    for _ in range(MOST_REPACKS):
+        layout = best_layout(whole, columns, effort, bounded=first)
+        if isinstance(layout, NoLayout):
+            return best or layout
+        first = first or layout
+        found = placements(layout, whole.supplies, effort, whole.standing)
+        if isinstance(found, Unpackable):
+            widened = _with_packings(whole, {(found.supply, sizes_on(found.pools, found.supply))})
+            if widened == whole:
+                entry = Joint(found.supply, tuple(pool.column for pool in found.pools))
+                widened = replace(whole, joint=tuple(dict.fromkeys((*whole.joint, entry))))
+        else:
+            mapping = judge.best(layout, found)
+            rent = judge.usd_per_hour(mapping)
+            if best is None or rent < judge.usd_per_hour(best[1]):
+                best = layout, mapping
+            enough = max(layout.value * (1 + max(effort.gap, ROUNDING)), layout.bound / (1 - min(judge.gap, 0.99)))
+            if whole.objective == "throughput" or rent <= enough:
+                return replace(best[0], bound=layout.bound), best[1]
+            widened = _with_packings(whole, {(s.index, sizes_on(layout.pools, s.index)) for s in whole.supplies})
+        if widened == whole:
+            break
+        whole = widened
+    if best is None:
+        raise SolverDefect(f"no packing after {MOST_REPACKS} attempts: {whole.packings}")
+    return best
+
+
+def _with_packings(whole: Market, unsettled: set[tuple[int, tuple[int, ...]]]) -> Market:
+    """The market with contents enumerated for more sizes, one set for each supply; unchanged where that is too many."""
+    known = {packing.supply: packing.sizes for packing in whole.packings}
+    for supply, sizes in sorted(unsettled):
+        if not sizes:
+            continue
+        merged = tuple(sorted({*known.get(supply, ()), *sizes}, reverse=True))
+        room = whole.supply(supply).size
+        if sum(1 for _ in itertools.islice(contents(room, merged), MOST_CONTENTS + 1)) <= MOST_CONTENTS:
+            known[supply] = merged
+    return replace(whole, packings=tuple(Packing(*entry) for entry in sorted(known.items())))

@@ -1,0 +1,40 @@
+"""Everything that the layout program demands, one function a rule."""
+
+from solver.optimize.layout.rule import Rule
+from solver.optimize.layout.rules.packing import (
+    device_limit,
+    distinct_domains,
+    fragments,
+    hosts,
+    joint_contents,
+    packing,
+    patterns,
+)
+from solver.optimize.layout.rules.pools import bands, one_column, pins, pools
+from solver.optimize.layout.rules.service import demand, levels_of_modes, modes, splits
+from solver.optimize.layout.rules.survival import survive_domains, survive_hosts
+from solver.optimize.layout.rules.tiers import keeping, loads, room, served_with
+
+RULES: tuple[Rule, ...] = (
+    bands,
+    one_column,
+    pools,
+    pins,
+    fragments,
+    distinct_domains,
+    packing,
+    patterns,
+    joint_contents,
+    hosts,
+    device_limit,
+    modes,
+    levels_of_modes,
+    splits,
+    demand,
+    survive_domains,
+    survive_hosts,
+    keeping,
+    loads,
+    served_with,
+    room,
+)

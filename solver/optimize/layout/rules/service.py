@@ -1,0 +1,74 @@
+"""Who is served, and in which mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from solver.optimize.arithmetic.linear import Demand, Expression, at_least, at_most, equal, total
+from solver.optimize.layout.program import LEVELS, LayoutProgram
+from solver.optimize.layout.rule import rule
+from solver.replica import ROLES, Role
+
+#: Unified pools are let off by a little more than they could be asked for, so that rounding cannot bind them.
+LOOSE = 1.01
+
+
+@rule("modes", "requests of one promise are served unified or disaggregated, not both")
+def modes(program: LayoutProgram) -> Iterator[Demand]:
+    for need, disaggregated in zip(program.market.needs, program.disaggregated, strict=True):
+        if not need.unified:
+            yield at_least(disaggregated, 1)
+        if not need.disaggregated:
+            yield at_most(disaggregated, 0)
+    for choice in program.choices:
+        disaggregated = program.disaggregated[choice.column.group]
+        if choice.column.role == "unified":
+            yield at_most(choice.used + disaggregated, 1)
+        else:
+            yield at_most(choice.used, disaggregated)
+
+
+@rule("levels of modes", "the multiple of the mix that is served is served in one mode or the other")
+def levels_of_modes(program: LayoutProgram) -> Iterator[Demand]:
+    if program.level is None:
+        return
+    for disaggregated, (together, apart) in zip(program.disaggregated, program.levels, strict=True):
+        yield equal(together + apart, program.level)
+        yield at_most(apart, disaggregated * LEVELS)
+        yield at_most(together + disaggregated * LEVELS, LEVELS)
+
+
+@rule("splits", "prefill and decode together keep the end-to-end promise")
+def splits(program: LayoutProgram) -> Iterator[Demand]:
+    """Prefill and decode pools of a promise share one division of its end-to-end limit."""
+    for group in range(len(program.market.needs)):
+        numbers = sorted(
+            {c.column.split for c in program.choices if c.column.group == group and c.column.role != "unified"}
+        )
+        if len(numbers) < 2:
+            continue
+        chosen = {number: program.linear.boolean(f"split.{group}.{number}") for number in numbers}
+        yield at_most(total(chosen.values()), 1)
+        for choice in program.choices:
+            if choice.column.group == group and choice.column.role != "unified":
+                yield at_most(choice.used, chosen[choice.column.split])
+
+
+@rule("demand", "every role serves all requests that arrive")
+def demand(program: LayoutProgram) -> Iterator[Demand]:
+    for group in range(len(program.market.needs)):
+        for role in ROLES:
+            yield serves(program, group, role, program.capacity(group, role))
+
+
+def serves(program: LayoutProgram, group: int, role: Role, capacity: Expression) -> Demand:
+    """That a capacity serves all requests of a promise that its role is asked to serve.
+
+    Unified pools serve what is not disaggregated, prefill and decode pools each what is.
+    """
+    asked = program.market.needs[group].requests_per_s
+    if program.level is None:
+        part = program.disaggregated[group] * asked
+        return at_least(capacity + part * LOOSE, asked) if role == "unified" else at_least(capacity, part)
+    level = program.levels[group][role != "unified"]
+    return at_least(capacity, level * (asked * program.most / LEVELS))

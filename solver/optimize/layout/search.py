@@ -1,0 +1,350 @@
+"""Solves the layout program: relaxation, pruning, CP-SAT, the tie-break, and the twin that bounds every plan."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from solver.optimize.arithmetic.integers import IntegerProgram, IntegerRow, integerise
+from solver.optimize.arithmetic.linear import Expression, total
+from solver.optimize.arithmetic.relaxation import MARGIN, Relaxation, relax
+from solver.optimize.arithmetic.run import Answer, Effort, run
+from solver.optimize.layout.kv_tiers import Keeping, Place, Split
+from solver.optimize.layout.program import LEVELS, Choice, DomainContent, LayoutProgram, Market
+from solver.optimize.layout.rules.survival import spread_out
+from solver.optimize.layout.write import write
+from solver.space.dominance import undominated
+from solver.space.profiles import Column
+
+#: Columns per promise and role with which a first solution is sought.
+FIRST_COLUMNS = 24
+#: Weights of a pool, a device and a step of latency when equally good layouts are compared.
+POOL_WEIGHT, DEVICE_WEIGHT, WAIT_STEPS = 2_000_000, 100, 99
+#: Weight of keeping idle KV, where that is not cheaper.
+KEEP_WEIGHT = 40
+#: Steps in which the weights of standing replicas are compared.
+WEIGHT_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One pool of a layout: a column, how many replicas, and how many fragments on each supply."""
+
+    column: Column
+    replicas: int
+    fragments: dict[int, int]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Counts of everything; names come later.
+
+    Attributes
+    ----------
+    pools: chosen columns.
+    disaggregated: by promise, whether prefill and decode are apart.
+    value: USD per hour, or the multiple of the mix that is served, as the whole numbers count it.
+    bound: fewest USD per hour, or largest multiple, of any layout.
+    proven: whether the search for the bound finished.
+    contents: by supply, what every domain in use holds (fragments by size), where that was decided.
+    keeps: by number, the ways to keep idle KV that were chosen, with the split of each class.
+    places: the tiers outside of HBM.
+    """
+
+    pools: tuple[Chosen, ...]
+    disaggregated: tuple[bool, ...]
+    value: float
+    bound: float
+    proven: bool
+    contents: dict[int, tuple[DomainContent, ...]]
+    keeps: dict[int, tuple[Keeping, tuple[Split, ...]]] = field(default_factory=dict)
+    places: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True)
+class NoLayout:
+    """No layout exists, or none was found in time (``proven`` tells which).
+
+    Attributes
+    ----------
+    because: what stands in the way where it is not a rule of the program: one sentence.
+    """
+
+    proven: bool
+    because: str = ""
+
+
+def best_layout(
+    market: Market, columns: Sequence[Column], effort: Effort, bounded: Layout | None = None
+) -> Layout | NoLayout:
+    """The cheapest layout (or the one that serves most), with a bound over all of them.
+
+    Parameters
+    ----------
+    bounded: a layout of a market that demands no more than this one, whose bound therefore holds here.
+    """
+    losses = market.survive_domains or market.survive_hosts
+    columns = spread_out(market, columns) if losses else undominated(columns)
+    best = _search(market, columns, effort)
+    if isinstance(best, NoLayout):
+        return best
+    bound, proven = (bounded.bound, bounded.proven) if bounded else _bound(market, columns, best, effort)
+    best = _least_moved(best, effort)
+    chosen = _tie_break(best, effort)
+    return Layout(
+        _pools(best.program, chosen),
+        _modes(best.program, chosen),
+        best.value,
+        bound,
+        proven,
+        {supply: patterns.chosen(chosen) for supply, patterns in best.program.contents.items()},
+        _keeps(best.program, chosen),
+        market.places,
+    )
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """An integer program over some columns and what CP-SAT says of it."""
+
+    program: LayoutProgram
+    integers: IntegerProgram
+    answer: Answer
+
+    @property
+    def value(self) -> float:
+        """Objective of the solution in USD per hour, or as a multiple of the mix."""
+        return self._worth(self.answer.objective or 0)
+
+    @property
+    def limit(self) -> float:
+        """Proven bound in the same unit; nothing proven bounds nothing. A multiple may lie just below the next step."""
+        if self.answer.bound is None:
+            return math.inf if self.integers.maximise else 0.0
+        return self._worth(self.answer.bound + (1 if self.integers.maximise else 0))
+
+    def _worth(self, steps: float) -> float:
+        scale = self.program.most / LEVELS if self.integers.maximise else 1.0
+        return steps * self.integers.unit * scale
+
+
+def _solve(
+    market: Market, columns: Sequence[Column], effort: Effort, ceiling: float | None, optimistic: bool = False
+) -> _Solved:
+    program = write(market, columns, optimistic, ceiling)
+    integers = integerise(program.linear, optimistic)
+    return _Solved(program, integers, run(integers, effort))
+
+
+def _search(market: Market, columns: Sequence[Column], effort: Effort) -> _Solved | NoLayout:
+    """A solution over the likeliest columns, then over all that could beat it."""
+    relaxed = _relaxed(market, columns)
+    if relaxed is None or (relaxed.maximise and relaxed.value <= 0):
+        return NoLayout(proven=True)
+    likely = _likeliest(columns, relaxed, _settled(market, columns))
+    first = _solve(market, [columns[i] for i in likely], effort, relaxed.ceiling)
+    if len(likely) == len(columns):
+        return first if first.answer.values else NoLayout(first.answer.status == "infeasible")
+    kept = list(range(len(columns)))
+    if first.answer.values:
+        kept = _could_beat(relaxed, first.value, _settled(market, columns))
+        if set(kept) <= set(likely):
+            return first
+    second = _solve(market, [columns[i] for i in kept], effort, relaxed.ceiling)
+    if second.answer.values and (not first.answer.values or _better(second, first)):
+        return second
+    return first if first.answer.values else NoLayout(second.answer.status == "infeasible")
+
+
+def _better(one: _Solved, other: _Solved) -> bool:
+    return one.value > other.value if one.integers.maximise else one.value < other.value
+
+
+@dataclass(frozen=True)
+class _Relaxed:
+    """The relaxation in USD per hour, or as a multiple of the mix.
+
+    Attributes
+    ----------
+    value: its optimum.
+    share: replicas of each column in it.
+    loss: by how much the objective worsens at least when a column is used.
+    """
+
+    value: float
+    share: tuple[float, ...]
+    loss: tuple[float, ...]
+    maximise: bool
+
+    @property
+    def ceiling(self) -> float | None:
+        """A multiple of the mix that cannot be exceeded."""
+        return self.value * (1 + MARGIN) if self.maximise else None
+
+
+def _relaxed(market: Market, columns: Sequence[Column], optimistic: bool = False) -> _Relaxed | None:
+    """Relax the program; None if even that has no solution."""
+    program = write(market, columns, optimistic)
+    found = relax(program.linear)
+    if found is None:
+        return None
+    scale = program.most / LEVELS if program.level is not None else 1.0
+    costs = [_cost_of_use(choice, found) for choice in program.choices]
+    return _Relaxed(
+        value=found.objective * scale,
+        share=tuple(float(found.values[choice.replicas.index]) for choice in program.choices),
+        loss=tuple(cost * scale for cost in costs),
+        maximise=program.level is not None,
+    )
+
+
+def _cost_of_use(choice: Choice, found: Relaxation) -> float:
+    """How much the objective worsens at least when a column is used: its variables leave their lower bounds."""
+    price = found.reduced_costs
+    least = choice.column.low
+    fragment = min((price[x.index] for x in choice.fragments.values()), default=0.0)
+    moved = (
+        price[choice.used.index],
+        price[choice.replicas.index] * least,
+        fragment * least * choice.column.footprint.fragments,
+    )
+    return float(sum(max(cost, 0.0) for cost in moved))
+
+
+def _settled(market: Market, columns: Sequence[Column]) -> frozenset[int]:
+    """Columns that stay in the program though they look dear: pinned ones, and those of replicas that run already."""
+    return frozenset(
+        number
+        for number, column in enumerate(columns)
+        if column.pin is not None or any(standing.like(column) for standing in market.standing)
+    )
+
+
+def _likeliest(columns: Sequence[Column], relaxed: _Relaxed, settled: Collection[int]) -> list[int]:
+    """Columns that the relaxation uses, settled ones, and the next best of every promise and role."""
+    by_role: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for number, column in enumerate(columns):
+        by_role[column.group, column.role, column.footprint.device].append(number)
+    chosen = {n for n in range(len(columns)) if n in settled or relaxed.share[n] > 1e-9}
+    for members in by_role.values():
+        chosen.update(sorted(members, key=lambda n: (relaxed.loss[n], n))[:FIRST_COLUMNS])
+    return sorted(chosen)
+
+
+def _could_beat(relaxed: _Relaxed, value: float, settled: Collection[int]) -> list[int]:
+    """Columns whose use does not by itself make every layout worse than one that is known (exact, up to a margin)."""
+    room = abs(value - relaxed.value) + MARGIN * abs(relaxed.value)
+    return [n for n, loss in enumerate(relaxed.loss) if loss <= room or n in settled]
+
+
+def _bound(market: Market, columns: Sequence[Column], best: _Solved, effort: Effort) -> tuple[float, bool]:
+    """What the optimistic twin cannot beat, and whether its search finished.
+
+    Only columns with which the twin could beat the known layout matter: a layout without them is no better.
+    """
+    relaxed = _relaxed(market, columns, optimistic=True)
+    if relaxed is None:
+        return best.value, True
+    kept = _could_beat(relaxed, best.value, _settled(market, columns))
+    solved = _solve(market, [columns[n] for n in kept], effort, relaxed.ceiling, optimistic=True)
+    if solved.answer.status == "infeasible":
+        return best.value, True
+    finished = solved.answer.status == "optimal"
+    if relaxed.maximise:
+        return max(min(solved.limit, relaxed.value), best.value), finished
+    return min(max(solved.limit, relaxed.value), best.value), finished
+
+
+def _least_moved(best: _Solved, effort: Effort) -> _Solved:
+    """Of the layouts within the gap of the best: the one in which standing replicas of most weight can stay."""
+    program, integers = best.program, best.integers
+    names, bounds, rows = list(integers.names), list(integers.bounds), [*integers.rows, _as_good(best, effort.gap)]
+    goal, hint = [], list(best.answer.values)
+    most = max((s.weights_bytes for s in program.market.standing), default=1.0)
+    for number, standing in enumerate(program.market.standing):
+        alike = [choice.replicas.index for choice in program.choices if standing.like(choice.column)]
+        if not alike:
+            continue
+        stay = len(names)
+        names.append(f"stay.{number}")
+        bounds.append((0, len(standing.replicas)))
+        rows.append(IntegerRow("stay", ((stay, -1), *((index, 1) for index in alike)), 0, None))
+        goal.append((stay, math.ceil(standing.weights_bytes / most * WEIGHT_STEPS)))
+        hint.append(min(len(standing.replicas), sum(hint[index] for index in alike)))
+    if not goal:
+        return best
+    widened = IntegerProgram(tuple(names), tuple(bounds), tuple(rows), tuple(goal), 1.0, True)
+    answer = run(widened, Effort(effort.time_limit_s / 4, effort.workers, effort.seed), hint=tuple(hint))
+    if answer.objective is None:
+        return best
+    kept = IntegerRow("stay", tuple(goal), answer.objective, None)
+    again = replace(integers, names=widened.names, bounds=widened.bounds, rows=(*widened.rows, kept))
+    objective = sum(factor * answer.values[index] for index, factor in integers.objective)
+    return replace(best, integers=again, answer=replace(best.answer, values=answer.values, objective=objective))
+
+
+def _as_good(best: _Solved, gap: float = 0.0) -> IntegerRow:
+    """Demand an objective as good as the best, or within a relative gap of it."""
+    assert best.answer.objective is not None
+    maximise = best.integers.maximise
+    objective = math.floor(best.answer.objective * (1 - gap if maximise else 1 + gap))
+    return IntegerRow(
+        "as good", best.integers.objective, objective if maximise else None, None if maximise else objective
+    )
+
+
+def _tie_break(best: _Solved, effort: Effort) -> tuple[int, ...]:
+    """Of the layouts as good as the best: fewest pools, then fewest devices, then least latency."""
+    program, integers = best.program, best.integers
+    slowest = max((choice.column.wait for choice in program.choices), default=0.0) or 1.0
+    goal = total(
+        choice.used * (POOL_WEIGHT + math.ceil(choice.column.wait / slowest * WAIT_STEPS))
+        + choice.replicas * (DEVICE_WEIGHT * choice.column.footprint.devices)
+        for choice in program.choices
+    )
+    goal = total([goal, *_far(program)])
+    terms = tuple((variable.index, int(factor)) for variable, factor in goal.sorted())
+    again = IntegerProgram(integers.names, integers.bounds, (*integers.rows, _as_good(best)), terms, 1.0, False)
+    quiet = Effort(effort.time_limit_s / 4, effort.workers, effort.seed)
+    answer = run(again, quiet, hint=best.answer.values)
+    return answer.values or best.answer.values
+
+
+def _far(program: LayoutProgram) -> Iterator[Expression]:
+    """Weights of keeping idle KV at all, and of keeping it farther than it must be: less than a device."""
+    for keeps in program.keeps.values():
+        yield keeps.chosen * KEEP_WEIGHT
+        for variables in keeps.splits:
+            for place, variable in enumerate(v for v in variables if v is not None):
+                yield variable * (KEEP_WEIGHT * (len(variables) - 1 - place) // (len(variables) * len(keeps.splits)))
+
+
+def _pools(program: LayoutProgram, values: Sequence[int]) -> tuple[Chosen, ...]:
+    return tuple(
+        Chosen(
+            choice.column,
+            values[choice.replicas.index],
+            {supply: values[x.index] for supply, x in sorted(choice.fragments.items()) if values[x.index]},
+        )
+        for choice in program.choices
+        if values[choice.replicas.index] > 0
+    )
+
+
+def _keeps(program: LayoutProgram, values: Sequence[int]) -> dict[int, tuple[Keeping, tuple[Split, ...]]]:
+    found = {}
+    for number, keeps in program.keeps.items():
+        if values[keeps.chosen.index]:
+            keeping = program.market.keepings[number]
+            splits = tuple(
+                next(split for split, v in zip(way, variables, strict=True) if v is None or values[v.index])
+                for way, variables in zip(keeping.splits, keeps.splits, strict=True)
+            )
+            found[number] = keeping, splits
+    return found
+
+
+def _modes(program: LayoutProgram, values: Sequence[int]) -> tuple[bool, ...]:
+    return tuple(bool(values[variable.index]) for variable in program.disaggregated)

@@ -1,0 +1,107 @@
+"""Measured serving runs, priced all at once under any calibrations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.cost.calibration import Calibration
+from solver.cost.pool.closed_loop import ROUNDS, closed_loop
+from solver.cost.steps.speeds import Speeds
+from solver.cost.steps.step import Group
+from solver.cost.steps.timing import Timing
+from solver.cost.steps.work import Degrees, Work, stack
+from solver.llm import LLM
+from solver.replica import Parallelism
+from topologies import Device
+
+Floats = NDArray[np.float64]
+#: Engine and generation of devices: what a calibration is of.
+Family = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Served:
+    """Runs of one LLM in one precision on one device by one engine; arrays have one entry per run (R,).
+
+    Attributes
+    ----------
+    concurrency: requests in flight on the replica.
+    prompt, output: tokens of a request.
+    chunk: most prompt tokens in one step of a rank.
+    burst: 1 where all requests were started at once and none replaced those that ended.
+    drafts, accepted: tokens drafted per step and tokens that a step yields per sequence (0 and 1 without).
+    """
+
+    llm: LLM
+    device: Device
+    engine: str
+    shapes: tuple[Parallelism, ...]
+    concurrency: Floats
+    prompt: Floats
+    output: Floats
+    chunk: Floats
+    burst: Floats
+    drafts: Floats
+    accepted: Floats
+
+    @property
+    def family(self) -> Family:
+        """Whose calibration prices these runs."""
+        return self.engine, self.device.generation
+
+    @cached_property
+    def work(self) -> Work:
+        """What one step of each run does."""
+        return Work.of(self.llm, Degrees.of(self.shapes), np.zeros(len(self.shapes)))
+
+
+class Table:
+    """Runs of many LLMs, devices and engines, in the order of the parts."""
+
+    def __init__(self, parts: Sequence[Served]) -> None:
+        self.parts = tuple(parts)
+        self._work = stack([part.work for part in parts])
+        self._ep = self._work.ep
+
+    def __len__(self) -> int:
+        return len(self._ep)
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """Engines and generations that occur, sorted."""
+        return tuple(sorted({part.family for part in self.parts}))
+
+    def column(self, name: str) -> Floats:
+        """One of the arrays of the parts, over all runs (R,)."""
+        return np.concatenate([getattr(part, name) for part in self.parts])
+
+    def predict(self, calibrations: Mapping[Family, Calibration], rounds: int = ROUNDS) -> tuple[Floats, Floats]:
+        """TPOT and TTFT of every run [s] (R,)."""
+        counts = [len(part.shapes) for part in self.parts]
+        chosen = [calibrations[part.family] for part in self.parts]
+        speeds = Speeds.stack(
+            [Speeds.of(part.device, part.llm.precision, cal) for part, cal in zip(self.parts, chosen, strict=True)],
+            counts,
+        )
+        imbalance = np.repeat([cal.imbalance for cal in chosen], counts)
+        group = replace(self._group, imbalance=imbalance)
+        timing = Timing(self._work, speeds, group, *(self._columns[n] for n in ("chunk", "drafts", "accepted")))
+        load, prompt, output, burst = (self._columns[n] for n in ("concurrency", "prompt", "output", "burst"))
+        found = closed_loop(timing, load, prompt, output, burst, rounds)
+        return found.tpot_s, found.ttft_s
+
+    @cached_property
+    def _columns(self) -> dict[str, Any]:
+        names = ("concurrency", "prompt", "output", "chunk", "burst", "drafts", "accepted")
+        return {name: self.column(name) for name in names}
+
+    @cached_property
+    def _group(self) -> Group:
+        one = np.ones(len(self))
+        return Group.of(self._ep, one, one, np.zeros(len(self)))
