@@ -2,10 +2,11 @@
 
 A cluster is an undirected :class:`networkx.Graph` whose attributes :mod:`topologies.schema` lists.
 
->>> cluster = nvl72(racks=2)
->>> [(group.name, group.count) for group in domain_classes(cluster)]
+>>> import topologies
+>>> cluster = topologies.nvl72(racks=2)
+>>> [(group.name, group.count) for group in topologies.domain_classes(cluster)]
 [('gb200-72', 2)]
->>> [tier.name for tier in fabric_tiers(cluster)]
+>>> [tier.name for tier in topologies.fabric_tiers(cluster)]
 ['leaf', 'spine']
 """
 

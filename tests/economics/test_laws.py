@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import math
-import pkgutil
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import solver.economics
 from solver.economics import exchange, fabric, fast_mode, money, pipelines, roofline, trains
 from solver.economics.epoch import architecture, front, latency
 from solver.economics.epoch.hardware import H100
 from solver.economics.scaling import chinchilla, lifetime, routed, sparse
 from solver.errors import BadInput
-
-MODULES = sorted(
-    module.name
-    for module in pkgutil.walk_packages(solver.economics.__path__, "solver.economics.")
-    if "tiers" not in module.name and "cache_prices" not in module.name
-)
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_examples_hold(name: str) -> None:
-    assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
 @given(price=st.floats(1.05, 20), speed=st.floats(1.05, 10), slope=st.floats(0, 3))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
-import pkgutil
 import subprocess
 import sys
 
@@ -13,8 +10,6 @@ import pytest
 
 import solver.experts as experts
 from solver.experts import Effort, SlotGrid, place_experts, synthetic_loads
-
-MODULES = [experts.__name__, *(m.name for m in pkgutil.walk_packages(experts.__path__, experts.__name__ + "."))]
 
 
 def test_ortools_waits_until_a_program_is_solved() -> None:
@@ -32,12 +27,6 @@ def test_a_seed_gives_the_same_placement(grid: SlotGrid) -> None:
     one, two = (place_experts(loads, grid, effort=Effort(seed=5)) for _ in range(2))
     assert (one.map.slots == two.map.slots).all()
     assert np.array_equal(one.bound, two.bound)
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_examples_run(name: str) -> None:
-    module = importlib.import_module(name)
-    assert doctest.testmod(module, extraglobs={"np": np}).failed == 0
 
 
 def test_what_is_exported_is_what_is_meant() -> None:
