@@ -1,4 +1,4 @@
-"""What one replica is: its degrees of parallelism, its role and the engine that runs it."""
+"""What one replica is: its degrees of parallelism, its role, the engine that runs it and how it is set up."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from solver.errors import BadInput
 
 Role = Literal["prefill", "decode", "unified"]
 Engine = Literal["vllm", "sglang", "trtllm", "ideal"]
+#: First and last layer of every pipeline stage, both included, counted from 0.
+Stages = tuple[tuple[int, int], ...]
 
 ROLES: tuple[Role, ...] = get_args(Role)
 ENGINES: tuple[Engine, ...] = get_args(Engine)
@@ -59,3 +61,42 @@ class Parallelism:
         return " ".join(
             f"{f.name}{getattr(self, f.name)}" for f in fields(self) if f.name == "tp" or getattr(self, f.name) > 1
         )
+
+
+@dataclass(frozen=True, order=True)
+class Setup:
+    """How one replica is set up: what its engine is told, and what its weights depend on.
+
+    The names are those of a pool in a plan file.
+
+    Attributes
+    ----------
+    domains: scale-up domains that the replica spreads over, in equal parts.
+    redundant_experts: spare expert copies of the replica.
+    stages: layers of every pipeline stage; empty = the cut whose heaviest stage reads the fewest weights.
+    chunk_tokens: most prompt tokens in one step of an attention rank.
+    prompts_per_step: prompts that share one prefill step on a rank.
+    draft_tokens: tokens drafted and verified per step and sequence.
+    overlap: two half-batches hide the expert exchange behind compute.
+    """
+
+    role: Role
+    engine: Engine
+    parallelism: Parallelism
+    domains: int = 1
+    redundant_experts: int = 0
+    stages: Stages = ()
+    chunk_tokens: int = 8192
+    prompts_per_step: int = 1
+    draft_tokens: int = 0
+    overlap: bool = False
+
+    @property
+    def exchange_domains(self) -> int:
+        """Scale-up domains that the expert group of one pipeline stage spreads over."""
+        return -(-self.domains // self.parallelism.pp)
+
+    @property
+    def held(self) -> tuple[object, ...]:
+        """What decides which weights lie on which rank: replicas that agree here can stand in for each other."""
+        return self.role, self.engine, self.parallelism, self.domains, self.redundant_experts, self.stages

@@ -12,7 +12,7 @@ from solver.cost.calibration import Calibration
 from solver.cost.instance import Group, Instance
 from solver.cost.network.contention import Exchange, exchanges, slowed
 from solver.cost.pool.mix import Mix
-from solver.cost.pool.priced import PoolSpec, PricedPool
+from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.retention import by_class
 from solver.cost.pool.serving import Service
 from solver.plan import Placed, Plan, Pool
@@ -83,24 +83,17 @@ class Evidence:
         return {pool.name: self._price(pool) for pool in self.plan.pools}
 
     def _price(self, pool: Pool) -> PricedPool:
-        shape = pool.parallelism.shape()
-        spec = PoolSpec(
-            role=pool.role,
-            parallelism=shape,
-            replicas=pool.replicas,
-            chunk=pool.chunk_tokens,
-            domains=pool.domains_per_replica if shape.pp == 1 else 1,
-            together=pool.prompts_per_step,
-            overlap=pool.overlap,
-            draft_tokens=pool.draft_tokens,
-            accepted=self.instance.accepted(pool.draft_tokens),
-            redundant=pool.redundant_experts,
+        fleet = slowed(self.instance.fleet(pool.device), self.exchanges[pool.name])
+        return PricedPool.of(
+            pool.setup(),
+            pool.replicas,
+            self.instance.llm,
+            fleet,
+            self.calibration(pool),
+            self.mix(pool),
             imbalance=pool.imbalance,
-            stages=tuple(stage.layers for stage in pool.stages),
+            accepted=self.instance.accepted(pool.draft_tokens),
         )
-        exchange = self.exchanges[pool.name]
-        fleet = slowed(self.instance.fleet(pool.device), exchange)
-        return PricedPool.of(spec, self.instance.llm, fleet, self.calibration(pool), self.mix(pool))
 
     def mix(self, pool: Pool) -> Mix:
         """What a pool serves: the classes of its promise, with the idle KV that the plan keeps for them there."""

@@ -10,6 +10,9 @@ import numpy as np
 from solver.check.evidence import TOLERANCE, Evidence, differs
 from solver.plan import Pool
 
+#: Tokens of one rank that the low-latency expert exchange of an engine takes in a step.
+MOST_EXCHANGED = {"vllm": 1024, "sglang": 1024, "trtllm": 4096}
+
 
 def ledger_holds(evidence: Evidence) -> Iterator[str]:
     """The ledger is the fullest rank's, and its parts fit into the capacity."""
@@ -42,6 +45,12 @@ def _limits(evidence: Evidence, pool: Pool) -> Iterator[str]:
     needed = pool.chunk_tokens if pool.role != "decode" else limits.max_sequences
     if limits.max_batched_tokens < needed:
         yield f"pool {pool.name} needs steps of {needed} tokens but is allowed {limits.max_batched_tokens}"
+    tokens = limits.max_sequences * (1 + pool.draft_tokens)
+    if pool.role == "decode" and pool.setup().exchange_domains > 1 and tokens > MOST_EXCHANGED.get(pool.engine, tokens):
+        yield (
+            f"a rank of pool {pool.name} may send {tokens} tokens a step to experts in other domains; the low-latency "
+            f"exchange of {pool.engine} takes {MOST_EXCHANGED[pool.engine]}"
+        )
     if differs(limits.memory_fraction, evidence.calibration(pool).memory_fraction):
         yield f"pool {pool.name} has memory_fraction {limits.memory_fraction}; its calibration says otherwise"
     if any(size > limits.max_sequences for size in limits.captured_batch_sizes):

@@ -73,5 +73,4 @@ def _degrees(evidence: Evidence, pool: Pool) -> Iterator[str]:
 
 
 def _is_pinned(pool: Pool, pin: PinnedPool) -> bool:
-    same = pool.role == pin.role and pin.fits(pool.parallelism.shape()) and pin.device in (None, pool.device)
-    return same and pin.replicas in (None, pool.replicas) and pin.chunk_tokens in (None, pool.chunk_tokens)
+    return pin.fits(pool.setup()) and pin.device in (None, pool.device) and pin.replicas in (None, pool.replicas)

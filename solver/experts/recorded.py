@@ -111,17 +111,17 @@ class RecordedBalance:
             found.append(found[-1] + ep)
         return tuple(found)
 
-    def imbalance(self, ep: int, redundant: int) -> float:
+    def imbalance(self, ep: int, redundant_experts: int) -> float:
         """Hottest rank over the mean that a short search reaches: mean over layers and workloads."""
-        grid = self._grid(ep, redundant)
+        grid = self._grid(ep, redundant_experts)
         if grid not in self._reached:
             self._quick[grid] = self._search(grid)
             self._reached[grid] = self._mean_imbalance(self._quick[grid])
         return self._reached[grid]
 
-    def least(self, ep: int, redundant: int) -> float:
+    def least(self, ep: int, redundant_experts: int) -> float:
         """Hottest rank over the mean that no placement undercuts: mean of the bounds of each layer and workload."""
-        grid = self._grid(ep, redundant)
+        grid = self._grid(ep, redundant_experts)
         if grid not in self._least:
             loads = self.shares.reshape(-1, self.experts) * ep
             counts = water_fill(loads, grid.places, ep)
@@ -130,18 +130,18 @@ class RecordedBalance:
             self._least[grid] = limit if limit > 1.0 + ROUNDING else 1.0
         return self._least[grid]
 
-    def maps(self, ep: int, redundant: int) -> list[tuple[int, ...]]:
+    def maps(self, ep: int, redundant_experts: int) -> list[tuple[int, ...]]:
         """Expert in every slot of each layer, at least as even as priced."""
-        grid = self._grid(ep, redundant)
+        grid = self._grid(ep, redundant_experts)
         if grid not in self._maps:
-            priced = self.imbalance(ep, redundant)
+            priced = self.imbalance(ep, redundant_experts)
             careful = self._search(grid, careful=True)
             best = careful if self._mean_imbalance(careful) <= priced else self._quick[grid]
             self._maps[grid] = [tuple(layer.ravel().tolist()) for layer in best]
         return self._maps[grid]
 
-    def _grid(self, ep: int, redundant: int) -> SlotGrid:
-        return SlotGrid(ep, (self.experts + redundant) // ep)
+    def _grid(self, ep: int, redundant_experts: int) -> SlotGrid:
+        return SlotGrid(ep, (self.experts + redundant_experts) // ep)
 
     def _search(self, grid: SlotGrid, careful: bool = False) -> Ints:
         """Expert in each slot (layers, ranks, slots)."""

@@ -9,9 +9,6 @@ from typing import Any
 
 from solver.plan.schema import Plan, Pool
 
-#: What a replica's weights depend on: two pools that agree here can take over each other's replicas as they stand.
-Shape = tuple[object, ...]
-
 
 @dataclass(frozen=True)
 class Figure:
@@ -80,11 +77,9 @@ class Difference:
         return {"same": self.same, **told}
 
 
-def shape_of(pool: Pool) -> Shape:
-    """Role, engine, device, degrees, stages and spare experts of a pool."""
-    stages = tuple(stage.layers for stage in pool.stages)
-    spread = pool.domains_per_replica, pool.redundant_experts
-    return pool.role, pool.engine, pool.device, pool.parallelism.shape(), stages, spread
+def held_by(pool: Pool) -> tuple[object, ...]:
+    """Device and weights of a pool's ranks: two pools that agree here can take over each other's replicas as they stand."""
+    return pool.device, *pool.setup().held
 
 
 def replicas_of(plan: Plan) -> dict[str, list[tuple[str, ...]]]:
@@ -145,7 +140,7 @@ def _pools(
 ) -> Iterator[PoolChange]:
     pairs = _counterparts(before, after)
     for one, other in pairs:
-        same = shape_of(one) == shape_of(other)
+        same = held_by(one) == held_by(other)
         here, there = old.get(one.name, []), new.get(other.name, [])
         kept = len(set(here) & set(there)) if same else 0
         moved = min(len(here), len(there)) - kept if same else 0
@@ -165,7 +160,7 @@ def _counterparts(before: Plan, after: Plan) -> list[tuple[Pool, Pool]]:
     """Pools of the same shape that serve the same classes, then pools of the same role, each once."""
     found: list[tuple[Pool, Pool]] = []
     for alike in (
-        lambda one, other: shape_of(one) == shape_of(other) and one.serves == other.serves,
+        lambda one, other: held_by(one) == held_by(other) and one.serves == other.serves,
         lambda one, other: (one.role, one.serves) == (other.role, other.serves),
     ):
         for one in before.pools:
@@ -176,7 +171,7 @@ def _counterparts(before: Plan, after: Plan) -> list[tuple[Pool, Pool]]:
 
 
 def _changes(one: Pool, other: Pool) -> Iterator[str]:
-    if shape_of(one) != shape_of(other):
+    if held_by(one) != held_by(other):
         yield f"{_words(one)} becomes {_words(other)}"
     elif one.replicas != other.replicas:
         yield f"{one.replicas} -> {other.replicas} replicas"
@@ -197,7 +192,7 @@ def _moved_bytes(
 ) -> float:
     """Weights of every rank whose device held another rank, or none."""
     held = {
-        (device, rank, shape_of(pool)[1:])
+        (device, rank, held_by(pool))
         for pool in before.pools
         for devices in old.get(pool.name, [])
         for rank, device in enumerate(devices)
@@ -207,5 +202,5 @@ def _moved_bytes(
         for pool in after.pools
         for devices in new.get(pool.name, [])
         for rank, device in enumerate(devices)
-        if (device, rank, shape_of(pool)[1:]) not in held
+        if (device, rank, held_by(pool)) not in held
     )

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator
 
-from solver.replica import Engine, Parallelism, Role
+from solver.replica import Engine, Parallelism, Role, Setup
 from solver.workload import Scenario
 from solver.workload.fields import Record
 from solver.workload.scenario import Degree as ParallelDegree
@@ -145,25 +145,21 @@ class Roofline(Record):
 
 
 class Pool(Record):
-    """Replicas of one shape in one role for the classes that it serves.
+    """Replicas of one setup for the classes that it serves.
 
     Attributes
     ----------
     name: how placement, routing and experts refer to it.
     serves: names of the request classes.
-    domains_per_replica: scale-up domains that one replica spreads over, in equal parts.
+    domains_per_replica, prompts_per_step, chunk_tokens, draft_tokens, redundant_experts, overlap, stages: as
+        :class:`solver.replica.Setup` has them.
     batch_per_rank: mean running sequences of an attention rank at the planned load (decode, unified), or prompts in
-    service.
-    prompts_per_step: prompts that share one prefill step on a rank.
-    chunk_tokens: most prompt tokens in one step of a rank.
-    draft_tokens: tokens drafted and verified per step.
-    redundant_experts: spare expert copies of a replica.
+        service.
     imbalance: hottest expert rank over the mean that the prices assume.
-    overlap: two-batch overlap of compute and expert exchange.
     utilisation: share of the time that the bottleneck is busy at the planned load.
     step_s: mean step at the planned load.
     requests_per_s_per_replica, tokens_per_s_per_replica: planned load; prompt tokens for prefill, output tokens
-    otherwise.
+        otherwise.
     capacity_requests_per_s_per_replica: the most it serves within the promises.
     """
 
@@ -191,6 +187,21 @@ class Pool(Record):
     memory: Memory
     stages: tuple[Stage, ...]
     roofline: Roofline
+
+    def setup(self) -> Setup:
+        """How each of its replicas is set up."""
+        return Setup(
+            role=self.role,
+            engine=self.engine,
+            parallelism=self.parallelism.shape(),
+            domains=self.domains_per_replica,
+            redundant_experts=self.redundant_experts,
+            stages=tuple(stage.layers for stage in self.stages),
+            chunk_tokens=self.chunk_tokens,
+            prompts_per_step=self.prompts_per_step,
+            draft_tokens=self.draft_tokens,
+            overlap=self.overlap,
+        )
 
     @property
     def devices(self) -> int:

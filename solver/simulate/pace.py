@@ -85,29 +85,29 @@ class Pace:
 
     def __init__(self, priced: PricedPool, most_sequences: float, longest: float) -> None:
         self._replicas = priced.replicas
-        self._pp = priced.spec.parallelism.pp
-        self._dp = priced.spec.parallelism.dp
+        self._pp = priced.setup.parallelism.pp
+        self._dp = priced.setup.parallelism.dp
         self._accepted = float(priced.replicas.accepted[0])
         self._share = float(np.max(priced.replicas.speeds.prefill_share))
         self._context = max(priced.mix.context, 1.0)
-        unified = priced.spec.role == "unified"
+        unified = priced.setup.role == "unified"
         running = (
-            np.r_[0.0, _points(1.0, max(most_sequences, 2.0))] if priced.spec.role != "prefill" else np.r_[0.0, 1.0]
+            np.r_[0.0, _points(1.0, max(most_sequences, 2.0))] if priced.setup.role != "prefill" else np.r_[0.0, 1.0]
         )
         contexts = np.r_[0.0, _points(64.0, max(longest, 128.0))]
         self._decode = Table.of(running, contexts, self._decode_s)
-        if priced.spec.role == "decode":
+        if priced.setup.role == "decode":
             return
-        tokens = np.r_[0.0, _points(16.0, max(float(priced.spec.chunk), 32.0))]
+        tokens = np.r_[0.0, _points(16.0, max(float(priced.setup.chunk_tokens), 32.0))]
         levels = COMPANY if self._dp > 1 else (0.0, 1.0)
         beside = running if unified else np.r_[0.0, 1.0]
         tables = {company: self._chunk_tables(tokens, beside, company) for company in levels}
         self._levels = list(levels)
         self._occupied = [tables[company][0] for company in levels]
         self._latency = [tables[company][1] for company in levels]
-        keys = np.r_[0.0, _points(64.0, max(longest, float(priced.spec.chunk), 128.0))]
+        keys = np.r_[0.0, _points(64.0, max(longest, float(priced.setup.chunk_tokens), 128.0))]
         self._keys = keys.tolist()
-        self._slopes = self._attention(float(priced.spec.chunk), keys)
+        self._slopes = self._attention(float(priced.setup.chunk_tokens), keys)
 
     def decode_s(self, sequences: float, context: float) -> float:
         """Seconds between two tokens when a rank runs so many sequences of this mean context."""

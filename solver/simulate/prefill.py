@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class PrefillReplica(Train):
-    """One replica; its data-parallel ranks step together, and passes follow each other through its stages.
+    """One replica; its data-parallel ranks step prompts_per_step, and passes follow each other through its stages.
 
     Parameters
     ----------
     ranks: attention data-parallel ranks.
-    tokens: most prompt tokens of a pass on one rank; together: most prompts.
+    tokens: most prompt tokens of a pass on one rank; prompts_per_step: most prompts.
     left: told of every prompt that has left the last stage.
     """
 
@@ -34,11 +34,11 @@ class PrefillReplica(Train):
         room: Room,
         ranks: int,
         tokens: float,
-        together: int,
+        prompts_per_step: int,
         meter: PoolMeter,
         left: Callable[[Request, int], None],
     ) -> None:
-        self._pace, self._tokens, self._together, self._left = pace, tokens, together, left
+        self._pace, self._tokens, self._prompts, self._left = pace, tokens, prompts_per_step, left
         self._ranks = ranks
         self.drop()
         super().__init__(env, room, meter)
@@ -81,7 +81,7 @@ class PrefillReplica(Train):
         queue, free, keys = self.queues[rank], self._tokens, 0.0
         begun: list[Request] = []
         ended: list[Request] = []
-        while queue and free > 0 and len(begun) < self._together:
+        while queue and free > 0 and len(begun) < self._prompts:
             request = queue[0]
             if not request.done:
                 needed = self.room.needed(request.context)

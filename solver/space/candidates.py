@@ -1,11 +1,10 @@
-"""Candidates: every legal replica shape of one role with its settings, as rows that can be priced in one pass."""
+"""Candidates: every legal way to set up a replica in one role, as rows that can be priced in one pass."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,45 +13,43 @@ from solver.cost.calibration import Calibration
 from solver.cost.network.fleet import Fleet
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.serving import sequences_that_fit
-from solver.cost.steps.replicas import Replicas
-from solver.cost.steps.work import Stages, default_stages
+from solver.cost.steps.replicas import Links, Replicas
+from solver.cost.steps.work import default_stages
 from solver.llm import LLM
-from solver.replica import Role
+from solver.replica import Role, Setup, Stages
 from solver.space.engines import EngineRules
-from solver.space.legality import Setting, broken_rules
-from solver.space.shapes import Balance, Shape, most_replicas, shapes
+from solver.space.legality import Setting, broken_rules, most_sequences
+from solver.space.shapes import Balance, Footprint, most_replicas, shapes
 from solver.workload import Constraints
 
 Floats = NDArray[np.float64]
 
 #: Most prompts that share one prefill step on a rank.
-MOST_TOGETHER = 32
+MOST_PROMPTS_PER_STEP = 32
 NO_ROOM = "weights and buffers fill the HBM"
 NO_LONGEST = "the KV cache has no room for one request of the longest length"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to run a replica.
+    """One way to run a replica, and what it takes from the cluster.
 
     Attributes
     ----------
-    chunk: most prompt tokens in one step of a rank.
-    together: prompts that share one prefill step on a rank.
-    overlap: two-batch overlap of compute and exchange.
-    draft_tokens, accepted: tokens drafted and verified per step, and tokens that a step yields per sequence.
+    accepted: tokens that a step yields per sequence.
     imbalance, least_imbalance: hottest expert rank over the mean under recorded loads: what a placement reaches, and
-    what none undercuts; None = the calibration's.
+        what none undercuts; None = the calibration's.
     """
 
-    shape: Shape
-    chunk: int
-    together: int = 1
-    overlap: bool = False
-    draft_tokens: int = 0
+    setup: Setup
+    footprint: Footprint
     accepted: float = 1.0
     imbalance: float | None = None
     least_imbalance: float | None = None
+
+    def cut(self, stages: Stages) -> Candidate:
+        """The same with its layers cut into these stages."""
+        return replace(self, setup=replace(self.setup, stages=stages))
 
 
 @dataclass(frozen=True)
@@ -61,9 +58,9 @@ class Candidates:
 
     Attributes
     ----------
-    rows: what each row is (R,); cuts: its pipeline stages.
+    rows: what each row is (R,).
     replicas: their prices; ``optimistic``: the same with stages perfectly even and the best links, which no real layout
-    beats.
+        beats.
     limit, optimistic_limit: most sequences that a rank may run (R,); 0 where the longest request does not fit.
     longest: longest context that the engine is told to accept [tokens].
     """
@@ -73,7 +70,6 @@ class Candidates:
     role: Role
     fleet: Fleet
     rows: tuple[Candidate, ...]
-    cuts: tuple[Stages, ...]
     replicas: Replicas
     optimistic: Replicas
     limit: Floats
@@ -89,7 +85,6 @@ class Candidates:
         return replace(
             self,
             rows=tuple(self.rows[i] for i in index),
-            cuts=tuple(self.cuts[i] for i in index),
             replicas=self.replicas.rows(index),
             optimistic=self.optimistic.rows(index),
             limit=self.limit[index],
@@ -118,55 +113,44 @@ def candidates(
     balance: of recorded expert loads over expert ranks; the calibration's imbalance holds without.
     """
     dropped: Counter[str] = Counter()
-    rows: list[Candidate] = []
+    legal: list[Candidate] = []
     for drafts, accepted in sorted((drafting or {0: 1.0}).items()):
-        legal = _legal(llm, fleet, engine, role, constraints, drafts, dropped, balance)
-        rows += [
-            replace(row, draft_tokens=drafts, accepted=accepted)
-            for shape in legal
-            for row in _settings(_balanced(shape, balance), engine, role, mix)
-        ]
-    if not rows:
+        started = _legal(llm, fleet, engine, role, constraints, drafts, dropped, balance)
+        legal += [replace(_balanced(row, balance), accepted=accepted) for row in started]
+    if not legal:
         return None, dropped
+    usual = {pp: default_stages(llm, pp) for pp in sorted({row.setup.parallelism.pp for row in legal})}
+    rows = [row for one in legal for row in _settings(one.cut(usual[one.setup.parallelism.pp]), engine, mix)]
     replicas = price(llm, fleet, calibration, rows)
     optimistic = price(llm, fleet, calibration, rows, best_links=True).evened()
-    cuts = {pp: default_stages(llm, pp) for pp in sorted({row.shape.parallelism.pp for row in rows})}
-    chosen = tuple(cuts[row.shape.parallelism.pp] for row in rows)
-    found = Candidates(
-        llm, engine, role, fleet, tuple(rows), chosen, replicas, optimistic, np.zeros(0), np.zeros(0), longest
-    )
-    fitting = _fitting(found, mix, dropped)
+    priced = Candidates(llm, engine, role, fleet, tuple(rows), replicas, optimistic, np.zeros(0), np.zeros(0), longest)
+    fitting = _fitting(priced, mix, dropped)
     return fitting if len(fitting) else None, dropped
 
 
 def price(
-    llm: LLM,
-    fleet: Fleet,
-    calibration: Calibration,
-    rows: Sequence[Candidate],
-    best_links: bool = False,
-    **settings: Any,
+    llm: LLM, fleet: Fleet, calibration: Calibration, rows: Sequence[Candidate], best_links: bool = False
 ) -> Replicas:
-    """The steps and memory of some candidates; ``settings`` go to :meth:`Replicas.of`."""
-    spread = [row.shape.exchange_domains for row in rows]
+    """The steps and memory of some candidates.
+
+    Parameters
+    ----------
+    best_links: at the best links of any device of the fleet, and with experts as even as any placement could make them.
+    """
     uneven = [row.least_imbalance if best_links else row.imbalance for row in rows]
     known = [value for value in uneven if value is not None]
+    if best_links:
+        links = Links(fleet.best_scale_out, fleet.best_transfer(calibration))
+    else:
+        links = Links(transfer=fleet.sure_transfer(calibration))
     return Replicas.of(
         llm,
         fleet.device,
         calibration,
-        [row.shape.parallelism for row in rows],
-        chunk=[row.chunk for row in rows],
-        domains=spread,
-        redundant=[row.shape.redundant for row in rows],
+        [row.setup for row in rows],
+        links,
         imbalance=known or None,
-        overlap=[row.overlap for row in rows],
-        drafts=[row.draft_tokens for row in rows],
         accepted=[row.accepted for row in rows],
-        scale_out=fleet.best_scale_out if best_links else None,
-        transfer=fleet.best_transfer(calibration) if best_links else fleet.sure_transfer(calibration),
-        exchanged_tokens=[min(row.chunk, 1024) if k > 1 else 0 for row, k in zip(rows, spread, strict=True)],
-        **settings,
     )
 
 
@@ -179,70 +163,67 @@ def _legal(
     draft_tokens: int,
     dropped: Counter[str],
     balance: Balance | None,
-) -> list[Shape]:
-    """Shapes that the engine would start and the user allows."""
-    found = list(shapes(llm, engine, fleet, balance))
-    fitting = [shape for shape in found if most_replicas(fleet, shape.footprint) >= 1]
-    dropped["larger than the cluster"] += len(found) - len(fitting)
+) -> list[Candidate]:
+    """Setups that the engine would start and the user allows."""
+    asked = [
+        Candidate(replace(setup, draft_tokens=draft_tokens), footprint)
+        for setup, footprint in shapes(llm, engine, role, fleet, balance)
+    ]
+    fitting = [row for row in asked if most_replicas(fleet, row.footprint) >= 1]
+    dropped["larger than the cluster"] += len(asked) - len(fitting)
     if not fitting:
         return []
-    setting = Setting.of(
-        llm,
-        engine,
-        role,
-        [shape.parallelism for shape in fitting],
-        domain_size=max(fleet.domain_sizes),
-        redundant=[shape.redundant for shape in fitting],
-        fragments=[shape.exchange_domains for shape in fitting],
-        draft_tokens=draft_tokens,
-    )
+    setting = Setting.of(llm, engine, role, [row.setup for row in fitting], max(fleet.domain_sizes))
     alive = np.ones(len(fitting), bool)
     for rule, mask in broken_rules(setting):
         dropped[rule.name] += int((alive & mask).sum())
         alive &= ~mask
-    allowed = [shape for shape, ok in zip(fitting, alive, strict=True) if ok and _allowed(shape, constraints)]
+    allowed = [row for row, ok in zip(fitting, alive, strict=True) if ok and _allowed(row.setup, constraints)]
     dropped["forbidden by constraints"] += int(alive.sum()) - len(allowed)
     return allowed
 
 
-def _allowed(shape: Shape, constraints: Constraints) -> bool:
-    degrees = shape.parallelism
+def _allowed(setup: Setup, constraints: Constraints) -> bool:
+    degrees = setup.parallelism
     if any(getattr(degrees, name) > 1 for name in constraints.forbid):
         return False
     return constraints.max_tp is None or degrees.tp <= constraints.max_tp
 
 
-def _balanced(shape: Shape, balance: Balance | None) -> Candidate:
-    """A shape with how evenly recorded loads lie over its ranks."""
-    plain, ep = Candidate(shape, chunk=0), shape.parallelism.ep
+def _balanced(candidate: Candidate, balance: Balance | None) -> Candidate:
+    """A candidate with how evenly recorded loads lie over its ranks."""
+    ep, spare = candidate.setup.parallelism.ep, candidate.setup.redundant_experts
     if balance is None:
-        return plain
+        return candidate
     if ep == 1:
-        return replace(plain, imbalance=1.0, least_imbalance=1.0)
-    reached, least = balance.imbalance(ep, shape.redundant), balance.least(ep, shape.redundant)
-    return replace(plain, imbalance=reached, least_imbalance=least)
+        return replace(candidate, imbalance=1.0, least_imbalance=1.0)
+    return replace(candidate, imbalance=balance.imbalance(ep, spare), least_imbalance=balance.least(ep, spare))
 
 
-def _settings(plain: Candidate, engine: EngineRules, role: Role, mix: Mix) -> list[Candidate]:
-    """The settings of a shape that could matter."""
-    shape = plain.shape
-    overlaps = [False, True] if role in engine.overlap and shape.exchange_domains > 1 else [False]
+def _settings(candidate: Candidate, engine: EngineRules, mix: Mix) -> list[Candidate]:
+    """What a replica may do with its tokens, as far as it could matter."""
+    setup = candidate.setup
+    overlaps = [False, True] if setup.role in engine.overlap and setup.exchange_domains > 1 else [False]
     found = []
-    choices = engine.batched_tokens[role]
+    choices = engine.batched_tokens[setup.role]
     longest = float(mix.longest_prompt)
     for index, chunk in enumerate(choices):
-        together = 1
-        while together == 1 or (role == "prefill" and together * longest <= chunk and together <= MOST_TOGETHER):
-            needed_before = index > 0 and together * longest <= choices[index - 1]
-            if role == "decode" or not needed_before:
-                found += [replace(plain, chunk=chunk, together=together, overlap=overlap) for overlap in overlaps]
-            together *= 2
+        prompts = 1
+        while prompts == 1 or (
+            setup.role == "prefill" and prompts * longest <= chunk and prompts <= MOST_PROMPTS_PER_STEP
+        ):
+            needed_before = index > 0 and prompts * longest <= choices[index - 1]
+            if setup.role == "decode" or not needed_before:
+                for overlap in overlaps:
+                    settled = replace(setup, chunk_tokens=chunk, prompts_per_step=prompts, overlap=overlap)
+                    found.append(replace(candidate, setup=settled))
+            prompts *= 2
     return found
 
 
 def with_limits(found: Candidates, mix: Mix) -> Candidates:
     """How many sequences a rank may run: what its KV cache holds 99 % of the time, at most what the engine takes."""
-    most = float(found.engine.max_sequences)
+    most = np.array([float(most_sequences(found.engine, row.setup)) for row in found.rows])
     held = holds_longest(found.replicas, found.longest)
     return replace(
         found,

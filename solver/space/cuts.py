@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from solver.cost.steps.partition import balanced
 from solver.cost.steps.step import Load
-from solver.cost.steps.work import StageFloor, Stages
+from solver.cost.steps.work import StageFloor
 from solver.llm import LLM, Layer
-from solver.space.candidates import Candidates, holds_longest, price
+from solver.replica import Stages
+from solver.space.candidates import Candidate, Candidates, holds_longest, price
 
 #: Weights are rounded down to so many steps of the heaviest layer, so that candidates alike share one cut.
 STEPS = 200
@@ -22,7 +24,7 @@ def recut(found: Candidates, load: Load) -> Candidates:
     Where that cut leaves no room for the longest request and the old one did, the old one stays. The optimistic prices
     learn that no cut has a lighter heaviest stage.
     """
-    deep = np.array([row.shape.parallelism.pp > 1 for row in found.rows])
+    deep = np.array([row.setup.parallelism.pp > 1 for row in found.rows])
     if not deep.any():
         return found
     llm, taken = found.llm, found.replicas.step(load)
@@ -32,7 +34,7 @@ def recut(found: Candidates, load: Load) -> Candidates:
     known: dict[tuple[int, tuple[int, ...], int], tuple[Stages, float]] = {}
     kinds = [kind for kind, _ in llm.layer_kinds]
     for row, candidate in enumerate(found.rows):
-        pp = candidate.shape.parallelism.pp
+        pp = candidate.setup.parallelism.pp
         if pp == 1:
             cuts.append(((0, whole),))
             continue
@@ -45,13 +47,20 @@ def recut(found: Candidates, load: Load) -> Candidates:
         cut, heaviest = known[key]
         cuts.append(cut)
         layer[row], head[row], optimum[row] = np.array(steps) * unit, head_steps * unit, heaviest * unit
-    realised = price(llm, found.fleet, found.replicas.calibration, found.rows, stages=cuts)
+    rows = _cut(found.rows, cuts)
+    realised = price(llm, found.fleet, found.replicas.calibration, rows)
     held, before = holds_longest(realised, found.longest), holds_longest(found.replicas, found.longest)
     if np.any(before & ~held):
-        cuts = [old if b and not h else new for old, new, b, h in zip(found.cuts, cuts, before, held, strict=True)]
-        realised = price(llm, found.fleet, found.replicas.calibration, found.rows, stages=cuts)
+        rows = tuple(old if b and not h else new for old, new, b, h in zip(found.rows, rows, before, held, strict=True))
+        realised = price(llm, found.fleet, found.replicas.calibration, rows)
     return replace(
-        found, replicas=realised, optimistic=found.optimistic.above(StageFloor(layer, head, optimum)), cuts=tuple(cuts)
+        found, rows=rows, replicas=realised, optimistic=found.optimistic.above(StageFloor(layer, head, optimum))
+    )
+
+
+def _cut(rows: Sequence[Candidate], cuts: Sequence[Stages]) -> tuple[Candidate, ...]:
+    return tuple(
+        row.cut(stages) if row.setup.stages != stages else row for row, stages in zip(rows, cuts, strict=True)
     )
 
 

@@ -42,20 +42,20 @@ def undominated(columns: Sequence[Column]) -> list[Column]:
 def _survivors(columns: Sequence[Column], members: Sequence[int]) -> Iterable[int]:
     if not members:
         return []
-    size, fragments = _table(columns, members, "size"), _table(columns, members, "fragments")
+    size, domains = _table(columns, members, "size"), _table(columns, members, "domains")
     low = np.array([columns[n].low for n in members], float)
     high = np.array([columns[n].high for n in members], float)
     single = low == high
     safe = np.array([columns[n].rate for n in members]) * low
     bold = np.array([columns[n].best_rate for n in members]) * high
-    parts = fragments * low
+    parts = domains * low
     space = size * parts
     order = np.arange(len(members))
     keeping = columns[members[0]].keeping is not None
     survivors = []
     for b in order:
         serves = (safe >= safe[b]) & (bold >= bold[b]) & single & bool(single[b])
-        inside = (fragments == 1) & (size[b] % size == 0) & (space <= space[b])
+        inside = (domains == 1) & (size[b] % size == 0) & (space <= space[b])
         inside |= (size == size[b]) & (parts <= parts[b]) & (low >= low[b])
         inside &= (space == space[b]) | (not keeping)
         better = serves & inside & (order != b)

@@ -19,7 +19,6 @@ from solver.cost.pool.mix import Mix
 from solver.cost.pool.retention import beside_idle
 from solver.cost.pool.serving import Promise, Service, most_decode, most_prefill, most_unified
 from solver.cost.steps.step import Load
-from solver.cost.steps.work import Stages
 from solver.replica import Role
 from solver.space.candidates import Candidate, Candidates, with_limits
 from solver.space.cuts import recut
@@ -35,7 +34,7 @@ BAND_RATIO = 1.08
 
 @dataclass(frozen=True)
 class Column:
-    """One choice of the program: low to high replicas of a candidate, its layers cut into ``stages``.
+    """One choice of the program: low to high replicas of a candidate.
 
     Attributes
     ----------
@@ -52,9 +51,7 @@ class Column:
 
     group: int
     split: int
-    role: Role
     candidate: Candidate
-    stages: Stages
     low: int
     high: int
     rate: float
@@ -67,14 +64,19 @@ class Column:
     slow: frozenset[tuple[int, KVTierName]] = frozenset()
 
     @property
+    def role(self) -> Role:
+        """Role of its replicas."""
+        return self.candidate.setup.role
+
+    @property
     def footprint(self) -> Footprint:
         """What one replica takes from the cluster."""
-        return self.candidate.shape.footprint
+        return self.candidate.footprint
 
 
-def prompts_held(pp: Floats | int, together: Floats | int) -> Floats:
+def prompts_held(pp: Floats | int, prompts_per_step: Floats | int) -> Floats:
     """Prompts whose KV cache a prefill rank holds: those in every pipeline stage, and those being handed over."""
-    return np.asarray((pp + 1) * together, float)
+    return np.asarray((pp + 1) * prompts_per_step, float)
 
 
 def bands(most: int) -> Iterator[tuple[int, int]]:
@@ -105,7 +107,7 @@ def columns(
         return []
     by_footprint: dict[Footprint, list[int]] = defaultdict(list)
     for row, candidate in enumerate(alive.rows):
-        by_footprint[candidate.shape.footprint].append(row)
+        by_footprint[candidate.footprint].append(row)
     rows, lows, highs, cells = [], [], [], []
     for cell, (footprint, members) in enumerate(sorted(by_footprint.items())):
         for low, high in bands(most_replicas(alive.fleet, footprint)):
@@ -128,7 +130,7 @@ def _promising(found: Candidates, mix: Mix, promise: Promise) -> Candidates | No
     A row serves more per replica the more replicas share its queue, so the rate at one replica bounds from below and
     the optimistic rate at the most replicas from above.
     """
-    most = np.array([most_replicas(found.fleet, row.shape.footprint) for row in found.rows], float)
+    most = np.array([most_replicas(found.fleet, row.footprint) for row in found.rows], float)
     bold = _most(found, np.arange(len(found)), most, mix, promise, optimistic=True)
     able = bold.requests_per_s > 0
     if not able.any():
@@ -138,17 +140,17 @@ def _promising(found: Candidates, mix: Mix, promise: Promise) -> Candidates | No
     worst = _most(alive, np.arange(len(alive)), np.ones(len(alive)), mix, promise).requests_per_s
     floor: dict[Footprint, float] = defaultdict(float)
     for row, rate in zip(alive.rows, worst, strict=True):
-        floor[row.shape.footprint] = max(floor[row.shape.footprint], rate)
+        floor[row.footprint] = max(floor[row.footprint], rate)
     return alive.keep(
-        np.array([rate >= floor[row.shape.footprint] for row, rate in zip(alive.rows, best, strict=True)])
+        np.array([rate >= floor[row.footprint] for row, rate in zip(alive.rows, best, strict=True)])
     )
 
 
 def _typical(found: Candidates, mix: Mix, batch: Floats) -> Load:
     """The step for which stages should be even."""
     if found.role == "prefill":
-        together = np.array([row.together for row in found.rows], float)
-        tokens = np.minimum(found.replicas.chunk, mix.mean(mix.prompt)) * together
+        prompts = np.array([row.setup.prompts_per_step for row in found.rows], float)
+        tokens = np.minimum(found.replicas.chunk_tokens, mix.mean(mix.prompt)) * prompts
         return Load.of(prefill=tokens, prefill_keys=mix.mean(mix.cached) + mix.mean(mix.prompt) / 2)
     return Load.of(decode=np.maximum(batch, 1.0) / found.replicas.work.pp, context=mix.context)
 
@@ -161,14 +163,14 @@ def _most(
     limit = (found.optimistic_limit if optimistic else found.limit)[index]
     if found.role == "decode":
         return most_decode(replicas, count, mix, promise, limit)
-    together = np.array([found.rows[i].together for i in index], float)
+    prompts = np.array([found.rows[i].setup.prompts_per_step for i in index], float)
     if found.role == "unified":
         service = most_unified(replicas, count, mix, promise, limit)
     else:
-        service = most_prefill(replicas, count, mix, promise, together)
-        held = limit >= prompts_held(replicas.work.pp, together)
+        service = most_prefill(replicas, count, mix, promise, prompts)
+        held = limit >= prompts_held(replicas.work.pp, prompts)
         service = replace(service, requests_per_s=np.where(held, service.requests_per_s, 0.0))
-    fitting = beside_idle(replicas, count, mix, found.role, prompts_held(replicas.work.pp, together), service)
+    fitting = beside_idle(replicas, count, mix, found.role, prompts_held(replicas.work.pp, prompts), service)
     return replace(service, requests_per_s=fitting)
 
 
@@ -195,9 +197,7 @@ def _best_of_cells(
         Column(
             group=group,
             split=split,
-            role=found.role,
             candidate=found.rows[index[row]],
-            stages=found.cuts[index[row]],
             low=lows[row],
             high=highs[row],
             rate=float(safe.requests_per_s[row]),

@@ -9,30 +9,27 @@ from typing import Protocol
 
 from solver.cost.network.fleet import Fleet
 from solver.llm import LLM
-from solver.replica import Parallelism
+from solver.replica import Parallelism, Role, Setup
 from solver.space.engines import EngineRules
 
 #: Pipeline depths that are tried: deeper ones gain nothing that fewer, fuller stages do not.
 MOST_STAGES = 16
 #: Scale-up domains that one replica may spread over.
-MOST_FRAGMENTS = 64
+MOST_DOMAINS = 64
 
 
 @dataclass(frozen=True, order=True)
 class Footprint:
-    """What one replica takes from the cluster: ``fragments`` distinct scale-up domains, ``size`` devices in each.
-
-    A replica that fits into one domain has one fragment.
-    """
+    """What one replica takes from the cluster: a fragment of ``size`` devices in each of ``domains`` scale-up domains."""
 
     device: str
     size: int
-    fragments: int
+    domains: int
 
     @property
     def devices(self) -> int:
         """Devices of one replica."""
-        return self.size * self.fragments
+        return self.size * self.domains
 
 
 class Balance(Protocol):
@@ -41,10 +38,10 @@ class Balance(Protocol):
     def spares(self, ep: int) -> Sequence[int]:
         """Numbers of spare copies worth asking about; with each the copies divide evenly."""
 
-    def imbalance(self, ep: int, redundant: int) -> float:
+    def imbalance(self, ep: int, redundant_experts: int) -> float:
         """Hottest rank over the mean that a placement reaches."""
 
-    def least(self, ep: int, redundant: int) -> float:
+    def least(self, ep: int, redundant_experts: int) -> float:
         """Hottest rank over the mean that no placement undercuts."""
 
 
@@ -52,40 +49,28 @@ def most_replicas(fleet: Fleet, footprint: Footprint) -> int:
     """Replicas of this footprint that fit when nothing else runs: each domain holds at most one fragment of each."""
     fragments = sum(c.count * (c.size // footprint.size) for c in fleet.classes)
     able = sum(c.count for c in fleet.classes if c.size >= footprint.size)
-    return fragments // footprint.fragments if able >= footprint.fragments else 0
+    return fragments // footprint.domains if able >= footprint.domains else 0
 
 
-@dataclass(frozen=True, order=True)
-class Shape:
-    """Degrees, where they lie, and the spare expert copies that let them divide."""
-
-    parallelism: Parallelism
-    footprint: Footprint
-    redundant: int
-
-    @property
-    def exchange_domains(self) -> int:
-        """Scale-up domains that the expert group of one stage spreads over; with stages each lies inside one."""
-        return self.footprint.fragments if self.parallelism.pp == 1 else 1
-
-
-def shapes(llm: LLM, engine: EngineRules, fleet: Fleet, balance: Balance | None = None) -> Iterator[Shape]:
-    """All shapes that could lie on a fleet's domains, legal or not; each once, in a fixed order.
+def shapes(
+    llm: LLM, engine: EngineRules, role: Role, fleet: Fleet, balance: Balance | None = None
+) -> Iterator[tuple[Setup, Footprint]]:
+    """All setups that could lie on a fleet's domains, legal or not, but for what they do with tokens; in a fixed order.
 
     Parameters
     ----------
-    balance: of recorded expert loads; without it a shape has no more spare copies than it needs to divide.
+    balance: of recorded expert loads; without it a replica has no more spare copies than it needs to divide.
     """
     largest = max(fleet.domain_sizes)
     for tp in _tensor_parallel(llm, largest):
-        for stage, fragments in _stages(llm, tp, fleet.domain_sizes, fleet.domains, fleet.host_size):
-            for pp in _depths(llm, stage, fragments, largest, fleet.domains):
-                footprint = _footprint(fleet.device.name, stage, fragments, pp, largest)
-                if footprint.fragments > min(fleet.domains, MOST_FRAGMENTS):
+        for stage, spread in _stages(llm, tp, fleet.domain_sizes, fleet.domains, fleet.host_size):
+            for pp in _depths(llm, stage, spread, largest, fleet.domains):
+                footprint = _footprint(fleet.device.name, stage, spread, pp, largest)
+                if footprint.domains > min(fleet.domains, MOST_DOMAINS):
                     continue
-                for shape in _with_experts(llm, engine, tp, stage, pp, fragments):
-                    for spare in _spare_copies(llm, engine, shape, fragments, balance):
-                        yield Shape(shape, footprint, spare)
+                for degrees in _with_experts(llm, engine, tp, stage, pp, spread):
+                    for spare in _spare_copies(llm, engine, degrees, spread, balance):
+                        yield Setup(role, engine.name, degrees, footprint.domains, spare), footprint
 
 
 def _tensor_parallel(llm: LLM, largest: int) -> list[int]:
@@ -95,7 +80,7 @@ def _tensor_parallel(llm: LLM, largest: int) -> list[int]:
 
 
 def _stages(llm: LLM, tp: int, domain_sizes: tuple[int, ...], domains: int, host: int) -> Iterator[tuple[int, int]]:
-    """Ranks of a pipeline stage, and the domains they spread over: (tp x dp, fragments)."""
+    """Ranks of a pipeline stage, and the scale-up domains that they spread over."""
     largest = max(domain_sizes)
     if not llm.experts:
         yield tp, 1
@@ -106,9 +91,9 @@ def _stages(llm: LLM, tp: int, domain_sizes: tuple[int, ...], domains: int, host
     whole = {size for size in domain_sizes if size % tp == 0}
     whole |= {max((s for s in useful if llm.experts % s == 0), default=tp)} if largest > host else set()
     for size in sorted(whole):
-        for fragments in range(2, min(domains, MOST_FRAGMENTS) + 1):
-            if size * fragments <= max(llm.experts, 1) * 2:
-                yield size * fragments, fragments
+        for spread in range(2, min(domains, MOST_DOMAINS) + 1):
+            if size * spread <= max(llm.experts, 1) * 2:
+                yield size * spread, spread
 
 
 def _worth(size: int, experts: int, domain_sizes: tuple[int, ...], host: int) -> bool:
@@ -116,30 +101,30 @@ def _worth(size: int, experts: int, domain_sizes: tuple[int, ...], host: int) ->
     return experts % size == 0 or any(d % size == 0 for d in domain_sizes) or (size % host == 0 and size % 8 == 0)
 
 
-def _depths(llm: LLM, stage: int, fragments: int, largest: int, domains: int) -> Iterator[int]:
+def _depths(llm: LLM, stage: int, spread: int, largest: int, domains: int) -> Iterator[int]:
     """Numbers of pipeline stages: 1, or a few when a stage lies inside one domain."""
     yield 1
-    if fragments > 1:
+    if spread > 1:
         return
     for pp in (2, 3, 4, 6, 8, 12, 16):
         if pp <= min(len(llm.layers), MOST_STAGES) and stage * pp <= largest * domains:
             yield pp
 
 
-def _footprint(device: str, stage: int, fragments: int, pp: int, largest: int) -> Footprint:
+def _footprint(device: str, stage: int, spread: int, pp: int, largest: int) -> Footprint:
     """Whole stages per domain, as many as fit and divide the pipeline evenly."""
-    if fragments > 1:
-        return Footprint(device, stage // fragments, fragments)
+    if spread > 1:
+        return Footprint(device, stage // spread, spread)
     together = max(count for count in range(1, pp + 1) if pp % count == 0 and (count * stage <= largest or count == 1))
     return Footprint(device, stage * together, pp // together)
 
 
-def _with_experts(llm: LLM, engine: EngineRules, tp: int, stage: int, pp: int, fragments: int) -> Iterator[Parallelism]:
+def _with_experts(llm: LLM, engine: EngineRules, tp: int, stage: int, pp: int, spread: int) -> Iterator[Parallelism]:
     """The ways in which a stage's ranks can share the experts; across domains only whole experts travel well."""
     if not llm.experts:
         yield Parallelism(tp=tp, pp=pp)
         return
-    if fragments > 1:
+    if spread > 1:
         yield Parallelism(tp=tp, dp=stage // tp, ep=stage)
         return
     degrees = (
@@ -150,14 +135,14 @@ def _with_experts(llm: LLM, engine: EngineRules, tp: int, stage: int, pp: int, f
 
 
 def _spare_copies(
-    llm: LLM, engine: EngineRules, shape: Parallelism, fragments: int, balance: Balance | None
+    llm: LLM, engine: EngineRules, degrees: Parallelism, spread: int, balance: Balance | None
 ) -> Sequence[int]:
     """Numbers of spare copies: the fewest that divide evenly over the ranks, where the engine needs that; more only
     where recorded loads say what they buy."""
-    if shape.ep == 1:
+    if degrees.ep == 1:
         return (0,)
     if balance is not None:
-        return balance.spares(shape.ep)
-    if engine.experts_divide == "with_redundancy" and fragments == 1:
+        return balance.spares(degrees.ep)
+    if engine.experts_divide == "with_redundancy" and spread == 1:
         return (0,)
-    return (-llm.experts % shape.ep,)
+    return (-llm.experts % degrees.ep,)

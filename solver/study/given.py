@@ -15,12 +15,12 @@ from solver.cost.calibration import packaged
 from solver.cost.network.fleet import Fleet, fleets
 from solver.cost.pool.closed_loop import closed_loop
 from solver.cost.pool.mix import Mix
-from solver.cost.pool.priced import PoolSpec, PricedPool
+from solver.cost.pool.priced import PricedPool
 from solver.errors import BadInput
 from solver.llm import LLM
-from solver.replica import Engine, Parallelism, Role
+from solver.replica import Engine, Parallelism, Role, Setup
 from solver.space.engines import engine_rules
-from solver.space.legality import Setting, refusals
+from solver.space.legality import Setting, most_sequences, refusals
 from solver.workload import RequestClass
 from solver.workload.fields import Rate, Record, Tokens, read_record
 from solver.workload.files import MOST_BYTES, parse_document, read_text
@@ -95,14 +95,19 @@ def _predict(pool: GivenPool) -> dict[str, Any]:
     llm = LLM.from_config(pool.llm, weights=pool.weights, kv_cache=pool.kv_cache)
     shape = pool.shape(llm)
     fleet = _fleet(pool.device, shape)
-    stage_domains = math.ceil(shape.ranks_per_stage / max(fleet.domain_sizes))
-    _must_start(pool, llm, shape, fleet, stage_domains)
+    domains = math.ceil(shape.ranks_per_stage / max(fleet.domain_sizes)) * shape.pp
+    if shape.ranks_per_stage <= max(fleet.domain_sizes):
+        domains = math.ceil(shape.pp / (max(fleet.domain_sizes) // shape.ranks_per_stage))
+    setup = Setup(pool.role, pool.engine, shape, domains, chunk_tokens=pool.chunk_tokens)
+    _must_start(setup, llm, fleet)
     calibration, doubt = packaged(pool.engine, fleet.device.generation)
-    spec = PoolSpec(pool.role, shape, pool.replicas, pool.chunk_tokens, domains=stage_domains)
     request = RequestClass(
         "given", prompt_tokens=pool.prompt_tokens, output_tokens=pool.output_tokens, requests_per_s=1.0
     )
-    priced = PricedPool.of(spec, llm, fleet, calibration, Mix.of([request]), engine_rules(pool.engine).max_sequences)
+    most = most_sequences(engine_rules(pool.engine), setup)
+    priced = PricedPool.of(
+        setup, pool.replicas, llm, fleet, calibration, Mix.of([request]), max_sequences=most
+    )
     if priced.limit < 1:
         room = float(priced.replicas.ledger.kv_room.min())
         raise BadInput(
@@ -136,14 +141,12 @@ def _fleet(device: str, shape: Parallelism) -> Fleet:
     return fleets(cluster)[0]
 
 
-def _must_start(pool: GivenPool, llm: LLM, shape: Parallelism, fleet: Fleet, domains: int) -> None:
-    setting = Setting.of(
-        llm, engine_rules(pool.engine), pool.role, [shape], domain_size=max(fleet.domain_sizes), fragments=domains
-    )
-    broken = refusals(setting)[0]
+def _must_start(setup: Setup, llm: LLM, fleet: Fleet) -> None:
+    rules = engine_rules(setup.engine)
+    broken = refusals(Setting.of(llm, rules, setup.role, [setup], max(fleet.domain_sizes)))[0]
     if broken:
         raise BadInput(
-            f"{engine_rules(pool.engine).title} would not start {llm.name} as {shape} ({pool.role}): "
+            f"{rules.title} would not start {llm.name} as {setup.parallelism} ({setup.role}): "
             f"{'; '.join(rule.because for rule in broken)}"
         )
 
@@ -161,7 +164,7 @@ def _at_load(pool: GivenPool, priced: PricedPool) -> dict[str, Any]:
     return {
         "tpot_ms": float(found.tpot_s[0]) * 1e3,
         "ttft_ms": float(found.ttft_s[0]) * 1e3,
-        "output_tokens_per_s_per_device": rate / priced.spec.parallelism.devices,
+        "output_tokens_per_s_per_device": rate / priced.setup.parallelism.devices,
         "step_ms": float(found.step_s[0]) * 1e3,
         "batch_per_rank": float(found.batch[0]),
         "parts": priced.parts_s(priced.at_batch(float(found.batch[0]))),
@@ -170,7 +173,7 @@ def _at_load(pool: GivenPool, priced: PricedPool) -> dict[str, Any]:
 
 def _open_loop(pool: GivenPool, priced: PricedPool) -> dict[str, Any]:
     """A pool at a rate of arrivals, or a decode or prefill pool at a concurrency."""
-    shape = priced.spec.parallelism
+    shape = priced.setup.parallelism
     if pool.requests_per_s is not None:
         service = priced.at(pool.requests_per_s)
         served = float(service.requests_per_s[0])

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from solver.errors import BadInput
-from solver.replica import Engine, Parallelism, Role
+from solver.replica import Engine, Role, Setup
 from solver.workload.fields import Count, Price, Record, Seconds, Share, Tokens, read_record
 from solver.workload.traffic import SLO, Traffic
 
@@ -107,7 +107,13 @@ class Options(Record):
 
 
 class PinnedPool(Record):
-    """A pool the user has settled; what is left open is optimised."""
+    """A pool the user has settled; what is left open is optimised.
+
+    Attributes
+    ----------
+    parallelism: the degrees that are settled.
+    batch_per_rank: running sequences of an attention rank at most.
+    """
 
     role: Role
     parallelism: dict[Dimension, Degree]
@@ -117,9 +123,15 @@ class PinnedPool(Record):
     batch_per_rank: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     chunk_tokens: Tokens | None = None
 
-    def fits(self, shape: Parallelism) -> bool:
-        """Whether a shape has every degree that was pinned."""
-        return all(getattr(shape, name) == degree for name, degree in self.parallelism.items())
+    def fits(self, setup: Setup) -> bool:
+        """Whether a setup has everything that was pinned."""
+        degrees = setup.parallelism
+        return (
+            setup.role == self.role
+            and self.engine in (None, setup.engine)
+            and self.chunk_tokens in (None, setup.chunk_tokens)
+            and all(getattr(degrees, name) == degree for name, degree in self.parallelism.items())
+        )
 
 
 class Constraints(Record):

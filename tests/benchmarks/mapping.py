@@ -36,7 +36,7 @@ whole = market(instance)
 offered = offer(instance, "sglang", whole)
 pools = []
 for role, size, fragments, replicas in given["pools"]:
-    able = [c for c in offered.columns if (c.role, c.footprint.size, c.footprint.fragments) == (role, size, fragments)
+    able = [c for c in offered.columns if (c.role, c.footprint.size, c.footprint.domains) == (role, size, fragments)
             and c.rate > 0 and c.low <= replicas <= c.high]
     pools.append(Chosen(max(able, key=lambda c: c.rate), replicas, {0: replicas * fragments}))
 layout = Layout(tuple(pools), (True,), 1.0, 1.0, True, {})

@@ -11,7 +11,7 @@ import topologies
 from solver.cost.calibration import Calibration, calibrations_from_json, packaged, packaged_calibrations, parameters
 from solver.errors import BadFile, UnknownName
 from solver.llm import LLM
-from solver.replica import Parallelism
+from solver.replica import Parallelism, Setup
 from solver.study.fidelity.fitting import fit
 from solver.study.fidelity.measured import Served, Table
 
@@ -67,14 +67,14 @@ def test_unmeasured_devices_borrow_and_say_so() -> None:
 def table(count: int) -> Table:
     rng = np.random.default_rng(5)
     llm, device = LLM.from_config("llama-3.1-8b"), topologies.device("h100")
-    shapes = tuple(Parallelism(tp=int(tp)) for tp in rng.choice([1, 2, 4, 8], count))
+    setups = tuple(Setup("unified", "vllm", Parallelism(tp=int(tp))) for tp in rng.choice([1, 2, 4, 8], count))
     ones = np.ones(count)
     return Table(
         [
             Served(
-                llm, device, "vllm", shapes,
+                llm, device, "vllm", setups,
                 concurrency=rng.choice([1.0, 4, 16, 64], count), prompt=rng.choice([500.0, 4000], count),
-                output=rng.choice([200.0, 1000], count), chunk=8192 * ones, burst=0 * ones, drafts=0 * ones, accepted=ones,
+                output=rng.choice([200.0, 1000], count), burst=0 * ones, accepted=ones,
             )
         ]
     )  # fmt: skip

@@ -14,7 +14,7 @@ from solver.cost.calibration import Calibration, packaged_calibrations
 from solver.cost.steps.replicas import Replicas
 from solver.cost.steps.step import Load
 from solver.llm import LLM
-from solver.replica import Parallelism
+from solver.replica import Parallelism, Setup
 
 LLMS = ("llama-3.1-8b", "deepseek-v3", "gpt-oss-120b", "qwen3-235b-a22b")
 CALIBRATIONS = [Calibration(), *packaged_calibrations().values()]
@@ -24,7 +24,7 @@ def replicas(name: str, calibration: Calibration, **changes: float) -> Replicas:
     llm = LLM.from_config(name)
     shape = Parallelism(tp=2, dp=4, ep=8, moe_tp=1) if llm.experts else Parallelism(tp=8)
     device = replace(topologies.device("h200"), **changes)
-    return Replicas.of(llm, device, calibration, [shape], chunk=8192)
+    return Replicas.of(llm, device, calibration, [Setup("unified", "vllm", shape)])
 
 
 def seconds(of: Replicas, decode: float, context: float, prefill: float = 0.0) -> float:
@@ -80,7 +80,7 @@ def test_the_curve_has_no_jumps(name: str) -> None:
 
 def test_the_ideal_step_is_the_textbook_roofline() -> None:
     llm, device = LLM.from_config("llama-3.1-8b"), topologies.device("h100")
-    of = Replicas.of(llm, device, Calibration(), [Parallelism()], chunk=8192)
+    of = Replicas.of(llm, device, Calibration(), [Setup("unified", "vllm", Parallelism())])
     weights = sum(layer.weight_bytes(llm.precision) for layer in llm.layers)
     kv = llm.kv_bytes(1000.0)
     read = (weights + llm.head_parameters * 2 + kv) / device.hbm_bytes_per_s
@@ -92,9 +92,9 @@ def test_drafts_buy_what_was_measured(drafts: int, accepted: float, rate: float)
     """DeepSeek-R1 on 8 x B200 at batch 1: 111 tokens/s without drafts (TensorRT-LLM's MTP report, 2025)."""
     llm, device = LLM.from_config("deepseek-v3"), topologies.device("b200")
     calibration = packaged_calibrations()["trtllm", "blackwell"]
-    shape = [Parallelism(tp=8, ep=2, moe_tp=4)]
-    plain = Replicas.of(llm, device, calibration, shape, chunk=8192)
-    drafted = Replicas.of(llm, device, calibration, shape, chunk=8192, drafts=drafts, accepted=accepted)
+    setup = Setup("unified", "trtllm", Parallelism(tp=8, ep=2, moe_tp=4))
+    plain = Replicas.of(llm, device, calibration, [setup])
+    drafted = Replicas.of(llm, device, calibration, [replace(setup, draft_tokens=drafts)], accepted=accepted)
     one = np.ones(1)
     assert drafted.round_s(one, 1500.0)[0] > plain.round_s(one, 1500.0)[0]
     assert plain.decode_s(one, 1500.0)[0] / drafted.decode_s(one, 1500.0)[0] == pytest.approx(rate / 111, rel=0.1)

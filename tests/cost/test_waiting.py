@@ -31,7 +31,15 @@ def moments(services: Floats) -> Moments:
 
 def singly(services: Floats, arrivals: float, servers: int, burstiness: float = 1.0) -> Gathered:
     """Servers that take one request at a time."""
-    return gather(one(arrivals), one(servers), moments(services), one(0), NOTHING, one(1), burstiness)
+    return gather(
+        one(arrivals),
+        one(servers),
+        alone=moments(services),
+        more=one(0),
+        other=NOTHING,
+        together=one(1),
+        burstiness=burstiness,
+    )
 
 
 def least_loaded(servers: int, arrivals: Floats, services: Floats) -> Floats:
@@ -78,7 +86,8 @@ def test_behind_a_router_as_simulated(servers: int, rho: float, burstiness: floa
     rate = rho * servers / services.mean()
     arrivals = np.cumsum(random.gamma(1 / burstiness, burstiness / rate, count))
     waits = least_loaded(servers, arrivals, services)
-    queue = wait(one(servers), one(rho), singly(services, rate / servers, servers, burstiness), burstiness)
+    gathered = singly(services, rate / servers, servers, burstiness)
+    queue = wait(one(servers), one(rho), gathered, burstiness=burstiness)
     assert float(queue.chance[0]) == pytest.approx(float((waits > 1e-9).mean()), abs=0.05)
     tolerance = (0.25 if burstiness == 1 else 0.8) * services.mean()
     simulated, predicted = np.quantile(waits, 0.95), float(queue.quantile(0.95)[0])
@@ -110,7 +119,9 @@ def test_batches_form_by_themselves(load: float) -> None:
             waiting.append(following)
             following = next(arrivals)
     extra = Moments(one(more), one(more**2), one(more**3))
-    gathered = gather(one(rate), one(1), Moments(one(1), one(1), one(1)), one(more), extra, one(1e6))
+    gathered = gather(
+        one(rate), one(1), alone=Moments(one(1), one(1), one(1)), more=one(more), other=extra, together=one(1e6)
+    )
     assert float(gathered.taken[0]) == pytest.approx(np.mean(batches), rel=0.15)
     queue = wait(one(1), one(load), gathered, together=1e6)
     assert alone + mean_of(queue) == pytest.approx(np.mean(delays), rel=0.2)

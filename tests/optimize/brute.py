@@ -81,8 +81,8 @@ def _pack(
 ) -> float | None:
     """Depth-first over domains: which fragments each one holds."""
     domains = [supply for supply in supplies for _ in range(supply.count)]
-    wanted = [columns[n].footprint.fragments * k for n, k in chosen]
-    most = [k if columns[n].footprint.fragments > 1 else 10**9 for n, k in chosen]
+    wanted = [columns[n].footprint.domains * k for n, k in chosen]
+    most = [k if columns[n].footprint.domains > 1 else 10**9 for n, k in chosen]
     sizes = [columns[n].footprint.size for n, _ in chosen]
     best: list[float | None] = [None]
     seen: set[tuple[int, tuple[int, ...], float]] = set()

@@ -8,10 +8,10 @@ import networkx as nx
 
 import topologies
 from solver.optimize.layout.program import Market, Need, Supply
-from solver.replica import Parallelism, Role
+from solver.replica import Parallelism, Role, Setup
 from solver.space.candidates import Candidate
 from solver.space.profiles import Column
-from solver.space.shapes import Footprint, Shape
+from solver.space.shapes import Footprint
 
 
 def random_market(seed: int, objective: str | None = None) -> tuple[Market, list[Column]]:
@@ -69,12 +69,13 @@ def _columns(rng: random.Random, supplies: tuple[Supply, ...], group: int, group
 def most_replicas(supplies: tuple[Supply, ...], footprint: Footprint) -> int:
     """Replicas that could fit when nothing else runs."""
     able = [s for s in supplies if s.device == footprint.device and s.size >= footprint.size]
-    if sum(s.count for s in able) < footprint.fragments:
+    if sum(s.count for s in able) < footprint.domains:
         return 0
-    return sum(s.count * (s.size // footprint.size) for s in able) // footprint.fragments
+    return sum(s.count * (s.size // footprint.size) for s in able) // footprint.domains
 
 
 def column(group: int, role: Role, footprint: Footprint, replicas: int, rate: float, best_rate: float) -> Column:
     """A column of one count."""
-    candidate = Candidate(Shape(Parallelism(tp=footprint.devices), footprint, 0), chunk=8192)
-    return Column(group, 0, role, candidate, ((0, 0),), replicas, replicas, rate, best_rate, 0.1, 8.0)
+    setup = Setup(role, "vllm", Parallelism(tp=footprint.devices), footprint.domains, stages=((0, 0),))
+    candidate = Candidate(setup, footprint)
+    return Column(group, 0, candidate, replicas, replicas, rate, best_rate, 0.1, 8.0)

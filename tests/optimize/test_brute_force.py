@@ -95,7 +95,7 @@ def test_the_search_itself_knows_a_packing_that_does_not_exist() -> None:
         market, columns = random_market(seed, "cost")
         sizes = {c.footprint.size for c in columns}
         if 3 in sizes and market.supplies[0].size == 4 and len(market.supplies) == 1 and market.supplies[0].count == 2:
-            number = next(n for n, c in enumerate(columns) if c.footprint.size == 3 and c.footprint.fragments == 1)
+            number = next(n for n, c in enumerate(columns) if c.footprint.size == 3 and c.footprint.domains == 1)
             assert least_rent(market, columns, ((number, 3),)) is None
             return
     pytest.fail("no instance of that kind among the seeds")

@@ -11,34 +11,26 @@ from solver.cost.network.collectives import expert_exchange
 from solver.cost.steps.replicas import Replicas
 from solver.cost.steps.work import COMBINE_WIDTH, DISPATCH_WIDTH
 from solver.llm import LLM
-from solver.replica import Parallelism
+from solver.replica import Engine, Parallelism, Setup
 
 WITHIN = 0.20
 
 
 def wide(
-    llm: str, device: str, engine: str, ranks: int, imbalance: float, *, overlap: bool, chunk: int = 8192
+    llm: str, device: str, engine: Engine, ranks: int, imbalance: float, *, overlap: bool, chunk: int = 8192
 ) -> Replicas:
     """Every rank holds its own experts and attends to its own requests."""
     found = topologies.device(device)
     shape = Parallelism(tp=1, dp=ranks, ep=ranks, moe_tp=1)
     domains = max(ranks // found.scale_up_domain, 1)
     calibration = packaged(engine, found.generation)[0]
-    return Replicas.of(
-        LLM.from_config(llm),
-        found,
-        calibration,
-        [shape],
-        chunk=chunk,
-        domains=domains,
-        imbalance=imbalance,
-        overlap=overlap,
-    )
+    setup = Setup("unified", engine, shape, domains, chunk_tokens=chunk, overlap=overlap)
+    return Replicas.of(LLM.from_config(llm), found, calibration, [setup], imbalance=imbalance)
 
 
-def prefill(of: Replicas, prompt: float, together: float) -> float:
+def prefill(of: Replicas, prompt: float, prompts: float) -> float:
     """Prompt tokens/s of a device."""
-    return prompt * together / float(of.prompt_s(prompt, 0.0, together=together)[1][0])
+    return prompt * prompts / float(of.prompt_s(prompt, 0.0, prompts_per_step=prompts)[1][0])
 
 
 def decode(of: Replicas, batch: float, context: float) -> float:
@@ -78,7 +70,7 @@ def test_prefill_of_deepseek_on_four_nodes(imbalance: float, measured: float) ->
     ],
 )
 def test_decode_with_wide_expert_parallelism(
-    llm: str, device: str, engine: str, ranks: int, batch: float, context: float, overlap: bool, measured: float
+    llm: str, device: str, engine: Engine, ranks: int, batch: float, context: float, overlap: bool, measured: float
 ) -> None:
     of = wide(llm, device, engine, ranks, 1.1 if overlap else 1.15, overlap=overlap)
     assert decode(of, batch, context) == pytest.approx(measured, rel=WITHIN)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from solver.llm import FFN, LLM, Layer, dtype, grouped_query
-from solver.replica import Parallelism
+from solver.replica import Parallelism, Setup
 from solver.space.engines import engine_rules
-from solver.space.legality import Setting, refusals
+from solver.space.legality import Setting, most_sequences, refusals
 
 NAMES = {
     "deepseek-v3": {"fp8": "deepseek-v3", "nvfp4": "deepseek-v3.1-nvfp4"},
@@ -33,8 +33,10 @@ def llm_of(name: str, precision: str) -> LLM:
 
 
 def refused(llm: LLM, engine: str, shape: Parallelism, **where: Any) -> set[str]:
-    """Names of the rules that a shape breaks."""
-    setting = Setting.of(llm, engine_rules(engine), where.pop("role", "unified"), [shape], **where)
+    """Names of the rules that a setup breaks."""
+    domain_size = where.pop("domain_size")
+    setup = Setup(where.pop("role", "unified"), engine, shape, **where)  # type: ignore[arg-type]
+    setting = Setting.of(llm, engine_rules(engine), setup.role, [setup], domain_size)
     return {rule.name for rule in refusals(setting)[0]}
 
 
@@ -66,9 +68,9 @@ def test_every_disaggregated_run_is_in_the_space(shared_data: Path) -> None:
         domain = 72 if "GB200" in point["hardware"] else 8
         for role in ("prefill", "decode"):
             shape = recorded_shape(point[role])
-            fragments = -(-shape.devices // domain)
+            domains = -(-shape.devices // domain)
             redundant = -llm.experts % shape.ep if shape.ep > 1 else 0
-            found = refused(llm, engine, shape, role=role, domain_size=domain, fragments=fragments, redundant=redundant)
+            found = refused(llm, engine, shape, role=role, domain_size=domain, domains=domains, redundant_experts=redundant)
             assert not found, (point["id"], role, shape, found)
 
 
@@ -89,7 +91,7 @@ def test_deepseek_production_layouts_are_in_the_space() -> None:
     llm = LLM.from_config("deepseek-v3")
     for role, ranks, redundant in (("prefill", 32, 32), ("decode", 144, 32)):
         shape = Parallelism(dp=ranks, ep=ranks)
-        assert not refused(llm, "sglang", shape, role=role, domain_size=8, fragments=ranks // 8, redundant=redundant)
+        assert not refused(llm, "sglang", shape, role=role, domain_size=8, domains=ranks // 8, redundant_experts=redundant)
 
 
 def dense(heads: int, kv_heads: int | None = None, width: int = 11008, weights: str = "bf16", layers: int = 32) -> LLM:
@@ -151,26 +153,18 @@ REFUSED: dict[str, tuple[Any, str, Parallelism, dict[str, Any], str]] = {
         lambda: routed(256, 2048, "fp8_block", 3584),
         "sglang",
         TP(dp=16, ep=16),
-        {"fragments": 2},
+        {"domains": 2},
         "exchange width",
     ),
     "r38": (
         lambda: routed(896, 2048, "fp8_block", 3584, 16),
         "sglang",
         TP(dp=16, ep=16),
-        {"fragments": 2},
+        {"domains": 2},
         "exchange top-k",
     ),
-    "r39": ("deepseek-v3", "sglang", TP(dp=16, ep=16), {"fragments": 2, "exchanged_tokens": 2048}, "exchange tokens"),
-    "r40": (
-        "deepseek-v3.1-nvfp4",
-        "sglang",
-        TP(dp=32, ep=32),
-        {"fragments": 4, "exchanged_tokens": 2048},
-        "exchange tokens",
-    ),
-    "r42": ("deepseek-v3", "sglang", TP(dp=24, ep=24), {"fragments": 3}, "experts % ep"),
-    "r43": (lambda: routed(256, 2048, "fp8_block", 2880), "vllm", TP(dp=16, ep=16), {"fragments": 2}, "exchange width"),
+    "r42": ("deepseek-v3", "sglang", TP(dp=24, ep=24), {"domains": 3}, "experts % ep"),
+    "r43": (lambda: routed(256, 2048, "fp8_block", 2880), "vllm", TP(dp=16, ep=16), {"domains": 2}, "exchange width"),
     "r45": ("deepseek-v3", "trtllm", TP(tp=8, ep=4, moe_tp=1), {}, "ep x moe_tp"),
     "r47": (lambda: routed(128, 2048, "bf16"), "trtllm", TP(tp=16, ep=16, cp=2), {}, "cp with ep"),
     "r48": ("deepseek-v3.1-nvfp4", "trtllm", TP(tp=2, dp=4, ep=8), {}, "attention dp"),
@@ -186,6 +180,7 @@ LEGAL: dict[str, tuple[Any, str, Parallelism]] = {
 }
 #: Refusals that do not apply here, and why.
 ELSEWHERE = {
+    **dict.fromkeys(("r39", "r40"), "test_the_low_latency_exchange_caps_the_batch_of_a_rank"),
     "r24": "the list of architectures with pipeline stages has grown since",
     "r25": "supported since",
     "r26": "an architecture that the loader does not know",
@@ -231,3 +226,10 @@ def test_every_recorded_refusal_is_accounted_for(shared_data: Path) -> None:
     assert {record["id"] for record in records} == REFUSED.keys() | LEGAL.keys() | ELSEWHERE.keys()
     assert not (REFUSED.keys() & LEGAL.keys())
     assert not (REFUSED.keys() & ELSEWHERE.keys())
+
+
+@pytest.mark.parametrize(("domains", "draft_tokens", "most"), [(1, 0, 2048), (2, 0, 1024), (4, 3, 256)])
+def test_the_low_latency_exchange_caps_the_batch_of_a_rank(domains: int, draft_tokens: int, most: int) -> None:
+    """``x.size(0) <= num_max_dispatch_tokens_per_rank`` (DeepEP issue 165, srt-slurm issue 44: DP32 EP32, cap 1024)."""
+    setup = Setup("decode", "sglang", Parallelism(dp=32, ep=32), domains, draft_tokens=draft_tokens)
+    assert most_sequences(engine_rules("sglang"), setup) == most

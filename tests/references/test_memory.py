@@ -15,7 +15,7 @@ import topologies
 from solver.cost.calibration import packaged
 from solver.cost.steps.replicas import Replicas
 from solver.llm import FFN, LLM, Layer, grouped_query
-from solver.replica import Parallelism
+from solver.replica import Parallelism, Setup
 
 #: A context long enough that no local window matters: tokens of the pool are counted per token kept by every layer.
 LONG = 1_600_000
@@ -24,7 +24,7 @@ LONG = 1_600_000
 def kv_tokens(llm: LLM, device: topologies.Device, engine: str, shape: Parallelism, fraction: float) -> float:
     """Tokens that the KV cache of one rank holds."""
     calibration = packaged(engine, device.generation)[0].with_values({"memory_fraction": fraction})
-    ledger = Replicas.of(llm, device, calibration, [shape], chunk=8192).ledger
+    ledger = Replicas.of(llm, device, calibration, [Setup("unified", "vllm", shape)]).ledger
     return float(ledger.kv_room[0, 0] / (ledger.kv_bytes(np.array([float(LONG)]))[0, 0] / LONG))
 
 
@@ -129,7 +129,7 @@ def test_bytes_per_token_agree_with_every_log(shared_data: Path) -> None:
         calibration = packaged("vllm", "hopper")[0]
         if llm.experts and record["dp"] > 1:
             shape = Parallelism(dp=8, ep=8)
-        ledger = Replicas.of(llm, topologies.device("h200"), calibration, [shape], chunk=8192).ledger
+        ledger = Replicas.of(llm, topologies.device("h200"), calibration, [Setup("unified", "vllm", shape)]).ledger
         per_token = ledger.kv_bytes(np.array([float(LONG)]))[0, 0] / LONG
         assert record["logged_kv_gib_per_gpu"] * 2**30 / record["logged_tokens"] == pytest.approx(
             per_token, rel=0.006
@@ -140,7 +140,7 @@ def test_refusals_for_want_of_memory() -> None:
     """vLLM: a 70B in fp8 on one H100 has no room for 131,072 tokens; an 8B on 24 GB has room for 23,648, not for 29,000."""
     big = LLM.from_config("llama-3.3-70b", weights="fp8", kv_cache="fp8")
     h100 = topologies.device("h100")
-    ledger = Replicas.of(big, h100, packaged("vllm", "hopper")[0], [Parallelism()], chunk=8192).ledger
+    ledger = Replicas.of(big, h100, packaged("vllm", "hopper")[0], [Setup("unified", "vllm", Parallelism())]).ledger
     assert ledger.kv_bytes(np.array([131072.0]))[0, 0] == pytest.approx(20.0 * 2**30, rel=0.001)
     assert ledger.kv_room[0, 0] < 5.2 * 2**30
     rtx = topologies.Device.parse(

@@ -61,7 +61,7 @@ def test_a_pass_takes_what_the_cost_model_says() -> None:
     pool = next(pool for pool in plan.pools if pool.role == "prefill")
     priced = Evidence(plan, Instance.of(plan.scenario)).priced[pool.name]
     pace = Pace(priced, 2.0, 1500.0)
-    for together in (1, 2, pool.chunk_tokens // 1000):
-        _, occupied, _ = priced.replicas.prompt_s(1000.0, 0.0, together=float(together))
-        chunk = pace.chunk(1000.0 * together, 500.0)
+    for prompts in (1, 2, pool.chunk_tokens // 1000):
+        _, occupied, _ = priced.replicas.prompt_s(1000.0, 0.0, prompts_per_step=float(prompts))
+        chunk = pace.chunk(1000.0 * prompts, 500.0)
         assert np.isclose(chunk.occupied_s, occupied[0], rtol=0.01)

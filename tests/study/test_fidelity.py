@@ -88,7 +88,7 @@ def test_bad_tables_are_one_line(tmp_path: Path, lines: list[str], header: str, 
 def test_a_block_quantised_expert_that_cannot_be_cut_is_served_whole() -> None:
     found = Run(llm="minimax-m2.5", device="h200", engine="vllm", precision="fp8", prompt_tokens=1, output_tokens=1,
                 concurrency=1, tp=8, moe_tp=8)  # fmt: skip
-    shape = found.shape(served_llm("minimax-m2.5", "fp8", "vllm", "h200"))
+    shape = found.setup(served_llm("minimax-m2.5", "fp8", "vllm", "h200")).parallelism
     assert (shape.ep, shape.moe_tp) == (8, 1)
 
 

@@ -40,15 +40,15 @@ class Running:
     @property
     def tokens_per_s(self) -> float:
         """Tokens that one attention rank group (tp ranks) moves through its layers per second."""
-        spec, mix = self.priced.spec, self.priced.mix
-        rate = float(self.service.requests_per_s[0]) / spec.parallelism.dp
+        setup, mix = self.priced.setup, self.priced.mix
+        rate = float(self.service.requests_per_s[0]) / setup.parallelism.dp
         prompt, output = float(mix.mean(mix.prompt)), mix.mean_output
-        return rate * {"prefill": prompt, "decode": output, "unified": prompt + output}[spec.role]
+        return rate * {"prefill": prompt, "decode": output, "unified": prompt + output}[setup.role]
 
 
 def pool_flows(llm: LLM, pool: Running) -> Iterator[Flow]:
     """Collectives and stage sends of all replicas of a pool."""
-    shape = pool.priced.spec.parallelism
+    shape = pool.priced.setup.parallelism
     for devices in pool.replicas:
         for stage, (first, last) in zip(_stages(devices, shape.ranks_per_stage), _cuts(llm, pool), strict=True):
             layers = llm.layers[first : last + 1]
@@ -64,12 +64,12 @@ def _stages(devices: Sequence[str], size: int) -> list[tuple[str, ...]]:
 
 
 def _cuts(llm: LLM, pool: Running) -> Sequence[tuple[int, int]]:
-    return pool.priced.spec.stages or ((0, len(llm.layers) - 1),)
+    return pool.priced.setup.stages or ((0, len(llm.layers) - 1),)
 
 
 def _tensor_parallel(llm: LLM, pool: Running, stage: tuple[str, ...], layers: int) -> Iterator[Flow]:
     """Two all-reduces a layer, each moving 2 (n - 1) / n of the activations out of every rank."""
-    tp = pool.priced.spec.parallelism.tp
+    tp = pool.priced.setup.parallelism.tp
     if tp == 1:
         return
     sent = 2 * layers * 2 * (tp - 1) / tp * pool.tokens_per_s * llm.hidden * 2
@@ -79,7 +79,7 @@ def _tensor_parallel(llm: LLM, pool: Running, stage: tuple[str, ...], layers: in
 
 def _experts(pool: Running, stage: tuple[str, ...], layers: Sequence[object]) -> Iterator[Flow]:
     """Dispatch and combine: every token goes to the ranks of its experts and back."""
-    shape = pool.priced.spec.parallelism
+    shape = pool.priced.setup.parallelism
     if shape.dp == 1:
         return
     sent = 0.0

@@ -25,47 +25,15 @@ from solver.cost.pool.serving import (
     sequences_that_fit,
     unified_at,
 )
-from solver.cost.steps.replicas import Replicas
+from solver.cost.steps.replicas import Links, Replicas
 from solver.cost.steps.step import Load
-from solver.cost.steps.work import Stages
 from solver.llm import LLM
-from solver.replica import Parallelism, Role
+from solver.replica import Setup
 
 Floats = NDArray[np.float64]
 
 #: Evaluations for one pool over its whole range, which spans nine orders of magnitude.
 _PATIENT = 40
-#: Tokens per rank for which low-latency exchange buffers are sized.
-EXCHANGE_TOKENS = 1024
-
-
-@dataclass(frozen=True)
-class PoolSpec:
-    """What decides a pool's prices.
-
-    Attributes
-    ----------
-    domains: scale-up domains over which one stage's expert group spreads.
-    chunk: most prompt tokens in one step of a rank.
-    together: prompts that share one prefill step on a rank.
-    draft_tokens, accepted: tokens drafted per step, and tokens that a step yields per sequence.
-    redundant: spare expert copies of a replica.
-    imbalance: hottest expert rank over the mean; None = the calibration's.
-    stages: first and last layer of every pipeline stage; None = the default cut.
-    """
-
-    role: Role
-    parallelism: Parallelism
-    replicas: int
-    chunk: int
-    domains: int = 1
-    together: int = 1
-    overlap: bool = False
-    draft_tokens: int = 0
-    accepted: float = 1.0
-    redundant: int = 0
-    imbalance: float | None = None
-    stages: Stages | None = None
 
 
 @dataclass(frozen=True)
@@ -74,45 +42,51 @@ class PricedPool:
 
     Attributes
     ----------
+    count: replicas of the pool.
+    replicas: the prices of one of them.
     limit: most sequences that a rank may run.
     """
 
-    spec: PoolSpec
+    setup: Setup
+    count: int
     replicas: Replicas
     mix: Mix
     limit: float
 
     @classmethod
     def of(
-        cls, spec: PoolSpec, llm: LLM, fleet: Fleet, calibration: Calibration, mix: Mix, max_sequences: float = 1e6
+        cls,
+        setup: Setup,
+        count: int,
+        llm: LLM,
+        fleet: Fleet,
+        calibration: Calibration,
+        mix: Mix,
+        *,
+        max_sequences: float = 1e6,
+        imbalance: float | None = None,
+        accepted: float = 1.0,
     ) -> PricedPool:
-        """Price a pool that serves a mix on devices of a fleet."""
+        """Price a pool that serves a mix on devices of a fleet.
+
+        Parameters
+        ----------
+        imbalance, accepted: as :meth:`Replicas.of` has them.
+        """
+        links = Links(transfer=fleet.sure_transfer(calibration))
         replicas = Replicas.of(
-            llm,
-            fleet.device,
-            calibration,
-            [spec.parallelism],
-            chunk=spec.chunk,
-            domains=spec.domains,
-            redundant=[spec.redundant],
-            imbalance=spec.imbalance,
-            overlap=spec.overlap,
-            drafts=spec.draft_tokens,
-            accepted=spec.accepted,
-            transfer=fleet.sure_transfer(calibration),
-            exchanged_tokens=min(spec.chunk, EXCHANGE_TOKENS) if spec.domains > 1 else 0,
-            stages=None if spec.stages is None else [spec.stages],
+            llm, fleet.device, calibration, [setup], links, imbalance=imbalance, accepted=accepted
         )
-        return cls(spec, replicas, mix, float(min(sequences_that_fit(replicas, mix)[0], max_sequences)))
+        return cls(setup, count, replicas, mix, float(min(sequences_that_fit(replicas, mix)[0], max_sequences)))
 
     def most(self, promise: Promise) -> Service:
         """The largest load that keeps a promise."""
-        count, limit = np.array([float(self.spec.replicas)]), np.array([self.limit])
-        if self.spec.role == "decode":
+        count, limit = np.array([float(self.count)]), np.array([self.limit])
+        if self.setup.role == "decode":
             return most_decode(self.replicas, count, self.mix, promise, limit)
-        if self.spec.role == "unified":
+        if self.setup.role == "unified":
             return most_unified(self.replicas, count, self.mix, promise, limit)
-        return most_prefill(self.replicas, count, self.mix, promise, float(self.spec.together))
+        return most_prefill(self.replicas, count, self.mix, promise, float(self.setup.prompts_per_step))
 
     def at(self, requests_per_s: float) -> Service:
         """The operating point at which each replica serves so many requests per second; the fullest one if it cannot."""
@@ -125,27 +99,27 @@ class PricedPool:
         return self._service(np.array([batch]))
 
     def _range(self) -> tuple[Floats, Floats]:
-        if self.spec.role == "prefill":
+        if self.setup.role == "prefill":
             return np.array([LEAST_UTILISATION * 1e-3]), np.array([MOST_UTILISATION])
         return np.array([1e-6]), np.array([max(self.limit, 1.0)])
 
     def _service(self, point: Floats) -> Service:
-        count = np.array([float(self.spec.replicas)])
-        if self.spec.role == "decode":
+        count = np.array([float(self.count)])
+        if self.setup.role == "decode":
             return decode_at(self.replicas, count, self.mix, point)
-        if self.spec.role == "unified":
+        if self.setup.role == "unified":
             return unified_at(self.replicas, count, self.mix, point)
-        return prefill_at(self.replicas, count, self.mix, point, float(self.spec.together))
+        return prefill_at(self.replicas, count, self.mix, point, float(self.setup.prompts_per_step))
 
     def parts_s(self, service: Service) -> tuple[float, float, float, float]:
         """Compute, memory, network and overhead of one step at an operating point, each alone [s]."""
-        if self.spec.role == "prefill":
-            tokens = min(float(self.mix.mean(self.mix.prompt)), float(self.spec.chunk)) * self.spec.together
+        if self.setup.role == "prefill":
+            tokens = min(float(self.mix.mean(self.mix.prompt)), float(self.setup.chunk_tokens)) * self.setup.prompts_per_step
             load = Load.of(
                 prefill=np.array([tokens]), prefill_keys=self.mix.mean(self.mix.cached + self.mix.prompt / 2)
             )
         else:
-            batch = np.maximum(service.batch, 1.0) / self.spec.parallelism.pp
+            batch = np.maximum(service.batch, 1.0) / self.setup.parallelism.pp
             load = Load.of(decode=batch, context=self.mix.context)
         compute, memory, network, overhead = self.replicas.step(load).parts_s()
         return float(compute[0]), float(memory[0]), float(network[0]), float(overhead[0])
@@ -177,5 +151,5 @@ class PricedPool:
                 "reserve_bytes": float(ledger.reserve[0]),
                 "capacity_bytes": float(ledger.capacity[0]),
             }
-            for stage in range(self.spec.parallelism.pp)
+            for stage in range(self.setup.parallelism.pp)
         ]

@@ -40,7 +40,7 @@ class Prefill:
         mix: Mix,
         batch: Floats | float = 0.0,
         company: Floats | float = 1.0,
-        together: Floats | float = 1.0,
+        prompts_per_step: Floats | float = 1.0,
     ) -> Prefill:
         """Price prompts of three lengths; those in between follow by quadratic interpolation."""
         columns = []
@@ -48,7 +48,7 @@ class Prefill:
             few = _PRICED if len(tokens) > 1 and len(set(tokens[_PRICED])) == len(_PRICED) else [0]
             asked, found = tokens[few], prefix + (cached - prefix) * ratio[few]
             parts = np.array(
-                [pool.prompt_s(p, c, batch, mix.context, company, together) for p, c in zip(asked, found, strict=True)]
+                [pool.prompt_s(p, c, batch, mix.context, company, prompts_per_step) for p, c in zip(asked, found, strict=True)]
             )
             filled = np.tensordot(_lagrange(asked, tokens), parts, axes=1)
             columns.append(np.maximum(filled, 0.0))

@@ -166,7 +166,7 @@ def load_s(pool: Replicas, kept: Kept, bytes_per_s: float) -> Floats:
 def spared_devices(pool: PricedPool, kept: Kept, hits_per_s: float) -> float:
     """Devices that hits keep free: the time that prefill would have taken them."""
     taken = float(spared_s(pool.replicas, kept)[1][0])
-    shape = pool.spec.parallelism
+    shape = pool.setup.parallelism
     return hits_per_s * taken * shape.devices / shape.dp
 
 

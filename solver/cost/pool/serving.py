@@ -111,29 +111,40 @@ def decode_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Serv
 
 
 def prefill_at(
-    pool: Replicas, replicas: Floats, mix: Mix, utilisation: Floats, together: Floats | float = 1.0
+    pool: Replicas, replicas: Floats, mix: Mix, utilisation: Floats, prompts_per_step: Floats | float = 1.0
 ) -> Service:
     """Prefill pool that gets a share ``utilisation`` of the most that it can serve.
 
-    One queue in front of all ranks; each prefills up to ``together`` prompts at a time, as many as are there. Data-parallel
-    ranks step together, so a prompt also waits for the step that the others are in. The first token is out when the KV
-    cache has reached a decode replica.
+    One queue in front of all ranks; each prefills up to ``prompts_per_step`` prompts at a time, as many as are there.
+    Data-parallel ranks step together, so a prompt also waits for the step that the others are in. The first token is out
+    when the KV cache has reached a decode replica.
     """
-    together = np.broadcast_to(np.asarray(together, float), utilisation.shape)
+    prompts_per_step = np.broadcast_to(np.asarray(prompts_per_step, float), utilisation.shape)
     alone = full = Prefill.of(pool, mix, company=utilisation)
-    if np.any(together > 1):
-        full = Prefill.of(pool, mix, company=utilisation, together=together)
-    arrivals = utilisation * together / full.mean(full.occupied)
+    if np.any(prompts_per_step > 1):
+        full = Prefill.of(pool, mix, company=utilisation, prompts_per_step=prompts_per_step)
+    arrivals = utilisation * prompts_per_step / full.mean(full.occupied)
     ranks = pool.work.dp
     servers = replicas * ranks
-    several = np.maximum(together - 1, 1.0)
+    several = np.maximum(prompts_per_step - 1, 1.0)
     lone = alone.moments(alone.occupied)
     more = (full.mean(full.occupied) - lone.mean) / several
     other = full.moments(full.latency - alone.latency).times(pool.speeds.first_token / several)
-    gathered = gather(arrivals, servers, lone, more, other, together, mix.burstiness)
+    gathered = gather(
+        arrivals, servers, alone=lone, more=more, other=other, together=prompts_per_step, burstiness=mix.burstiness
+    )
     headway = gathered.service.mean / alone.mean(np.maximum(alone.steps, 1))
     shared = np.where(ranks > 1, 1 - (1 - gathered.busy) ** np.maximum(ranks - 1, 1), 0.0)
-    queue = wait(servers, utilisation, gathered, mix.burstiness, together, headway, shared, pool.speeds.admission_s)
+    queue = wait(
+        servers,
+        utilisation,
+        gathered,
+        burstiness=mix.burstiness,
+        together=prompts_per_step,
+        step=headway,
+        boards=shared,
+        reserved=pool.speeds.admission_s,
+    )
     sent = np.stack([pool.landing_s(float(tokens)) for tokens in mix.prompt + mix.cached], axis=1)
     own = _first_token(pool, alone.latency) + sent[..., None] * mix.lengths
     first = FirstToken(own, own, alone.share, queue)
@@ -178,14 +189,31 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
         arrivals = batch / (mix.mean_output * tpot)
         company = _company(arrivals * each.mean(each.occupied), replicas, dp, mix.burstiness)
 
-    together = np.maximum(pool.chunk * pp * mix.mean(mix.prompt) / mix.mean_square_prompt, 1.0)
+    together = np.maximum(pool.chunk_tokens * pp * mix.mean(mix.prompt) / mix.mean_square_prompt, 1.0)
     lone = each.moments(stall + step[:, None, None] * np.ceil(each.steps / pp[:, None, None]))
     more = each.moments(stall)
-    gathered = gather(arrivals, ranks, lone, more.mean, more.times(speeds.first_token), together, mix.burstiness)
+    gathered = gather(
+        arrivals,
+        ranks,
+        alone=lone,
+        more=more.mean,
+        other=more.times(speeds.first_token),
+        together=together,
+        burstiness=mix.burstiness,
+    )
     load = arrivals * (lone.mean + (together - 1) * more.mean) / together
     boarding = speeds.admission_steps * step
     reserved = speeds.admission_s + boarding
-    queue = wait(ranks, load, gathered, mix.burstiness, together, step, 1 - np.exp(-batch), reserved)
+    queue = wait(
+        ranks,
+        load,
+        gathered,
+        burstiness=mix.burstiness,
+        together=together,
+        step=step,
+        boards=1 - np.exp(-batch),
+        reserved=reserved,
+    )
 
     def own(quantile: float) -> Floats:
         crowd = company + normal_quantile(quantile) * _scatter(company, dp, mix.burstiness)
@@ -233,13 +261,13 @@ def most_decode(pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, li
 
 
 def most_prefill(
-    pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, together: Floats | float = 1.0
+    pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, prompts_per_step: Floats | float = 1.0
 ) -> Service:
     """Highest prefill utilisation that keeps the promise; 0 where none does."""
     least = np.full(len(pool), LEAST_UTILISATION)
     top = np.full(len(pool), MOST_UTILISATION)
-    busy = largest(lambda u: prefill_at(pool, replicas, mix, u, together).excess(promise, mix), least, top)
-    return prefill_at(pool, replicas, mix, busy, together)
+    busy = largest(lambda u: prefill_at(pool, replicas, mix, u, prompts_per_step).excess(promise, mix), least, top)
+    return prefill_at(pool, replicas, mix, busy, prompts_per_step)
 
 
 def most_unified(pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, limit: Floats) -> Service:

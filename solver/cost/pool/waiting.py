@@ -134,6 +134,7 @@ def clump(meanwhile: Floats, burstiness: float) -> Floats:
 def gather(
     arrivals: Floats,
     servers: Floats,
+    *,
     alone: Moments,
     more: Floats,
     other: Moments,
@@ -152,28 +153,40 @@ def gather(
     The number taken is a branching process with immigration: those that come during a service are Poisson given its
     length, which grows with the number it took.
     """
+    # Between 1 and 2 ``together`` says how often two are taken; above, the most that are.
     several = np.clip(together - 1, 0.0, 1.0)
     most = np.maximum(together, 1.0)
     taken, varied = np.ones_like(arrivals), np.zeros_like(arrivals)
+    # The router sends a request to a busy server only if all are: the exponent of Sakasegawa's approximation of that
+    # chance, sqrt(2 (c + 1)) - 1, less the factor rho that a busy server has anyway.
     exponent = np.sqrt(2 * (servers + 1)) - 2
     for _ in range(_ROUNDS):
         service = alone.mean + (taken - 1) * more
+        # Share of the time that a server is busy: arrivals are served ``taken`` at a time.
         busy = np.clip(arrivals * service / taken, 1e-9, 1.0)
+        # Arrivals at a busy server, and the growth of a batch by what came while one request more was served.
         met = arrivals * busy**exponent
         growth = np.minimum(met * more, 0.99)
         came = met * service
+        # Those that came are Poisson given the service, whose length varies with the batch: a negative binomial number,
+        # which is 0 with this probability; the next service then has the one that comes next.
         uneven = np.maximum(growth**2 * varied / np.maximum(came, 1e-9) ** 2, 1e-6)
         none = (1 + came * uneven) ** (-1 / uneven)
+        # Mean of the stationary batch: immigrants (came beside the first, or one where none came) over 1 - growth.
         found = (met * np.maximum(alone.mean - more, 0.0) + none) / (1 - growth)
         taken = (taken + 1 + several * (np.clip(found, 1.0, most) - 1)) / 2
+        # Its variance, at most that of a number between 1 and ``most`` with this mean (Bhatia and Davis).
         widest = (taken - 1) * (most - taken) * min(burstiness / 2, 1.0)
         varied = several * np.minimum(came * burstiness / (1 - growth**2) / servers, widest)
     mean = alone.mean + (taken - 1) * more
     busy = np.clip(arrivals * mean / taken, 0.0, 1.0)
+    # Second moment: of the batch's mean length, of one request's own spread, and of the number taken.
     square = mean**2 + (alone.square - alone.mean**2) + more**2 * varied
     swing = square / mean**2 - 1
+    # Third moment as a lognormal's of the same first two, and no less than one request has alone.
     cube = np.maximum(mean**3 * (1 + swing) * (1 + 2 * swing), alone.cube)
     burst = clump(met * mean * servers, burstiness) / servers
+    # A request finds itself in a long service more often than in a short one (length bias): E[S^2] / E[S].
     others = np.clip(met * square / mean, 0.0, most - 1)
     spread = np.maximum(cube / mean - (square / mean) ** 2, 0.0) * np.where(others < most - 1, 1.0, 0.0)
     return Gathered(
@@ -191,6 +204,7 @@ def wait(
     servers: Floats,
     load: Floats,
     gathered: Gathered,
+    *,
     burstiness: float = 1.0,
     together: Floats | float = 1.0,
     step: Floats | float = 0.0,

@@ -107,10 +107,11 @@ def ledger(
     calibration: Calibration,
     degree: Degrees,
     layers: Floats,
+    *,
     max_batched_tokens: Floats,
     exchanged_tokens: Floats,
-    redundant: Floats,
-    drafts: Floats | float = 0.0,
+    redundant_experts: Floats,
+    draft_tokens: Floats,
 ) -> Ledger:
     """Memory of every shape.
 
@@ -119,19 +120,19 @@ def ledger(
     layers: layers of each kind on each stage (R, S, K), as :attr:`Work.layers`.
     max_batched_tokens: most tokens an engine step may carry on a rank (R,): activations grow with it.
     exchanged_tokens: most tokens a rank dispatches to experts at once over the network (R,); 0 without such buffers.
-    redundant: spare expert copies of a replica (R,).
-    drafts: tokens drafted per step (R,); any loads one multi-token-prediction layer on the last stage.
+    redundant_experts: spare expert copies of a replica (R,).
+    draft_tokens: drafted per step (R,); any loads one multi-token-prediction layer on the last stage.
     """
     kinds = [layer for layer, _ in llm.layer_kinds]
     windows = sorted({w for layer in kinds if (w := _window(layer))})
     here = layers.sum(axis=2) > 0
     stages = np.arange(layers.shape[1])
     weights = np.einsum(
-        "rsk,rk->rs", layers, _by_kind(kinds, lambda k: _layer_weights(k, llm.precision, degree, redundant))
+        "rsk,rk->rs", layers, _by_kind(kinds, lambda k: _layer_weights(k, llm.precision, degree, redundant_experts))
     )
     ends = llm.embedding_bytes / degree.tp + llm.encoder_bytes, _head_weights(llm, degree)
     weights = weights + (stages == 0) * ends[0][:, None]
-    draft = np.where(np.asarray(drafts) > 0, _draft_weights(llm, degree, redundant), 0.0)
+    draft = np.where(draft_tokens > 0, _draft_weights(llm, degree, redundant_experts), 0.0)
     weights = weights + (stages == degree.pp[:, None] - 1) * (ends[1] + draft)[:, None]
     cache = llm.precision.kv_cache
     windowed = [np.stack([_window_bytes(kind, w, cache, degree) for kind in kinds], axis=1) for w in windows]
@@ -158,12 +159,12 @@ def _by_kind(kinds: Sequence[Layer], quantity: Callable[[Layer], Floats]) -> Flo
     return np.stack([quantity(kind) for kind in kinds], axis=1)
 
 
-def _layer_weights(layer: Layer, precision: Precision, degree: Degrees, redundant: Floats) -> Floats:
+def _layer_weights(layer: Layer, precision: Precision, degree: Degrees, redundant_experts: Floats) -> Floats:
     """Weights of one layer on one rank [bytes] (R,)."""
     attention, ffn = layer.attention, layer.ffn
     split = attention.sharded_bytes(precision) + ffn.dense_bytes(precision) + ffn.shared_bytes(precision)
     whole = attention.replicated_bytes(precision) + ffn.replicated_bytes
-    copies = np.ceil((ffn.experts + redundant) / degree.ep) if ffn.experts else 0.0
+    copies = np.ceil((ffn.experts + redundant_experts) / degree.ep) if ffn.experts else 0.0
     return split / degree.tp + whole + copies * ffn.expert_bytes(precision) / degree.moe_tp
 
 
@@ -173,13 +174,13 @@ def _head_weights(llm: LLM, degree: Degrees) -> Floats:
     return tied / degree.tp
 
 
-def _draft_weights(llm: LLM, degree: Degrees, redundant: Floats) -> Floats:
+def _draft_weights(llm: LLM, degree: Degrees, redundant_experts: Floats) -> Floats:
     """Weights of a multi-token-prediction layer on one rank, split like the layer it resembles [bytes] (R,)."""
     if not llm.mtp_layers:
         return np.zeros_like(degree.tp)
     whole = llm.mtp_layer.weight_bytes(llm.precision)
     scale = llm.mtp_weight_bytes / llm.mtp_layers / whole
-    return scale * _layer_weights(llm.mtp_layer, llm.precision, degree, redundant)
+    return scale * _layer_weights(llm.mtp_layer, llm.precision, degree, redundant_experts)
 
 
 def _window(layer: Layer) -> int:

@@ -1,4 +1,4 @@
-"""Replica shapes of one LLM on one device under one calibration: how long their steps take and what fits in them."""
+"""Replicas of one LLM on one device under one calibration: how long their steps take and what fits in them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,34 @@ from solver.cost.steps.memory import Ledger, ledger
 from solver.cost.steps.speeds import Speeds
 from solver.cost.steps.step import Group
 from solver.cost.steps.timing import Timing
-from solver.cost.steps.work import Degrees, StageFloor, Stages, Work
+from solver.cost.steps.work import Degrees, StageFloor, Work
 from solver.llm import LLM
-from solver.replica import Parallelism
+from solver.replica import Setup
 from topologies import Device
 
 Floats = NDArray[np.float64]
 
+#: Most tokens of a rank for which low-latency exchange buffers are sized.
+EXCHANGE_TOKENS = 1024
+
+
+@dataclass(frozen=True)
+class Links:
+    """What the network leaves to one device [B/s]; None = what its data sheet says.
+
+    Attributes
+    ----------
+    scale_out: its share of the scale-out fabric.
+    transfer: over which it sends the KV cache of a prompt to a decode pool.
+    """
+
+    scale_out: float | None = None
+    transfer: float | None = None
+
 
 @dataclass(frozen=True)
 class Replicas(Timing):
-    """Rows of replica shapes (R,) that share an LLM, a device and a calibration.
+    """Rows of replicas (R,) that share an LLM, a device and a calibration.
 
     Attributes
     ----------
@@ -42,65 +59,55 @@ class Replicas(Timing):
         llm: LLM,
         device: Device,
         calibration: Calibration,
-        shapes: Sequence[Parallelism],
+        setups: Sequence[Setup],
+        links: Links | None = None,
         *,
-        chunk: Sequence[float] | float,
-        domains: Sequence[int] | int = 1,
-        redundant: Sequence[int] | None = None,
         imbalance: Sequence[float] | float | None = None,
-        overlap: Sequence[bool] | bool = False,
-        scale_out: float | None = None,
-        transfer: float | None = None,
-        exchanged_tokens: Sequence[float] | float = 0.0,
-        drafts: Sequence[float] | float = 0.0,
         accepted: Sequence[float] | float = 1.0,
-        stages: Sequence[Stages] | None = None,
     ) -> Replicas:
-        """Price shapes.
+        """Price setups.
 
         Parameters
         ----------
-        chunk: most tokens of prompts in one step of a rank.
-        domains: scale-up domains over which the expert group of one stage spreads.
-        redundant: spare expert copies of a replica.
         imbalance: hottest expert rank over the mean; the calibration's where no loads are recorded.
-        overlap: two-batch overlap of compute and exchange.
-        scale_out: bandwidth of one device's share of the scale-out fabric [B/s]; the device's own without.
-        transfer: bandwidth of one device towards decode pools [B/s]; its scale-out share without.
-        exchanged_tokens: tokens a rank dispatches at once through low-latency buffers.
-        drafts, accepted: tokens drafted per step, and tokens that a step yields per sequence.
+        accepted: tokens that a step yields per sequence; more than 1 with accepted drafts.
         """
-        rows = len(shapes)
+        links = links or Links()
 
         def column(value: Any) -> Floats:
-            return np.broadcast_to(np.asarray(value, float), (rows,)).copy()
+            return np.broadcast_to(np.asarray(value, float), (len(setups),)).copy()
 
-        chunks, spare = column(chunk), column(0 if redundant is None else redundant)
-        degree = Degrees.of(shapes)
-        work = Work.of(llm, degree, spare, stages)
-        speeds = Speeds.of(device, llm.precision, calibration, scale_out)
+        def each(name: str) -> Floats:
+            return column([getattr(setup, name) for setup in setups])
+
+        degree = Degrees.of([setup.parallelism for setup in setups])
+        chunks, spare, drafts, spread = map(
+            each, ("chunk_tokens", "redundant_experts", "draft_tokens", "exchange_domains")
+        )
+        work = Work.of(llm, degree, spare, [setup.stages for setup in setups])
+        speeds = Speeds.of(device, llm.precision, calibration, links.scale_out)
         uneven = column(calibration.imbalance if imbalance is None else imbalance)
         return cls(
             llm=llm,
             work=work,
             speeds=speeds,
             calibration=calibration,
-            group=Group.of(degree.ep, column(domains), uneven, column(overlap)),
+            group=Group.of(degree.ep, spread, uneven, each("overlap")),
             ledger=ledger(
                 llm,
                 device,
                 calibration,
                 degree,
                 work.layers,
-                chunks,
-                column(exchanged_tokens),
-                spare,
-                column(drafts),
+                max_batched_tokens=chunks,
+                exchanged_tokens=np.where(spread > 1, np.minimum(chunks, EXCHANGE_TOKENS), 0.0),
+                redundant_experts=spare,
+                draft_tokens=drafts,
             ),
-            chunk=chunks,
-            drafts=column(drafts),
+            chunk_tokens=chunks,
+            draft_tokens=drafts,
             accepted=column(accepted),
-            transfer_bytes_per_s=float(speeds.scale_out[0]) if transfer is None else transfer,
+            transfer_bytes_per_s=float(speeds.scale_out[0]) if links.transfer is None else links.transfer,
         )
 
     def rows(self, index: Any) -> Replicas:
@@ -110,8 +117,8 @@ class Replicas(Timing):
             work=self.work.rows(index),
             group=self.group.rows(index),
             ledger=self.ledger.rows(index),
-            chunk=self.chunk[index],
-            drafts=self.drafts[index],
+            chunk_tokens=self.chunk_tokens[index],
+            draft_tokens=self.draft_tokens[index],
             accepted=self.accepted[index],
         )
 
@@ -134,6 +141,6 @@ class Replicas(Timing):
         """Seconds until a decode replica has it that has as many tensor-parallel ranks, but no pipeline (R,)."""
         return self._through(self.work.tp, tokens)
 
-    def _through(self, links: Floats, tokens: float) -> Floats:
-        found: Floats = self.calibration.hop_s + self.llm.kv_bytes(tokens) / (links * self.transfer_bytes_per_s)
-        return found
+    def _through(self, ranks: Floats, tokens: float) -> Floats:
+        taken: Floats = self.calibration.hop_s + self.llm.kv_bytes(tokens) / (ranks * self.transfer_bytes_per_s)
+        return taken

@@ -21,16 +21,16 @@ class Timing:
 
     Attributes
     ----------
-    chunk: most prompt tokens that a step carries on a rank (R,).
-    drafts: tokens drafted and verified per step (R,).
+    chunk_tokens: most prompt tokens that a step carries on a rank (R,).
+    draft_tokens: tokens drafted and verified per step (R,).
     accepted: tokens that such a step yields per sequence, 1 without drafts (R,).
     """
 
     work: Work
     speeds: Speeds
     group: Group
-    chunk: Floats
-    drafts: Floats
+    chunk_tokens: Floats
+    draft_tokens: Floats
     accepted: Floats
 
     @classmethod
@@ -41,7 +41,7 @@ class Timing:
             stack([part.work for part in parts]),
             Speeds.stack([part.speeds for part in parts], [len(part) for part in parts]),
             Group(*(np.concatenate([getattr(g, f.name) for g in groups]) for f in fields(Group))),
-            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("chunk", "drafts", "accepted")),
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("chunk_tokens", "draft_tokens", "accepted")),
         )
 
     def __len__(self) -> int:
@@ -62,14 +62,14 @@ class Timing:
         decides. Every draft is one more pass through a draft layer, the head and the sampler.
         """
         running = batch / self.work.pp
-        taken = self.step(Load.of(decode=running, context=context, queries=1 + self.drafts))
+        taken = self.step(Load.of(decode=running, context=context, queries=1 + self.draft_tokens))
         verified = np.maximum(taken.latency_s, self.work.pp * taken.slowest_s)
-        if not np.any(self.drafts > 0):
+        if not np.any(self.draft_tokens > 0):
             return verified
         alone = self.step(Load.of(decode=running, context=context))
         present = self.work.layers.sum(axis=1) > 0
         layer: Floats = np.where(present, alone.layer_s, 0.0).max(axis=1)
-        return verified + self.drafts * (layer + alone.head_s + self.speeds.step_s)
+        return verified + self.draft_tokens * (layer + alone.head_s + self.speeds.step_s)
 
     def prompt_s(
         self,
@@ -78,13 +78,13 @@ class Timing:
         batch: Floats | float = 0.0,
         context: Floats | float = 0.0,
         company: Floats | float = 1.0,
-        together: Floats | float = 1.0,
+        prompts_per_step: Floats | float = 1.0,
     ) -> tuple[Floats, Floats, Floats]:
         """Prefill of one prompt in chunks, beside ``batch`` running sequences.
 
         Parameters
         ----------
-        together: prompts that share one step; more than one only where they all fit into a chunk.
+        prompts_per_step: prompts that share one step; more than one only where they all fit into a chunk.
         prompt, cached: tokens to compute, and tokens already in the cache before them.
         batch, context: running sequences of the rank and their mean context.
         company: share of the other data-parallel ranks that prefill in the same step.
@@ -95,18 +95,18 @@ class Timing:
         (each (R,)). Chunks follow each other through a pipeline's stages.
         """
         prompt, cached = np.broadcast_arrays(np.asarray(prompt, float), np.asarray(cached, float))
-        whole = np.floor(prompt / self.chunk)
-        rest = prompt - whole * self.chunk
+        whole = np.floor(prompt / self.chunk_tokens)
+        rest = prompt - whole * self.chunk_tokens
         running = np.asarray(batch, float) / self.work.pp
         before = occupied = np.zeros(len(self))
         final = before
         if np.any(whole > 0):
-            full = self._chunk(self.chunk, cached + whole * self.chunk / 2, running, context, company)
+            full = self._chunk(self.chunk_tokens, cached + whole * self.chunk_tokens / 2, running, context, company)
             occupied = whole * full.slowest_s
             before = np.where(rest > 0, whole, np.maximum(whole - 1, 0)) * full.slowest_s
             final = np.where(whole > 0, full.latency_s, 0.0)
         if np.any(rest > 0):
-            last = self._chunk(rest * together, cached + prompt - rest / 2, running, context, company)
+            last = self._chunk(rest * prompts_per_step, cached + prompt - rest / 2, running, context, company)
             occupied = occupied + np.where(rest > 0, last.slowest_s, 0.0)
             final = np.where(rest > 0, last.latency_s, final)
         return before + final, occupied, whole + (rest > 0)
@@ -118,7 +118,7 @@ class Timing:
             Load.of(
                 decode=running,
                 context=context,
-                queries=1 + self.drafts,
+                queries=1 + self.draft_tokens,
                 prefill=tokens,
                 prefill_keys=keys,
                 others=tokens * np.asarray(company, float),

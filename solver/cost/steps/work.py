@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 
 from solver.cost.steps.partition import balanced
 from solver.llm import FFN, LLM, Attention, Layer, Precision
-from solver.replica import Parallelism
+from solver.replica import Parallelism, Stages
 
 Floats = NDArray[np.float64]
-Stages = tuple[tuple[int, int], ...]
-
 #: GEMMs around attention: queries, keys and values at once and the output; MLA's five low-rank ones.
 PROJECTIONS, LATENT_PROJECTIONS = 2, 5
 #: Bytes per element that dispatch (fp8 with a float32 scale per 128) and combine (bf16) put on the wire.
@@ -165,18 +163,18 @@ class Work:
         return replace(self, layers=layers, last_stage=present / depth)
 
     @classmethod
-    def of(cls, llm: LLM, degree: Degrees, redundant: Floats, stages: Sequence[Stages] | None = None) -> Work:
+    def of(cls, llm: LLM, degree: Degrees, redundant_experts: Floats, stages: Sequence[Stages]) -> Work:
         """Coefficients of an LLM cut as each shape says.
 
         Parameters
         ----------
-        redundant: spare expert copies of a replica (R,).
-        stages: first and last layer of each pipeline stage, per shape; :func:`default_stages` without.
+        redundant_experts: spare expert copies of a replica (R,).
+        stages: of each shape; :func:`default_stages` where empty.
         """
         kinds = [layer for layer, _ in llm.layer_kinds]
-        per_kind = [_layer(layer, llm.precision, degree, redundant) for layer in kinds]
+        per_kind = [_layer(layer, llm.precision, degree, redundant_experts) for layer in kinds]
         tables: dict[str, Any] = {name: np.stack([table[name] for table in per_kind], axis=1) for name in per_kind[0]}
-        counts, last = _stage_counts(llm, kinds, stages or _default_cuts(llm, degree.pp))
+        counts, last = _stage_counts(llm, kinds, _cuts(llm, degree.pp, stages))
         return cls(
             tp=degree.tp,
             pp=degree.pp,
@@ -192,9 +190,15 @@ class Work:
         )
 
 
-def _default_cuts(llm: LLM, depth: Floats) -> list[Stages]:
-    cuts = {pp: default_stages(llm, pp) for pp in sorted({int(pp) for pp in depth})}
-    return [cuts[int(pp)] for pp in depth]
+def _cuts(llm: LLM, depth: Floats, stages: Sequence[Stages]) -> list[Stages]:
+    """The stages of every row, the default cut where none are given."""
+    usual: dict[int, Stages] = {}
+    found = []
+    for pp, given in zip(depth.astype(int).tolist(), stages, strict=True):
+        if not given and pp not in usual:
+            usual[pp] = default_stages(llm, pp)
+        found.append(given or usual[pp])
+    return found
 
 
 def default_stages(llm: LLM, pp: int) -> Stages:
@@ -243,8 +247,8 @@ def _stage_counts(llm: LLM, kinds: list[Layer], cuts: Sequence[Stages]) -> tuple
     return counts, last
 
 
-def _layer(layer: Layer, precision: Precision, degree: Degrees, spare: Floats) -> dict[str, Floats]:
-    return {**_attention(layer.attention, precision, degree), **_ffn(layer.ffn, precision, degree, spare)}
+def _layer(layer: Layer, precision: Precision, degree: Degrees, redundant_experts: Floats) -> dict[str, Floats]:
+    return {**_attention(layer.attention, precision, degree), **_ffn(layer.ffn, precision, degree, redundant_experts)}
 
 
 def _attention(attention: Attention, precision: Precision, degree: Degrees) -> dict[str, Floats]:
@@ -274,7 +278,7 @@ def _attention(attention: Attention, precision: Precision, degree: Degrees) -> d
     }
 
 
-def _ffn(ffn: FFN, precision: Precision, degree: Degrees, spare: Floats) -> dict[str, Floats]:
+def _ffn(ffn: FFN, precision: Precision, degree: Degrees, redundant_experts: Floats) -> dict[str, Floats]:
     tp, one = degree.tp, np.ones_like(degree.tp)
     return {
         "dense": ffn.dense_parameters / tp,
@@ -284,7 +288,7 @@ def _ffn(ffn: FFN, precision: Precision, degree: Degrees, spare: Floats) -> dict
         "router": (ffn.router_parameters + ffn.latent_parameters) * one,
         "experts": ffn.experts * one,
         "top_k": ffn.top_k * one,
-        "slots": (ffn.experts + spare) / degree.ep if ffn.experts else 0.0 * one,
+        "slots": (ffn.experts + redundant_experts) / degree.ep if ffn.experts else 0.0 * one,
         "expert": ffn.expert_parameters / degree.moe_tp if ffn.experts else 0.0 * one,
         "expert_bytes": ffn.expert_bytes(precision) / degree.moe_tp if ffn.experts else 0.0 * one,
         "token_width": (ffn.expert_hidden if ffn.experts else 0.0) * one,

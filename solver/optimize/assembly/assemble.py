@@ -18,7 +18,7 @@ from solver.cost.instance import Group, Instance
 from solver.cost.network.contention import Exchange, exchanges, slowed
 from solver.cost.pool.flows import Flow, Running, kept_flow, kv_flow, link_loads, pool_flows
 from solver.cost.pool.prediction import Latencies, Part, class_latencies, interval_80, overall
-from solver.cost.pool.priced import PoolSpec, PricedPool
+from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.retention import beside_idle, by_class
 from solver.cost.pool.serving import Service
 from solver.experts.recorded import MORE_SLOTS, balance_of
@@ -47,7 +47,8 @@ from solver.plan.schema import (
 )
 from solver.replica import ROLES, Role
 from solver.space.engines import EngineRules, engine_rules
-from solver.space.profiles import prompts_held
+from solver.space.legality import most_sequences
+from solver.space.profiles import Column, prompts_held
 from topologies import Routes
 
 #: Sequences that an engine may run over those that capacity exceeds 1 % of the time: a queue there delays first tokens.
@@ -138,15 +139,7 @@ def busiest_link(
 
 def staff(instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapping: Mapping) -> list[Staffed]:
     """Pools in the order of promise and role, each with a name of its own, at the rate that the fabric leaves them."""
-    numbered = sorted(
-        zip(layout.pools, mapping.devices, strict=True),
-        key=lambda pair: (
-            pair[0].column.group,
-            ROLES.index(pair[0].column.role),
-            pair[0].column.candidate.shape,
-            pair[0].column.low,
-        ),
-    )
+    numbered = sorted(zip(layout.pools, mapping.devices, strict=True), key=lambda pair: _place(pair[0].column))
     counts: dict[Role, int] = defaultdict(int)
     found = []
     rates = exchanges(routes, [_stages_of(chosen, devices) for chosen, devices in numbered])
@@ -156,26 +149,18 @@ def staff(instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapp
         name = column.role if counts[column.role] == 1 else f"{column.role}-{counts[column.role]}"
         group = instance.groups[column.group]
         calibration, _ = instance.calibration(offer.engine, column.footprint.device)
-        row = column.candidate
-        spec = PoolSpec(
-            role=column.role,
-            parallelism=row.shape.parallelism,
-            replicas=chosen.replicas,
-            chunk=row.chunk,
-            domains=row.shape.exchange_domains,
-            together=row.together,
-            overlap=row.overlap,
-            draft_tokens=row.draft_tokens,
-            accepted=row.accepted,
-            redundant=row.shape.redundant,
-            imbalance=row.imbalance,
-            stages=column.stages,
-        )
-        fleet = slowed(instance.fleet(column.footprint.device), exchange)
-        most = engine_rules(offer.engine).max_sequences
         keeps = None if column.keeping is None else layout.keeps[column.keeping]
-        mix = group.mix if keeps is None else keeps[0].mix
-        priced = PricedPool.of(spec, instance.llm, fleet, calibration, mix, min(float(most), column.limit))
+        priced = PricedPool.of(
+            column.candidate.setup,
+            chosen.replicas,
+            instance.llm,
+            slowed(instance.fleet(column.footprint.device), exchange),
+            calibration,
+            group.mix if keeps is None else keeps[0].mix,
+            max_sequences=min(float(most_sequences(engine_rules(offer.engine), column.candidate.setup)), column.limit),
+            imbalance=column.candidate.imbalance,
+            accepted=column.candidate.accepted,
+        )
         promise = dict(promises(group, column.role))[column.split]
         fullest = _within_hbm(priced, priced.most(promise))
         found.append(
@@ -184,17 +169,24 @@ def staff(instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapp
     return found
 
 
+def _place(column: Column) -> tuple[object, ...]:
+    """Where a pool stands in a plan: by promise, role and setup."""
+    setup = column.candidate.setup
+    shape = setup.parallelism, column.footprint, setup.redundant_experts
+    return column.group, ROLES.index(column.role), shape, column.low
+
+
 def _within_hbm(priced: PricedPool, most: Service) -> Service:
     """The largest load at which idle KV still fits beside running sequences."""
-    spec = priced.spec
-    count, prompts = np.array([float(spec.replicas)]), prompts_held(spec.parallelism.pp, spec.together)
-    rate = float(beside_idle(priced.replicas, count, priced.mix, spec.role, prompts, most)[0])
+    setup, count = priced.setup, np.array([float(priced.count)])
+    prompts = prompts_held(setup.parallelism.pp, setup.prompts_per_step)
+    rate = float(beside_idle(priced.replicas, count, priced.mix, setup.role, prompts, most)[0])
     return most if float(most.requests_per_s[0]) <= rate else priced.at(rate)
 
 
 def _stages_of(chosen: Chosen, devices: Sequence[Sequence[str]]) -> list[Sequence[str]]:
     """Ranks that exchange among each other, of every replica."""
-    size = chosen.column.candidate.shape.parallelism.ranks_per_stage
+    size = chosen.column.candidate.setup.parallelism.ranks_per_stage
     return [replica[start : start + size] for replica in devices for start in range(0, len(replica), size)]
 
 
@@ -264,28 +256,28 @@ def _objective(instance: Instance, layout: Layout, usd: float, served: dict[int,
 
 def _pool(instance: Instance, rules: EngineRules, pool: Staffed, rate: float, point: Service) -> Pool:
     """The record of a pool whose replicas serve ``rate`` requests/s each."""
-    spec, column = pool.priced.spec, pool.chosen.column
+    setup, column = pool.priced.setup, pool.chosen.column
     mix = pool.priced.mix
-    tokens = float(mix.mean(mix.prompt)) if spec.role == "prefill" else mix.mean_output
+    tokens = float(mix.mean(mix.prompt)) if setup.role == "prefill" else mix.mean_output
     parts = pool.priced.parts_s(point)
     sequences = _sequences(pool)
     largest = max(range(4), key=lambda i: parts[i])
     return Pool(
         name=pool.name,
-        role=spec.role,
-        engine=rules.name,
+        role=setup.role,
+        engine=setup.engine,
         device=column.footprint.device,
         serves=tuple(c.name for c in pool.group.classes),
-        parallelism=Degrees.of(spec.parallelism),
-        replicas=spec.replicas,
-        domains_per_replica=column.footprint.fragments,
+        parallelism=Degrees.of(setup.parallelism),
+        replicas=pool.priced.count,
+        domains_per_replica=setup.domains,
         batch_per_rank=float(point.batch[0]),
-        prompts_per_step=spec.together,
-        chunk_tokens=spec.chunk,
-        draft_tokens=spec.draft_tokens,
-        redundant_experts=spec.redundant,
+        prompts_per_step=setup.prompts_per_step,
+        chunk_tokens=setup.chunk_tokens,
+        draft_tokens=setup.draft_tokens,
+        redundant_experts=setup.redundant_experts,
         imbalance=float(pool.priced.replicas.group.imbalance[0]),
-        overlap=spec.overlap,
+        overlap=setup.overlap,
         limits=_limits(instance, rules, pool, sequences),
         utilisation=min(float(point.utilisation[0]), 1.0),
         step_s=float(point.step_s[0]),
@@ -294,8 +286,8 @@ def _pool(instance: Instance, rules: EngineRules, pool: Staffed, rate: float, po
         capacity_requests_per_s_per_replica=float(pool.most.requests_per_s[0]),
         memory=Memory(**pool.priced.memory_bytes(sequences, rate)),
         stages=tuple(
-            Stage(layers=(first, last), device=column.footprint.device, tp=spec.parallelism.tp)
-            for first, last in column.stages
+            Stage(layers=(first, last), device=column.footprint.device, tp=setup.parallelism.tp)
+            for first, last in setup.stages
         ),
         roofline=Roofline(
             compute_s=parts[0],
@@ -313,18 +305,19 @@ def _sequences(pool: Staffed) -> int:
     A prefill rank holds what :func:`prompts_held` says.
     """
     if pool.role == "prefill":
-        return int(prompts_held(pool.priced.spec.parallelism.pp, pool.priced.spec.together))
+        setup = pool.priced.setup
+        return int(prompts_held(setup.parallelism.pp, setup.prompts_per_step))
     idle = float(pool.priced.mix.idle_sequences(pool.most.requests_per_s, pool.priced.replicas.work.dp)[0])
     return max(1, min(math.ceil(HEADROOM * float(pool.most.full_batch[0])), math.floor(pool.priced.limit - idle)))
 
 
 def _limits(instance: Instance, rules: EngineRules, pool: Staffed, sequences: int) -> Limits:
-    spec = pool.priced.spec
+    setup = pool.priced.setup
     return Limits(
         max_sequences=sequences,
-        max_batched_tokens=max(spec.chunk, sequences)
-        if spec.role != "decode"
-        else max(sequences * (1 + spec.draft_tokens), 1),
+        max_batched_tokens=max(setup.chunk_tokens, sequences)
+        if setup.role != "decode"
+        else max(sequences * (1 + setup.draft_tokens), 1),
         memory_fraction=pool.calibration.memory_fraction,
         captured_batch_sizes=_captured(rules, sequences),
         max_length=instance.longest,
@@ -340,7 +333,7 @@ def _captured(rules: EngineRules, sequences: int) -> tuple[int, ...]:
 def _placed(pools: Sequence[Staffed]) -> list[Placed]:
     placed = []
     for pool in pools:
-        size = pool.priced.spec.parallelism.ranks_per_stage
+        size = pool.priced.setup.parallelism.ranks_per_stage
         for replica, devices in enumerate(pool.devices):
             for number, device in enumerate(devices):
                 placed.append(
@@ -354,11 +347,12 @@ def _experts(instance: Instance, pools: Sequence[Staffed]) -> list[ExpertMap]:
     found, balance = [], balance_of(instance)
     routed = [number for number, layer in enumerate(instance.llm.layers) if layer.ffn.experts]
     for pool in pools:
-        spec, experts = pool.priced.spec, instance.llm.experts
-        if spec.parallelism.ep == 1:
+        setup, experts = pool.priced.setup, instance.llm.experts
+        ep, spare = setup.parallelism.ep, setup.redundant_experts
+        if ep == 1:
             continue
-        usual = tuple(slot % experts for slot in range(experts + spec.redundant))
-        placed = balance.maps(spec.parallelism.ep, spec.redundant) if balance else [usual] * len(routed)
+        usual = tuple(slot % experts for slot in range(experts + spare))
+        placed = balance.maps(ep, spare) if balance else [usual] * len(routed)
         found += [
             ExpertMap(pool=pool.name, layer=layer, physical_to_logical=slots)
             for layer, slots in zip(routed, placed, strict=True)

@@ -17,7 +17,7 @@ from solver.optimize.layout.program import Market
 from solver.optimize.layout.search import Layout, best_layout
 from solver.replica import Engine
 from solver.space.engines import engine_rules
-from solver.space.legality import RULES
+from solver.space.legality import REFUSALS
 from solver.workload import SLO, Scenario
 from topologies.units import show_seconds
 
@@ -75,7 +75,7 @@ def _never_legal(instance: Instance, offers: Sequence[Offer]) -> str:
     for offered in offers:
         for dropped in offered.dropped.values():
             reasons.update(dropped)
-    because = {rule.name: rule.because for rule in RULES}
+    because = {rule.name: rule.because for rule in REFUSALS}
     worst = [f"{because.get(name, name)} ({count} shapes)" for name, count in reasons.most_common(3) if count]
     kinds = ", ".join(f"{fleet.devices} x {fleet.device.name}" for fleet in instance.fleets)
     engines = ", ".join(engine_rules(offer.engine).title for offer in offers)

@@ -19,10 +19,10 @@ from solver.optimize.layout.kv_tiers import keepings
 from solver.optimize.layout.kv_tiers.places import places
 from solver.optimize.layout.program import Market, Need, Supply
 from solver.replica import Engine, Parallelism, Role
-from solver.space.candidates import Candidate, Candidates, candidates, price
+from solver.space.candidates import Candidates, candidates, price
 from solver.space.engines import engine_rules
 from solver.space.profiles import Column, columns
-from solver.workload import Constraints, PinnedPool, Scenario
+from solver.workload import Constraints, Scenario
 from solver.workload.scenario import KVTierName
 
 #: Divisions of an end-to-end promise between the first token and the rest that are tried.
@@ -123,7 +123,7 @@ def offer(
                 if way is None:
                     dropped.setdefault(role, Counter()).update(reasons)
                 if legal is not None and forbidden:
-                    allowed = np.array([(role, row.shape.parallelism) not in forbidden for row in legal.rows], bool)
+                    allowed = np.array([(role, row.setup.parallelism) not in forbidden for row in legal.rows], bool)
                     legal = legal.keep(allowed) if allowed.any() else None
                 if legal is None:
                     continue
@@ -146,11 +146,10 @@ def _served(group: Group, need: Need, whole: Market) -> Iterator[tuple[Role, int
 def _keeping(legal: Candidates, offered: Iterable[Column], whole: Market, number: int) -> list[Column]:
     """Columns as priced for one way to keep idle KV: no more caches than it is for, and the tiers that are too slow."""
     way = whole.keepings[number]
-    found = [c for c in offered if not way.caches or c.high * c.candidate.shape.parallelism.dp <= way.caches]
+    found = [c for c in offered if not way.caches or c.high * c.candidate.setup.parallelism.dp <= way.caches]
     if not found:
         return []
-    rows, stages = [c.candidate for c in found], [c.stages for c in found]
-    replicas = price(legal.llm, legal.fleet, legal.replicas.calibration, rows, stages=stages)
+    replicas = price(legal.llm, legal.fleet, legal.replicas.calibration, [c.candidate for c in found])
     slow: list[set[tuple[int, KVTierName]]] = [set() for _ in found]
     for position, kept in enumerate(way.kept):
         if not way.drop_s[position]:
@@ -193,9 +192,9 @@ def _priced(
     """The best columns of all candidates, and those of each pinned pool by itself."""
     yield from columns(legal, group.mix, promise, group.index, split, constraints.min_replicas)
     for number, pool in enumerate(constraints.pools):
-        if pool.role != legal.role or pool.device not in (None, legal.fleet.device.name):
+        if pool.device not in (None, legal.fleet.device.name):
             continue
-        settled = legal.keep(np.array([_settled(pool, row) for row in legal.rows], bool))
+        settled = legal.keep(np.array([pool.fits(row.setup) for row in legal.rows], bool))
         if not len(settled):
             continue
         if pool.batch_per_rank is not None:
@@ -207,7 +206,3 @@ def _priced(
         for column in columns(settled, group.mix, promise, group.index, split):
             if pool.replicas is None or column.low <= pool.replicas <= column.high:
                 yield replace(column, pin=number)
-
-
-def _settled(pool: PinnedPool, row: Candidate) -> bool:
-    return pool.fits(row.shape.parallelism) and pool.chunk_tokens in (None, row.chunk)

@@ -208,7 +208,7 @@ def _cost_of_use(choice: Choice, found: Relaxation) -> float:
     moved = (
         price[choice.used.index],
         price[choice.replicas.index] * least,
-        fragment * least * choice.column.footprint.fragments,
+        fragment * least * choice.column.footprint.domains,
     )
     return float(sum(max(cost, 0.0) for cost in moved))
 

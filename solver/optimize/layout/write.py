@@ -63,7 +63,7 @@ def _variables(program: LayoutProgram, ceiling: float | None) -> None:
 
 
 def _most_fragments(supply: Supply, column: Column) -> int:
-    return min(supply.count * (supply.size // column.footprint.size), column.high * column.footprint.fragments)
+    return min(supply.count * (supply.size // column.footprint.size), column.high * column.footprint.domains)
 
 
 def _most_level(program: LayoutProgram) -> float:

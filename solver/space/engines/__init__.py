@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Literal
 
 from solver.errors import UnknownName
-from solver.replica import Role
+from solver.replica import Engine, Role
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class EngineRules:
     captured_batch_sizes: batch sizes captured as graphs by default.
     """
 
-    name: str
+    name: Engine
     title: str
     version: str
     source: str

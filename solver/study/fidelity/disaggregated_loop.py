@@ -49,16 +49,16 @@ def disaggregated_loop(
     feeders = replicas[0] * float(prefill.work.dp[0])
     ranks = replicas[1] * float(decode.work.dp[0])
     context = prompt + output / 2
-    fit = max(float(prefill.chunk[0]) // prompt, 1.0)
+    fit = max(float(prefill.chunk_tokens[0]) // prompt, 1.0)
     alone, occupied, _ = prefill.prompt_s(prompt, 0.0)
     transfer = float(prefill.transfer_s(prompt)[0])
     speeds = prefill.speeds
     ahead = float(speeds.clumping[0]) * max(concurrency / feeders - 1, 0.0)
     together = min(fit, 1 + ahead)
-    batch_s = float(prefill.prompt_s(prompt, 0.0, together=together)[1][0])
+    batch_s = float(prefill.prompt_s(prompt, 0.0, prompts_per_step=together)[1][0])
     waiting = float(speeds.first_token[0] * alone[0]) + ahead / together * batch_s
     base = float(speeds.admission_s[0]) + waiting + transfer
-    most = fit * feeders / float(prefill.prompt_s(prompt, 0.0, together=fit)[1][0])
+    most = fit * feeders / float(prefill.prompt_s(prompt, 0.0, prompts_per_step=fit)[1][0])
     ttft, running = base, concurrency
     for _ in range(_ROUNDS):
         tpot = float(decode.decode_s(np.array([max(running / ranks, 1.0)]), context)[0])

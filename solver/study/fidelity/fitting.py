@@ -98,7 +98,7 @@ def fit(table: Table, tpot_s: Floats, ttft_s: Floats, start: Mapping[Family, Cal
     calibrations = _put(start, table, knobs, best)
     tpot, ttft = table.predict(calibrations)
     loose = tuple(knob.label for knob, left in zip(knobs, deviation, strict=True) if left > 0.9)
-    count = Counter(part.family for part in table.parts for _ in part.shapes)
+    count = Counter(part.family for part in table.parts for _ in part.setups)
     return Fitted(calibrations, loose, tpot, ttft, count)
 
 
@@ -131,7 +131,7 @@ def _put(start: Mapping[Family, Calibration], table: Table, knobs: list[_Knob], 
 
 def _weights(table: Table) -> Floats:
     """Runs of a much-measured LLM, device, engine and precision count less each (R,); 1 on average in square."""
-    keys = [(p.llm.name, p.device.name, p.engine, str(p.llm.precision.experts)) for p in table.parts for _ in p.shapes]
+    keys = [(p.llm.name, p.device.name, p.engine, str(p.llm.precision.experts)) for p in table.parts for _ in p.setups]
     count = Counter(keys)
     raw = np.array([count[key] ** -0.5 for key in keys])
     weights: Floats = np.sqrt(raw / raw.mean())

@@ -17,7 +17,7 @@ from solver.cost.steps.step import Group
 from solver.cost.steps.timing import Timing
 from solver.cost.steps.work import Degrees, Work, stack
 from solver.llm import LLM
-from solver.replica import Parallelism
+from solver.replica import Setup
 from topologies import Device
 
 Floats = NDArray[np.float64]
@@ -33,21 +33,18 @@ class Served:
     ----------
     concurrency: requests in flight on the replica.
     prompt, output: tokens of a request.
-    chunk: most prompt tokens in one step of a rank.
     burst: 1 where all requests were started at once and none replaced those that ended.
-    drafts, accepted: tokens drafted per step and tokens that a step yields per sequence (0 and 1 without).
+    accepted: tokens that a step yields per sequence (1 without drafts).
     """
 
     llm: LLM
     device: Device
     engine: str
-    shapes: tuple[Parallelism, ...]
+    setups: tuple[Setup, ...]
     concurrency: Floats
     prompt: Floats
     output: Floats
-    chunk: Floats
     burst: Floats
-    drafts: Floats
     accepted: Floats
 
     @property
@@ -58,7 +55,8 @@ class Served:
     @cached_property
     def work(self) -> Work:
         """What one step of each run does."""
-        return Work.of(self.llm, Degrees.of(self.shapes), np.zeros(len(self.shapes)))
+        degrees = Degrees.of([setup.parallelism for setup in self.setups])
+        return Work.of(self.llm, degrees, np.zeros(len(self.setups)), [setup.stages for setup in self.setups])
 
 
 class Table:
@@ -83,7 +81,7 @@ class Table:
 
     def predict(self, calibrations: Mapping[Family, Calibration], rounds: int = ROUNDS) -> tuple[Floats, Floats]:
         """TPOT and TTFT of every run [s] (R,)."""
-        counts = [len(part.shapes) for part in self.parts]
+        counts = [len(part.setups) for part in self.parts]
         chosen = [calibrations[part.family] for part in self.parts]
         speeds = Speeds.stack(
             [Speeds.of(part.device, part.llm.precision, cal) for part, cal in zip(self.parts, chosen, strict=True)],
@@ -91,15 +89,21 @@ class Table:
         )
         imbalance = np.repeat([cal.imbalance for cal in chosen], counts)
         group = replace(self._group, imbalance=imbalance)
-        timing = Timing(self._work, speeds, group, *(self._columns[n] for n in ("chunk", "drafts", "accepted")))
+        timing = Timing(self._work, speeds, group, *self._tokens, self._columns["accepted"])
         load, prompt, output, burst = (self._columns[n] for n in ("concurrency", "prompt", "output", "burst"))
         found = closed_loop(timing, load, prompt, output, burst, rounds)
         return found.tpot_s, found.ttft_s
 
     @cached_property
     def _columns(self) -> dict[str, Any]:
-        names = ("concurrency", "prompt", "output", "chunk", "burst", "drafts", "accepted")
+        names = ("concurrency", "prompt", "output", "burst", "accepted")
         return {name: self.column(name) for name in names}
+
+    @cached_property
+    def _tokens(self) -> tuple[Floats, Floats]:
+        """Tokens of a chunk, and tokens drafted per step (R,)."""
+        setups = [setup for part in self.parts for setup in part.setups]
+        return np.array([float(s.chunk_tokens) for s in setups]), np.array([float(s.draft_tokens) for s in setups])
 
     @cached_property
     def _group(self) -> Group:

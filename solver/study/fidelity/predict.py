@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import topologies
 from solver.cost.calibration import Calibration, packaged
 from solver.cost.steps.replicas import Replicas
-from solver.replica import Parallelism
+from solver.replica import Setup
 from solver.study.fidelity.disaggregated_loop import disaggregated_loop
 from solver.study.fidelity.measured import Family, Table
 from solver.study.fidelity.runs import Run, Runs, served, served_llm
@@ -87,16 +87,13 @@ def _with_drafts(
     llm = served_llm(run.llm, run.precision, run.engine, run.device, run.kv_cache)
     calibration = calibrations[run.engine, device.generation]
 
-    def pool(shape: Parallelism, drafted: int, gain: float) -> Replicas:
-        domains = max(math.ceil(shape.ranks_per_stage / device.scale_up_domain), 1)
-        return Replicas.of(
-            llm, device, calibration, [shape], chunk=run.chunk_tokens, domains=domains, drafts=drafted, accepted=gain
-        )
+    def priced(setup: Setup, gain: float) -> Replicas:
+        return Replicas.of(llm, device, calibration, [setup], accepted=gain)
 
-    shapes = run.pool_shapes(llm)
+    prefill, decode = run.pool_setups(llm, device, drafts)
     found = disaggregated_loop(
-        pool(shapes[0], 0, 1.0),
-        pool(shapes[1], drafts, accepted),
+        priced(prefill, 1.0),
+        priced(decode, accepted),
         (run.prefill_replicas, run.decode_replicas),
         run.concurrency,
         run.prompt_tokens,

@@ -18,7 +18,7 @@ import topologies
 from solver.errors import BadFile, BadInput
 from solver.llm import LLM
 from solver.llm.catalog import names as catalog_names
-from solver.replica import Engine, Parallelism
+from solver.replica import Engine, Parallelism, Role, Setup
 from solver.study.fidelity.measured import Served
 from solver.workload.fields import Record, read_record
 from solver.workload.files import MOST_BYTES, read_text
@@ -99,24 +99,32 @@ class Run(Record):
         """Whether prefill and decode ran in pools of their own."""
         return self.decode_tp is not None
 
-    def shape(self, llm: LLM) -> Parallelism:
-        """Degrees of a unified replica, as the engine would start it.
+    def setup(self, llm: LLM) -> Setup:
+        """Setup of a unified replica, as the engine would start it.
 
         Where an expert's blocks cannot be cut into moe_tp shards, engines keep whole experts: expert parallelism.
         """
-        return _shape(llm, self.tp, self.dp, self.pp, self.ep, self.moe_tp)
+        shape = _shape(llm, self.tp, self.dp, self.pp, self.ep, self.moe_tp)
+        drafts = 0 if self.draft_tokens == "auto" else self.draft_tokens
+        return Setup("unified", self.engine, shape, chunk_tokens=self.chunk_tokens, draft_tokens=drafts)
 
-    def pool_shapes(self, llm: LLM) -> tuple[Parallelism, Parallelism]:
-        """Degrees of a prefill and of a decode replica."""
-        prefill = _shape(llm, self.prefill_tp or 1, self.prefill_dp, 1, self.prefill_ep, None)
-        return prefill, _shape(llm, self.decode_tp or 1, self.decode_dp, 1, self.decode_ep, None)
+    def pool_setups(self, llm: LLM, device: topologies.Device, draft_tokens: int = 0) -> tuple[Setup, Setup]:
+        """Setups of a prefill and of a decode replica."""
+
+        def setup(role: Role, tp: int | None, dp: int, ep: int, drafts: int) -> Setup:
+            shape = _shape(llm, tp or 1, dp, 1, ep, None)
+            domains = max(math.ceil(shape.ranks_per_stage / device.scale_up_domain), 1)
+            return Setup(role, self.engine, shape, domains, chunk_tokens=self.chunk_tokens, draft_tokens=drafts)
+
+        prefill = setup("prefill", self.prefill_tp, self.prefill_dp, self.prefill_ep, 0)
+        return prefill, setup("decode", self.decode_tp, self.decode_dp, self.decode_ep, draft_tokens)
 
     def devices(self, llm: LLM) -> int:
         """Devices of the deployment, as its pools or its replica add up to."""
         if self.disaggregated:
-            prefill, decode = self.pool_shapes(llm)
-            return prefill.devices * self.prefill_replicas + decode.devices * self.decode_replicas
-        return self.n_devices or self.shape(llm).devices
+            prefill, decode = (s.parallelism.devices for s in self.pool_setups(llm, topologies.device(self.device)))
+            return prefill * self.prefill_replicas + decode * self.decode_replicas
+        return self.n_devices or self.setup(llm).parallelism.devices
 
 
 def _shape(llm: LLM, tp: int, dp: int, pp: int, ep: int, moe_tp: int | None) -> Parallelism:
@@ -235,13 +243,11 @@ def _served(key: tuple[str, ...], runs: list[Run]) -> Served:
         llm=llm,
         device=topologies.device(runs[0].device),
         engine=runs[0].engine,
-        shapes=tuple(run.shape(llm) for run in runs),
+        setups=tuple(run.setup(llm) for run in runs),
         concurrency=column("concurrency"),
         prompt=column("prompt_tokens"),
         output=column("output_tokens"),
-        chunk=column("chunk_tokens"),
         burst=(column("burst_arrival") > 0).astype(float),
-        drafts=column("draft_tokens"),
         accepted=column("acceptance_length"),
     )
 

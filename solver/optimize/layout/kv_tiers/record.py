@@ -29,7 +29,7 @@ def records(
     """
     keeping, splits = chosen
     times = requests_per_s / sum(k.request_class.requests_per_s for k in keeping.kept)
-    caches = pool.spec.replicas * pool.spec.parallelism.dp
+    caches = pool.count * pool.setup.parallelism.dp
     prices = {place.name: place.usd_per_byte_hour for place in places}
     for kept, split in zip(keeping.kept, splits, strict=True):
         one = kept.request_class

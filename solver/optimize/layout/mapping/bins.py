@@ -36,7 +36,7 @@ def most_in_one(pool: Chosen) -> int:
     One of each replica, where replicas spread over several domains; no more than the column allows where domains may
     fail.
     """
-    most = pool.replicas if pool.column.footprint.fragments > 1 else 1_000_000
+    most = pool.replicas if pool.column.footprint.domains > 1 else 1_000_000
     return min(most, pool.column.touched or most)
 
 

@@ -51,17 +51,17 @@ def _parts(replica: Replica, pool: Chosen, home: dict[str, int]) -> list[int]:
     starts = range(0, len(replica), footprint.size)
     parts = [{home[device] for device in replica[start : start + footprint.size]} for start in starts]
     distinct = {next(iter(part)) for part in parts if len(part) == 1}
-    return sorted(distinct) if len(distinct) == footprint.fragments else []
+    return sorted(distinct) if len(distinct) == footprint.domains else []
 
 
 def _started(number: int, pool: Chosen, bins: Sequence[Bin], taken: set[str]) -> Replica | None:
     """Devices for a new replica, in the fullest domains that have room."""
     footprint = pool.column.footprint
     able = [b for b in bins if b.domain.device == footprint.device and b.takes(number, pool)]
-    if len(able) < footprint.fragments:
+    if len(able) < footprint.domains:
         return None
     devices: list[str] = []
-    for chosen in sorted(able, key=lambda b: (not b.held, b.room))[: footprint.fragments]:
+    for chosen in sorted(able, key=lambda b: (not b.held, b.room))[: footprint.domains]:
         chosen.add(number, pool)
         devices += _free(chosen, taken)[: footprint.size]
     return tuple(devices)

@@ -33,7 +33,7 @@ def _joined(pool: Chosen, parts: Sequence[Replica], home: dict[str, int]) -> tup
     Fragments come domain by domain and no domain holds more than there are replicas, so dealing them out in turn never
     gives a replica two of one domain; where each domain holds equally many, neighbours stay together.
     """
-    count = pool.column.footprint.fragments
+    count = pool.column.footprint.domains
     if count == 1:
         return tuple(parts)
     together = [tuple(parts[start : start + count]) for start in range(0, len(parts), count)]

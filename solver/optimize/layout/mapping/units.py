@@ -29,7 +29,7 @@ def by_unit(
     for domain in domains:
         units.setdefault(domain.leaves, []).append(domain)
     here = [number for number, count in enumerate(counts) if count]
-    if len(units) < 2 or any(counts[n] % pools[n].column.footprint.fragments for n in here):
+    if len(units) < 2 or any(counts[n] % pools[n].column.footprint.domains for n in here):
         return None
     members = list(units.values())
     shares = _shares([pools[n] for n in here], [counts[n] for n in here], members, effort)
@@ -39,7 +39,7 @@ def by_unit(
     for unit, share in zip(members, shares, strict=True):
         wanted = [0] * len(pools)
         for number, replicas in zip(here, share, strict=True):
-            wanted[number] = replicas * pools[number].column.footprint.fragments
+            wanted[number] = replicas * pools[number].column.footprint.domains
         filled = fill(pools, wanted, unit)
         if filled is None:
             return None
@@ -51,7 +51,7 @@ def _shares(
     pools: Sequence[Chosen], counts: Sequence[int], units: Sequence[Sequence[Domain]], effort: Effort
 ) -> list[list[int]] | None:
     """Replicas of each pool in each unit: of the units needed, the fullest with any pool as empty as can be."""
-    replicas = [count // pool.column.footprint.fragments for pool, count in zip(pools, counts, strict=True)]
+    replicas = [count // pool.column.footprint.domains for pool, count in zip(pools, counts, strict=True)]
     devices = sum(count * pool.column.footprint.size for pool, count in zip(pools, counts, strict=True))
     needed, room = 0, 0
     while room < devices:
@@ -86,4 +86,4 @@ def _most(pool: Chosen, unit: Sequence[Domain], replicas: int) -> int:
     """Replicas of a pool that fit whole into a unit when nothing else runs."""
     footprint = pool.column.footprint
     able = [min(domain.size // footprint.size, most_in_one(pool)) for domain in unit if domain.size >= footprint.size]
-    return min(replicas, sum(able) // footprint.fragments) if len(able) >= footprint.fragments else 0
+    return min(replicas, sum(able) // footprint.domains) if len(able) >= footprint.domains else 0

@@ -14,7 +14,7 @@ from solver.replica import ROLES
 @rule("fragments", "every replica is placed whole")
 def fragments(program: LayoutProgram) -> Iterator[Demand]:
     for choice in program.choices:
-        parts = choice.column.footprint.fragments
+        parts = choice.column.footprint.domains
         yield equal(total(choice.fragments.values()), choice.replicas * parts)
 
 
@@ -23,7 +23,7 @@ def distinct_domains(program: LayoutProgram) -> Iterator[Demand]:
     """A domain in use holds at most one fragment of each replica (Gale, Ryser)."""
     for supply in program.market.supplies:
         for choice, held in program.on(supply.index):
-            if choice.column.footprint.fragments > 1:
+            if choice.column.footprint.domains > 1:
                 yield at_most(held, program.domains[supply.index] * choice.column.high)
 
 
@@ -77,7 +77,7 @@ def joint_contents(program: LayoutProgram) -> Iterator[Demand]:
         if not here:
             continue
         sizes = tuple(choice.column.footprint.size for choice, _ in here)
-        most = [choice.column.high if choice.column.footprint.fragments > 1 else supply.size for choice, _ in here]
+        most = [choice.column.high if choice.column.footprint.domains > 1 else supply.size for choice, _ in here]
         found = [c for c in contents(supply.size, sizes) if all(n <= m for n, m in zip(c, most, strict=True))]
         first = len(program.linear.variables)
         followed = [program.linear.integer(f"joint.{first}.{number}", 0, supply.count) for number in range(len(found))]

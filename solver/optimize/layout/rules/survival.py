@@ -32,7 +32,7 @@ def _touches(market: Market, column: Column) -> Iterator[int]:
     footprint = column.footprint
     able = [s for s in market.supplies if s.device == footprint.device and s.size >= footprint.size]
     domains, most = sum(s.count for s in able), max((s.size // footprint.size for s in able), default=0)
-    parts = column.high * footprint.fragments
+    parts = column.high * footprint.domains
     yield from sorted({-(-parts // used) for used in range(1, domains + 1) if -(-parts // used) <= most})
 
 
@@ -56,7 +56,7 @@ def survive_domains(program: LayoutProgram) -> Iterator[Demand]:
         if not program.optimistic:
             return column.touched * failures
         domains = sum(counts[supply] for supply in choice.fragments)
-        return max(column.touched, column.low * column.footprint.fragments * failures / domains)
+        return max(column.touched, column.low * column.footprint.domains * failures / domains)
 
     yield from _remain(program, lost)
 

@@ -47,7 +47,7 @@ def legal(graph, found, pools):
             starts = range(0, len(replica), footprint.size)
             parts = [{home[d] for d in replica[s : s + footprint.size]} for s in starts]
             assert all(len(part) == 1 for part in parts)
-            assert len(set.union(*parts)) == footprint.fragments
+            assert len(set.union(*parts)) == footprint.domains
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -137,12 +137,11 @@ def test_standing_replicas_keep_their_devices_and_others_find_room():
     graph = topologies.hgx(nodes=4, device="h200")
     (supply,) = supplies_of(graph)
     wanted = pool("unified", "h200", 4, 1, 5)
-    shape = wanted.column.candidate.shape
     running = (
         tuple(f"rack0/host3/gpu{i}" for i in (0, 1, 2, 3)),
         tuple(f"rack0/host1/gpu{i}" for i in (4, 5, 6, 7)),
     )
-    stays = Standing("unified", "h200", shape.parallelism, wanted.column.stages, 0, running, 1.0)
+    stays = Standing(wanted.column.candidate.setup, "h200", running, 1.0)
     first = placements(layout(wanted), [supply], EFFORT, [stays])[0]
     assert first.in_place
     assert set(running) <= set(first.devices[0])
@@ -157,9 +156,7 @@ def test_a_standing_replica_on_a_lost_device_is_not_kept():
     index = next(s.index for s in supplies if s.size == 8)
     wanted = pool("unified", "h200", 4, 1, 2, supply=index)
     running = (tuple(f"rack0/host0/gpu{i}" for i in (0, 1, 2, 3)),)
-    stays = Standing(
-        "unified", "h200", wanted.column.candidate.shape.parallelism, wanted.column.stages, 0, running, 1.0
-    )
+    stays = Standing(wanted.column.candidate.setup, "h200", running, 1.0)
     for mapping in placements(layout(wanted), supplies, EFFORT, [stays]):
         assert isinstance(mapping, Mapping)
         legal(graph, mapping, [wanted])
