@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from topologies.profile import DomainProfile, HostProfile, Rates
     from topologies.routes import Routes
     from topologies.show import describe
-    from topologies.tiers import FabricTier, SwitchPorts, fabric_tiers, switch_ports
+    from topologies.switch_tiers import FabricTier, SwitchPorts, fabric_tiers, switch_ports
 
 #: Which module defines which name: each is loaded when it is first asked for, so that a command pays for what it uses.
 _HOMES = {
@@ -84,7 +84,7 @@ _HOMES = {
     ),
     "topologies.routes": ("Routes",),
     "topologies.show": ("describe",),
-    "topologies.tiers": (
+    "topologies.switch_tiers": (
         "FabricTier",
         "SwitchPorts",
         "fabric_tiers",

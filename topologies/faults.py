@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import networkx as nx
 
 from topologies.naming import in_order
-from topologies.tiers import switch_ports
+from topologies.switch_tiers import switch_ports
 from topologies.views import is_healthy_device, links
 
 LESS = 0.999

@@ -11,7 +11,7 @@ from topologies.cluster import devices_of, validate
 from topologies.domains import domain_classes
 from topologies.faults import find_faults
 from topologies.naming import in_order
-from topologies.tiers import FabricTier, fabric_tiers
+from topologies.switch_tiers import FabricTier, fabric_tiers
 from topologies.views import is_healthy_device
 
 

@@ -13,7 +13,7 @@ from topologies.components import Component
 from topologies.routes.exits import Exits
 from topologies.routes.torus import torus_shape
 from topologies.schema import FABRICS
-from topologies.tiers import switch_ports
+from topologies.switch_tiers import switch_ports
 from topologies.views import is_healthy_device, links
 from topologies.wiring import fingerprint
 

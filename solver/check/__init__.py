@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from solver.check import experts, failures, legality, links, memory, money, placement, pools, promises, routing, tiers
+from solver.check import experts, failures, idle_kv, legality, links, memory, money, placement, pools, promises, routing
 from solver.check.evidence import Evidence
 from solver.cost.instance import Instance
 from solver.errors import BadInput, CheckFailed
@@ -20,8 +20,8 @@ GROUPS: tuple[tuple[Callable[[Evidence], Iterator[str]], ...], ...] = (
     (pools.names_and_kinds, pools.within_constraints),
     (legality.engine_would_start, placement.every_layer_once, placement.every_rank_once, placement.domains_hold),
     (routing.shares_add_up, experts.every_expert_present),
-    (tiers.records_are_whole, experts.recorded_loads_are_balanced),
-    (tiers.ages_give_what_is_claimed, tiers.tiers_hold_it, tiers.money_is_right),
+    (idle_kv.records_are_whole, experts.recorded_loads_are_balanced),
+    (idle_kv.ages_give_what_is_claimed, idle_kv.tiers_hold_it, idle_kv.money_is_right),
     (memory.ledger_holds, memory.limits_hold),
     (promises.loads_are_served, promises.prediction_holds, promises.promises_are_kept, failures.losses_are_survived),
     (money.rent_is_right, money.arithmetic_is_right, money.provenance_is_right, links.loads_are_right),

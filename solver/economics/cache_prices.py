@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from solver.economics.api_prices import published
-from solver.economics.tiers import GIGABYTE, kv_bytes_from_context
+from solver.economics.hold_times import GIGABYTE, kv_bytes_from_context
 from solver.errors import BadInput
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 
 from solver.cost.instance import Instance
 from solver.plan import Plan, Pool
+from solver.workload.kv_tiers import DRAM, tier_of
 
 #: Port on which an engine serves, and on which the ranks of a replica meet.
 SERVE_PORT, MEET_PORT = 8000, 20000
@@ -96,7 +97,7 @@ class Deployment:
 
     def host_memory_gib(self, pool: Pool) -> float:
         """DRAM that one replica keeps idle KV in [GiB]."""
-        kept = sum(tier.bytes.get("dram", 0.0) for tier in self.plan.kv_tiers if tier.pool == pool.name)
+        kept = sum(tier.bytes.get(DRAM.name, 0.0) for tier in self.plan.kv_tiers if tier.pool == pool.name)
         return kept / GIB / pool.replicas
 
     def lost(self, pool: Pool, engine: str) -> list[str]:
@@ -104,12 +105,14 @@ class Deployment:
         found = []
         if pool.engine not in (engine, "ideal"):
             found.append(f"pool {pool.name} was planned for {pool.engine}; its speed on {engine} was not predicted")
-        flash = [
-            t
+        stored = [
+            name
             for t in self.plan.kv_tiers
-            if t.pool == pool.name and t.bytes.get("flash", 0) + t.bytes.get("remote", 0) > 0
+            if t.pool == pool.name
+            for name, size in t.bytes.items()
+            if size and tier_of(name).lies in ("host storage", "shared storage")
         ]
-        if flash:
+        if stored:
             found.append(f"pool {pool.name} keeps idle KV beyond DRAM; set up a storage connector of your own for it")
         ages = [t for t in self.plan.kv_tiers if t.pool == pool.name and t.dram_until_s > 0]
         if ages:

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 from solver.replica import Engine, Parallelism, Role, Setup
 from solver.workload import Scenario
 from solver.workload.fields import Record
+from solver.workload.kv_tiers import TIERS, KVTierName
 from solver.workload.scenario import Degree as ParallelDegree
 
 SCHEMA_VERSION = "1.0"
@@ -266,10 +267,9 @@ class KVTier(Record):
     spared_prefill_devices: Amount = 0.0
 
     @property
-    def until_s(self) -> dict[str, float]:
+    def until_s(self) -> dict[KVTierName, float]:
         """Ages at which KV leaves each tier, nearest tier first."""
-        ages = self.hbm_until_s, self.dram_until_s, self.flash_until_s, self.remote_until_s
-        return dict(zip(("hbm", "dram", "flash", "remote"), ages, strict=True))
+        return {tier.name: getattr(self, tier.until_field) for tier in TIERS}
 
 
 class LinkLoad(Record):

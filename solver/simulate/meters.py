@@ -91,14 +91,19 @@ class ClassMeter:
         self.kept += first <= ttft_limit_s and each <= tpot_limit_s and whole <= e2e_limit_s
 
 
+#: Stands for a tier where no history was found.
+NOWHERE = "none"
+
+
 @dataclass
-class Ledger:
+class RequestCounts:
     """Where every request is: each is counted once under how it ended, or is still under way.
 
     Attributes
     ----------
     arrived: all. finished: with their last token. refused: longer than the engines accept.
     requeued: times that a failure sent one back to the start.
+    tiers: by the tier in which their session's history was found, :data:`NOWHERE` included.
     """
 
     arrived: int = 0

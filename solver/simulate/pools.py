@@ -30,7 +30,7 @@ WAITING_WEIGHT = 16.0
 AFFINITY = 1.5
 
 
-class Served(ABC):
+class PoolAtWork(ABC):
     """One pool at work.
 
     Attributes
@@ -111,7 +111,7 @@ class Served(ABC):
         """Share of the KV caches in use."""
 
 
-class PrefillPool(Served):
+class PrefillPool(PoolAtWork):
     """Prefill replicas; load is prompt tokens sent and not yet out.
 
     Parameters
@@ -177,7 +177,7 @@ class PrefillPool(Served):
         return sum(sum(train._stored) for train in self.trains) / (len(self.load) * self.room.bytes)
 
 
-class DecodePool(Served):
+class DecodePool(PoolAtWork):
     """Decode replicas; load is sequences running, waiting or under way to a rank."""
 
     def __init__(
@@ -225,7 +225,7 @@ class DecodePool(Served):
         return used / (len(self.load) * self.room.bytes)
 
 
-class UnifiedPool(Served):
+class UnifiedPool(PoolAtWork):
     """Unified replicas; load counts a waiting prompt as several running sequences."""
 
     def __init__(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from solver.simulate.meters import Samples
+from solver.simulate.meters import NOWHERE, Samples
 
 #: Figures that prediction and simulation share.
 SHARED = ("ttft_p50_s", "ttft_p95_s", "tpot_p50_s", "tpot_p95_s")
@@ -167,7 +167,7 @@ def _lines(report: Report) -> Sequence[str]:
         + (f", {pool.preempted:,} sequences preempted" if pool.preempted else "")
         for pool in report.pools
     ]
-    if set(report.tiers) - {"none"}:
+    if set(report.tiers) - {NOWHERE}:
         total = sum(report.tiers.values())
         lines.append("session caches: " + ", ".join(f"{k} {v / total:.0%}" for k, v in sorted(report.tiers.items())))
     for verdict in report.verdicts:

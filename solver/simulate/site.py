@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 from solver.check.evidence import Evidence
 from solver.cost.instance import Instance
+from solver.cost.network.tier_rooms import slowest_rate
 from solver.plan import Plan
 from solver.simulate.failures import replicas_hit
-from solver.simulate.meters import Ledger
-from solver.simulate.pools import DecodePool, PrefillPool, Served, UnifiedPool
+from solver.simulate.meters import NOWHERE, RequestCounts
+from solver.simulate.pools import DecodePool, PoolAtWork, PrefillPool, UnifiedPool
 from solver.simulate.requests import Arrival, Request
-from solver.simulate.tiers import Tiers
+from solver.simulate.sessions import IdleSessions
 from solver.simulate.train import later
+from solver.workload.kv_tiers import MemoryTier
 
 if TYPE_CHECKING:
     import simpy
@@ -33,11 +35,11 @@ class Site:
         self, env: simpy.Environment, plan: Plan, instance: Instance, seed: int, finished: Callable[[Request], None]
     ) -> None:
         self.env, self.plan, self.instance = env, plan, instance
-        self.ledger, self.tiers = Ledger(), Tiers(plan)
+        self.ledger, self.sessions = RequestCounts(), IdleSessions(plan, seed + 2)
         self._random, self._finished = Random(seed), finished
         evidence = Evidence(plan, instance)
         self._priced = evidence.priced
-        self.pools: dict[str, Served] = {}
+        self.pools: dict[str, PoolAtWork] = {}
         self._first: dict[str, PrefillPool | UnifiedPool] = {}
         self._decode: dict[str, DecodePool] = {}
         for pool in plan.pools:
@@ -65,7 +67,7 @@ class Site:
         self._start(request)
         return request
 
-    def _pools_of(self, class_name: str) -> list[Served]:
+    def _pools_of(self, class_name: str) -> list[PoolAtWork]:
         return [self.pools[name] for shares in self.plan.routing[class_name].values() for name in shares]
 
     def _start(self, request: Request) -> None:
@@ -75,13 +77,14 @@ class Site:
         pool = self._first[self._draw(shares.get("unified") or shares["prefill"])]
         preferred = None
         if request.attempt == 1:
-            found = self.tiers.find(arrival, self.env.now)
-            self.ledger.tiers[found.tier] += 1
-            cached = min(found.cached, arrival.prompt_tokens - 1)
+            history = self.sessions.find(arrival, self.env.now)
+            self.ledger.tiers[NOWHERE if history.tier is None else history.tier.name] += 1
+            cached = min(history.cached, arrival.prompt_tokens - 1)
             request.compute, request.cached = arrival.prompt_tokens - cached, cached
-            request.load_s = self._load_s(pool, found.tier, arrival.private_tokens)
-            if found.rank is not None and found.rank[0] == pool.name:
-                preferred = found.rank[1]
+            if history.tier is not None:
+                request.load_s = self._load_s(pool, history.tier, arrival.shared_tokens, history.private)
+            if history.rank is not None and history.rank[0] == pool.name:
+                preferred = history.rank[1]
         rank = pool.take(request, preferred)
         if rank is not None:
             self._served_by[request] = pool.name, rank
@@ -90,17 +93,13 @@ class Site:
         names = list(shares)
         return names[0] if len(names) == 1 else self._random.choices(names, list(shares.values()))[0]
 
-    def _load_s(self, pool: Served, tier: str, tokens: int) -> float:
-        """Seconds to bring a session's cache back into HBM."""
-        if tier not in ("dram", "flash"):
+    def _load_s(self, pool: PoolAtWork, tier: MemoryTier, shared: float, private: float) -> float:
+        """Seconds to bring a session's own tokens back into the HBM of the fullest rank."""
+        if tier.lies == "device":
             return 0.0
-        device = self.instance.fleet(pool.pool.device).device
-        size = self.instance.llm.kv_bytes(float(tokens))
-        ranks = pool.pool.parallelism.tp * pool.pool.parallelism.pp
-        rate = ranks * device.host_link_bytes_per_s
-        if tier == "flash":
-            rate = min(rate, device.flash_bytes_per_s or rate)
-        return float(size / rate)
+        fleet, ledger = self.instance.fleet(pool.pool.device), pool.priced.replicas.ledger
+        size = (ledger.kv_bytes(shared + private) - ledger.kv_bytes(shared)).max()
+        return float(size / slowest_rate(tier, fleet.device, fleet.classes))
 
     def _hand_over(self, source: PrefillPool, request: Request, rank: int) -> None:
         """Send a prompt's cache to a decode rank; the links of both ranks carry one cache at a time."""
@@ -148,7 +147,7 @@ class Site:
     def _end(self, request: Request) -> None:
         request.end_s = self.env.now + request.lag_s
         self.ledger.finished += 1
-        self.tiers.ended(request, self.env.now, self._served_by.pop(request))
+        self.sessions.ended(request, self.env.now, self._served_by.pop(request))
         self._finished(request)
 
     def fail(self, vertex: str, recover_s: float | None) -> None:

@@ -23,7 +23,7 @@ from solver.replica import Role
 from solver.space.candidates import Candidate, Candidates, with_limits
 from solver.space.cuts import recut
 from solver.space.shapes import Footprint, most_replicas
-from solver.workload.scenario import KVTierName
+from solver.workload.kv_tiers import KVTierName
 
 Floats = NDArray[np.float64]
 

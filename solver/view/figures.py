@@ -17,9 +17,9 @@ from solver.view.experts import experts_of
 from solver.view.experts_drawing import draw_experts
 from solver.view.fabric import fabric_of
 from solver.view.fabric_drawing import draw_fabric
+from solver.view.idle_kv_drawing import draw_idle_kv
 from solver.view.scene import Scene
 from solver.view.sections.charts import charts_of
-from solver.view.tiers_drawing import draw_tiers
 from solver.view.topology import cluster_svg
 
 
@@ -89,7 +89,7 @@ def _drawings(scene: Scene, by: str) -> Iterator[tuple[str, str]]:
     for experts in experts_of(scene.plan):
         yield f"{experts.pool}-experts", draw_experts(experts).standalone()
     if scene.plan.kv_tiers:
-        yield "tiers", draw_tiers(scene.plan.kv_tiers).standalone()
+        yield "tiers", draw_idle_kv(scene.plan.kv_tiers).standalone()
     curves = [curve(scene, pool) for pool in scene.plan.pools]
     yield "roofline", draw.to_svg(draw.roofline_chart(curves))
     yield "memory", draw.to_svg(draw.memory_chart(scene.plan))

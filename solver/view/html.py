@@ -21,11 +21,11 @@ from solver.view.sections.answer import answer
 from solver.view.sections.charts import charts
 from solver.view.sections.cluster import cluster
 from solver.view.sections.experts import experts
+from solver.view.sections.idle_kv import idle_kv
 from solver.view.sections.network import network
 from solver.view.sections.pools import pools
 from solver.view.sections.promises import promises
 from solver.view.sections.ranks import ranks
-from solver.view.sections.tiers import tiers
 from solver.view.words import title
 
 #: The page may run its own script and nothing else, and may fetch nothing at all.
@@ -58,7 +58,7 @@ def render(plan: Plan) -> str:
         charts(scene),
         network(scene),
         experts(scene),
-        tiers(scene),
+        idle_kv(scene),
         alternatives(scene),
         ranks(scene, about_ranks),
         provenance(scene),

@@ -9,13 +9,11 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from solver.errors import BadInput
 from solver.replica import Engine, Role, Setup
 from solver.workload.fields import Count, Price, Record, Seconds, Share, Tokens, read_record
+from solver.workload.kv_tiers import HBM, KVTierName
 from solver.workload.traffic import SLO, Traffic
 
 Degree = Annotated[int, Field(ge=1, le=1_000_000)]
 Dimension = Literal["tp", "pp", "ep", "dp", "moe_tp", "cp"]
-KVTierName = Literal["hbm", "dram", "flash", "remote"]
-#: Places where idle KV can wait, nearest first.
-KV_TIERS: tuple[KVTierName, ...] = ("hbm", "dram", "flash", "remote")
 
 
 class LLMSpec(Record):
@@ -101,8 +99,10 @@ class Options(Record):
 
     @model_validator(mode="after")
     def _passes_through_hbm(self) -> Self:
-        if self.kv_tiers not in ("auto", ()) and "hbm" not in self.kv_tiers:
-            raise ValueError(f"kv_tiers {list(self.kv_tiers)}: KV is written and read in HBM; name hbm too, or give []")
+        if self.kv_tiers not in ("auto", ()) and HBM.name not in self.kv_tiers:
+            raise ValueError(
+                f"kv_tiers {list(self.kv_tiers)}: KV is written and read in HBM; name {HBM.name} too, or give []"
+            )
         return self
 
 

@@ -89,7 +89,7 @@ def test_sections_follow_the_plan(page: Page) -> None:
     assert not list(without.find("section", id="experts"))
     assert not list(with_experts.find("section", id="tiers"))
     tiers = read(render(plans.with_tiers(plans.solved(plans.SMALL)))).one("section", id="tiers").text
-    for told in ("20 s", "15 min", "10 h", "83%", "4 GB hbm", "700 GB dram", "20 TB flash"):
+    for told in ("20 s", "15 min", "10 h", "83%", "4 GB HBM", "700 GB DRAM", "20 TB flash"):
         assert told in tiers
 
 

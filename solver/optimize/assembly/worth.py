@@ -33,21 +33,21 @@ def memory_binding(
         if size >= FULL * room:
             yield Binding(
                 rule=f"{place.name}_room",
-                because=f"{_title(place)} is full: {show_bytes(size)} of {show_bytes(room)} hold idle KV; "
+                because=f"{_capital(place.tier.title)} is full: {show_bytes(size)} of {show_bytes(room)} hold idle KV; "
                 f"{_worth(layout, market, place, columns, effort)}.",
                 slack=1 - size / room,
             )
         if rate >= FULL * most:
             yield Binding(
                 rule=f"{place.name}_link",
-                because=f"{_title(place)} is busy: idle KV goes in and out at {show_bandwidth(rate)} of "
+                because=f"{_capital(place.tier.title)} is busy: idle KV goes in and out at {show_bandwidth(rate)} of "
                 f"{show_bandwidth(most)}, {BUDGET:.0%} of what its links carry.",
                 slack=1 - rate / most,
             )
 
 
-def _title(place: Place) -> str:
-    return {"dram": "DRAM", "flash": "Flash", "remote": "The remote store"}[place.name]
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _brought(plan: Plan, place: Place) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from solver.space.candidates import Candidates, candidates, price
 from solver.space.engines import engine_rules
 from solver.space.profiles import Column, columns
 from solver.workload import Constraints, Scenario
-from solver.workload.scenario import KVTierName
+from solver.workload.kv_tiers import KVTierName
 
 #: Divisions of an end-to-end promise between the first token and the rest that are tried.
 SPLITS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7)

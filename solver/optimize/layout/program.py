@@ -16,7 +16,7 @@ from solver.optimize.layout.kv_tiers.keeping import TierAmount
 from solver.optimize.layout.standing import Standing
 from solver.replica import Role
 from solver.space.profiles import Column
-from solver.workload.scenario import KVTierName
+from solver.workload.kv_tiers import KVTierName
 from topologies import DomainClass
 
 #: Fragments of each size in one domain.

@@ -2,6 +2,6 @@
 
 from solver.optimize.layout.kv_tiers.keeping import Keeping, Split
 from solver.optimize.layout.kv_tiers.keepings import keepings
-from solver.optimize.layout.kv_tiers.places import Place, Room
+from solver.optimize.layout.kv_tiers.places import Place
 
-__all__ = ["Keeping", "Place", "Room", "Split", "keepings"]
+__all__ = ["Keeping", "Place", "Split", "keepings"]

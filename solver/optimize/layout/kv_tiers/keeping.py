@@ -13,7 +13,7 @@ from solver.cost.pool.retention import Kept, mix_of
 from solver.llm import LLM
 from solver.optimize.layout.kv_tiers.places import Place
 from solver.replica import Role
-from solver.workload.scenario import KVTierName
+from solver.workload.kv_tiers import HBM, KVTierName
 
 #: What a tier must have room for: what waits there, and what goes in and out each second.
 TierAmount = Literal["bytes", "bytes_per_s"]
@@ -75,12 +75,12 @@ def splits(
     """Every way to divide a class's waiting time from ``hbm_s`` to ``drop_s`` among some tiers, in their order."""
     names = [place.name for place in places]
     if not names:
-        return [_split(one, llm, ["hbm"], [drop_s])] if hbm_s == drop_s else []
+        return [_split(one, llm, [HBM.name], [drop_s])] if hbm_s == drop_s else []
     if hbm_s == drop_s:
-        return [_split(one, llm, ["hbm", *names], [drop_s] * (len(names) + 1))]
+        return [_split(one, llm, [HBM.name, *names], [drop_s] * (len(names) + 1))]
     ages = [hbm_s, *(age for age in grid if hbm_s < age < drop_s), drop_s]
     inner = combinations_with_replacement(ages, len(names) - 1)
-    return [_split(one, llm, ["hbm", *names], [hbm_s, *ends, drop_s]) for ends in inner]
+    return [_split(one, llm, [HBM.name, *names], [hbm_s, *ends, drop_s]) for ends in inner]
 
 
 def _split(one: Kept, llm: LLM, names: Sequence[KVTierName], ends: Sequence[float]) -> Split:
@@ -92,7 +92,7 @@ def _split(one: Kept, llm: LLM, names: Sequence[KVTierName], ends: Sequence[floa
     for name, end in zip(names, ends, strict=True):
         held[name] = rate * one.stored * per_token * (one.held_s(end) - one.held_s(start))
         hits[name] = rate * (one.hit(end) - one.hit(start))
-        written = rate * one.stored * per_token * one.waiting(start) if end > start and name != "hbm" else 0.0
-        moved[name] = written + (hits[name] * one.found * per_token if name != "hbm" else 0.0)
+        written = rate * one.stored * per_token * one.waiting(start) if end > start else 0.0
+        moved[name] = 0.0 if name == HBM.name else written + hits[name] * one.found * per_token
         start = end
     return Split(dict(zip(names, ends, strict=True)), held, hits, moved)

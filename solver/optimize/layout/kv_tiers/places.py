@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from solver.cost.instance import Instance
+from solver.cost.network.tier_rooms import TierRoom, tier_room
 from solver.errors import BadInput
-from solver.workload.scenario import KV_TIERS, KVTierName
+from solver.workload.kv_tiers import BEYOND, KVTierName, MemoryTier
 from topologies import DomainClass
 
 GIGABYTE = 1e9
@@ -17,37 +18,29 @@ BUDGET = 0.8
 
 
 @dataclass(frozen=True)
-class Room:
-    """What one device brings of a tier: an equal part of what its host has.
-
-    Attributes
-    ----------
-    capacity_bytes: what it holds; bytes_per_s: how fast it is read and written.
-    """
-
-    capacity_bytes: float
-    bytes_per_s: float
-
-
-@dataclass(frozen=True)
 class Place:
     """One tier outside of HBM.
 
     Attributes
     ----------
-    rooms: what a device of each supply brings, by index of the supply; of ``remote`` its network bandwidth alone.
+    rooms: what a device of each supply brings, by index of the supply; of a shared store its network bandwidth alone.
     devices: kind of device of each supply.
     usd_per_byte_hour: price; 0 where it comes with the rented hosts.
-    shared: what all devices share (``remote``); None where each brings its own.
+    shared: what all devices share; None where each brings its own.
     more_bytes: memory beyond that, to ask what it would be worth.
     """
 
-    name: KVTierName
-    rooms: tuple[Room, ...]
+    tier: MemoryTier
+    rooms: tuple[TierRoom, ...]
     devices: tuple[str, ...]
     usd_per_byte_hour: float
-    shared: Room | None = None
+    shared: TierRoom | None = None
     more_bytes: float = 0.0
+
+    @property
+    def name(self) -> KVTierName:
+        """Name of the tier in files."""
+        return self.tier.name
 
     def rate_of(self, device: str) -> float:
         """Least bandwidth of one device of a kind [B/s]."""
@@ -63,50 +56,40 @@ def places(instance: Instance, classes: tuple[DomainClass, ...]) -> tuple[Place,
     """
     wanted = instance.scenario.options.kv_tiers
     found = []
-    for name in KV_TIERS[1:]:
-        if wanted != "auto" and name not in wanted:
+    for tier in BEYOND:
+        if wanted != "auto" and tier.name not in wanted:
             continue
-        place = _remote(instance, classes) if name == "remote" else _local(instance, classes, name)
+        make = _shared if tier.lies == "shared storage" else _of_hosts
+        place = make(instance, classes, tier)
         if isinstance(place, Place):
             found.append(place)
         elif wanted != "auto":
-            raise BadInput(f"options.kv_tiers: {name}: {place}")
+            raise BadInput(f"options.kv_tiers: {tier.name}: {place}")
     return tuple(found)
 
 
-def _local(instance: Instance, classes: tuple[DomainClass, ...], name: KVTierName) -> Place | str:
-    """DRAM or flash of the hosts, or why it cannot be used."""
-    rooms = []
-    for domain_class in classes:
-        hosts = domain_class.profile.hosts
-        link = instance.fleet(domain_class.device).device.host_link_bytes_per_s
-        if name == "dram":
-            size, rate = min(host.dram_bytes / host.neighbours for host in hosts), link
-        else:
-            size = min(host.flash_bytes / host.neighbours for host in hosts)
-            rate = min(link, *(host.flash_bytes_per_s / host.neighbours for host in hosts))
-        rooms.append(Room(size, rate))
+def _of_hosts(instance: Instance, classes: tuple[DomainClass, ...], tier: MemoryTier) -> Place | str:
+    """Memory or storage of the hosts, or why it cannot be used."""
+    rooms = [tier_room(tier, instance.fleet(c.device).device, c) for c in classes]
     if not rooms or min(room.capacity_bytes for room in rooms) <= 0 or min(room.bytes_per_s for room in rooms) <= 0:
         return "a host of the cluster has none; give its capacity and bandwidth, or leave the tier out"
-    price = _price(instance, name) if _priced(instance) else 0.0
+    price = tier.usd_per_gb_hour(instance.scenario.prices) if _priced(instance) else 0.0
     if price is None:
-        return f"has no price, and devices are billed without their hosts; give prices.{name}_usd_per_GB_hour"
-    return Place(name, tuple(rooms), tuple(c.device for c in classes), price / GIGABYTE)
+        return f"has no price, and devices are billed without their hosts; give prices.{tier.price_fields[0]}"
+    return Place(tier, tuple(rooms), tuple(c.device for c in classes), price / GIGABYTE)
 
 
-def _remote(instance: Instance, classes: tuple[DomainClass, ...]) -> Place | str:
+def _shared(instance: Instance, classes: tuple[DomainClass, ...], tier: MemoryTier) -> Place | str:
     """Stores that hang on switches, pooled over the fabric, or why they cannot be used."""
     pairs = list(shared_stores(instance))
     if not pairs:
         return "no store hangs on a switch of the cluster; add a storage vertex, or leave the tier out"
-    price = _price(instance, "remote")
+    price = tier.usd_per_gb_hour(instance.scenario.prices)
     if price is None:
-        price = _price(instance, "flash")
-    if price is None:
-        return "has no price; give prices.remote_usd_per_GB_hour"
-    rooms = [Room(math.inf, instance.fleet(c.device).device.scale_out_bytes_per_s) for c in classes]
-    whole = Room(math.fsum(size for size, _ in pairs), math.fsum(rate for _, rate in pairs))
-    return Place("remote", tuple(rooms), tuple(c.device for c in classes), price / GIGABYTE, whole)
+        return f"has no price; give prices.{tier.price_fields[0]}"
+    rooms = [tier_room(tier, instance.fleet(c.device).device, c) for c in classes]
+    whole = TierRoom(math.fsum(size for size, _ in pairs), math.fsum(rate for _, rate in pairs))
+    return Place(tier, tuple(rooms), tuple(c.device for c in classes), price / GIGABYTE, whole)
 
 
 def shared_stores(instance: Instance) -> Iterator[tuple[float, float]]:
@@ -122,7 +105,3 @@ def _priced(instance: Instance) -> bool:
     """Whether memory is paid beside the devices: where hosts are not rented whole."""
     scenario = instance.scenario
     return scenario.billing == "device" and not scenario.owned and scenario.objective == "cost"
-
-
-def _price(instance: Instance, name: KVTierName) -> float | None:
-    return instance.scenario.prices.get(f"{name}_usd_per_GB_hour")

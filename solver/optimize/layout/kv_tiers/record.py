@@ -10,12 +10,13 @@ from solver.llm import LLM
 from solver.optimize.layout.kv_tiers.keeping import Keeping, Split
 from solver.optimize.layout.kv_tiers.places import Place
 from solver.plan import KVTier
+from solver.workload.kv_tiers import TIERS
 
 
 def records(
     llm: LLM,
     pool: PricedPool,
-    name: str,
+    pool_name: str,
     device: str,
     requests_per_s: float,
     chosen: tuple[Keeping, tuple[Split, ...]],
@@ -35,13 +36,13 @@ def records(
         one = kept.request_class
         rate = one.requests_per_s * times
         ends, last = {}, 0.0
-        for tier in ("hbm", "dram", "flash", "remote"):
-            last = max(last, split.until_s.get(tier, 0.0))
-            ends[f"{tier}_until_s"] = last
-        held = {tier: size * times for tier, size in split.bytes.items() if size > 0}
+        for tier in TIERS:
+            last = max(last, split.until_s.get(tier.name, 0.0))
+            ends[tier.until_field] = last
+        held = {name: size * times for name, size in split.bytes.items() if size > 0}
         yield KVTier(
             **{"class": one.name},
-            pool=name,
+            pool=pool_name,
             **ends,
             hit_rate=kept.hit(last),
             hit_rate_by_tier={t: h / one.requests_per_s for t, h in split.hits_per_s.items() if h > 0},

@@ -1,6 +1,7 @@
 """Everything that the layout program demands, one function a rule."""
 
 from solver.optimize.layout.rule import Rule
+from solver.optimize.layout.rules.idle_kv import keeping, loads, room, served_with
 from solver.optimize.layout.rules.packing import (
     device_limit,
     distinct_domains,
@@ -13,7 +14,6 @@ from solver.optimize.layout.rules.packing import (
 from solver.optimize.layout.rules.pools import bands, one_column, pins, pools
 from solver.optimize.layout.rules.service import demand, levels_of_modes, modes, splits
 from solver.optimize.layout.rules.survival import survive_domains, survive_hosts
-from solver.optimize.layout.rules.tiers import keeping, loads, room, served_with
 
 RULES: tuple[Rule, ...] = (
     bands,

@@ -11,12 +11,14 @@ import pytest
 from brute import _services, least_rent
 from instances import random_market
 
+from solver.cost.network.tier_rooms import TierRoom
 from solver.optimize.arithmetic.run import Effort
-from solver.optimize.layout.kv_tiers import Keeping, Place, Room, Split
+from solver.optimize.layout.kv_tiers import Keeping, Place, Split
 from solver.optimize.layout.kv_tiers.places import BUDGET
 from solver.optimize.layout.program import Market
 from solver.optimize.layout.search import Layout, best_layout
 from solver.space.profiles import Column
+from solver.workload.kv_tiers import DRAM, FLASH
 
 
 def with_keepings(seed: int) -> tuple[Market, list[Column]]:
@@ -25,10 +27,10 @@ def with_keepings(seed: int) -> tuple[Market, list[Column]]:
     rng = random.Random(seed)
     kinds = tuple(supply.device for supply in market.supplies)
     sizes = [rng.uniform(2, 8) for _ in kinds]
-    rooms = {name: tuple(Room(scale * size, 10.0) for size in sizes) for name, scale in (("dram", 1.0), ("flash", 3.0))}
+    rooms = {name: tuple(TierRoom(scale * size, 10.0) for size in sizes) for name, scale in (("dram", 1.0), ("flash", 3.0))}
     places = (
-        Place("dram", rooms["dram"], kinds, rng.choice([0.0, 0.01])),
-        Place("flash", rooms["flash"], kinds, rng.choice([0.0, 0.001])),
+        Place(DRAM, rooms["dram"], kinds, rng.choice([0.0, 0.01])),
+        Place(FLASH, rooms["flash"], kinds, rng.choice([0.0, 0.001])),
     )
     keepings, kept = [], []
     for group, role in itertools.product(range(len(market.needs)), ("prefill", "unified")):

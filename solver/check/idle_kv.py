@@ -10,6 +10,7 @@ from itertools import pairwise
 from solver.check.evidence import Evidence, differs
 from solver.check.stays import Stay
 from solver.plan import KVTier, Pool
+from solver.workload.kv_tiers import TIERS, MemoryTier, tier_of
 from topologies.units import show_bandwidth, show_bytes
 
 #: Share of a tier's bandwidth that loads and writes may take on average.
@@ -65,7 +66,8 @@ def ages_give_what_is_claimed(evidence: Evidence) -> Iterator[str]:
             if any(differs(ours, theirs, CLOSE) for ours, theirs in pairs):
                 yield f"{name} of class {tier.request_class!r} is {claimed}; its ages give {value}"
         caches = pool.replicas * pool.parallelism.dp
-        looked_for = tier.until_s["flash"] > 0 or tier.until_s["remote"] == 0
+        own = [age for name, age in tier.until_s.items() if tier_of(name).lies != "shared storage"]
+        looked_for = max(own) > 0 or not any(tier.until_s.values())
         if evidence.plan.scenario.traffic.routing == "random" and looked_for and tier.hit_rate and tier.caches < caches:
             yield (
                 f"class {tier.request_class!r} is routed at random over {caches} caches; "
@@ -79,16 +81,19 @@ def _derived(evidence: Evidence, tier: KVTier, pool: Pool, stay: Stay) -> dict[s
     shared = one.reused_tokens.shared
     whole = one.prompt_tokens + one.output_tokens
     token = (llm.kv_bytes(float(whole)) - llm.kv_bytes(float(shared))) / (whole - shared)
-    hits, held, moved, loads = {}, {}, {}, [0.0]
+    hits: dict[str, float] = {}
+    held: dict[str, float] = {}
+    moved: dict[str, float] = {}
+    loads = [0.0]
     priced, start = evidence.priced[pool.name], 0.0
     for name, end in tier.until_s.items():
         if end > start:
             hits[name] = stay.hit(end) - stay.hit(start)
             held[name] = rate * stay.stored * token * stay.held_s(start, end)
-            if name != "hbm":
+            if tier_of(name).lies != "device":
                 moved[name] = rate * token * (stay.stored * stay.waiting(start) + hits[name] * stay.found)
-            if name != "hbm" and hits[name] > 0:
-                loads.append(_load_s(evidence, pool, stay, name))
+            if tier_of(name).lies != "device" and hits[name] > 0:
+                loads.append(_load_s(evidence, pool, stay, tier_of(name)))
             start = end
     spared = priced.replicas.prompt_s(one.prompt_tokens - shared, shared)
     again = priced.replicas.prompt_s(max(one.prompt_tokens - shared - stay.found, 1.0), shared + stay.found)
@@ -106,7 +111,7 @@ def _derived(evidence: Evidence, tier: KVTier, pool: Pool, stay: Stay) -> dict[s
     }
 
 
-def _load_s(evidence: Evidence, pool: Pool, stay: Stay, name: str) -> float:
+def _load_s(evidence: Evidence, pool: Pool, stay: Stay, tier: MemoryTier) -> float:
     """History of a hit onto the fullest rank, over the slowest link of any device of the kind."""
     ledger, shared = evidence.priced[pool.name].replicas.ledger, float(stay.request_class.reused_tokens.shared)
     size = (ledger.kv_bytes(shared + stay.found) - ledger.kv_bytes(shared)).max()
@@ -118,28 +123,28 @@ def _load_s(evidence: Evidence, pool: Pool, stay: Stay, name: str) -> float:
         for domain in c.domains
         for vertex in domain.devices
     ]
-    return float(size) / min(_rate(evidence, vertex, name) for vertex in devices)
+    return float(size) / min(_rate(evidence, vertex, tier) for vertex in devices)
 
 
-def _rate(evidence: Evidence, vertex: str, name: str) -> float:
+def _rate(evidence: Evidence, vertex: str, tier: MemoryTier) -> float:
     """Bandwidth of one device to a tier, an equal part of what its host has [B/s]."""
     graph, host = evidence.instance.cluster, str(evidence.instance.cluster.nodes[vertex]["host"])
     hardware = evidence.instance.fleet(str(graph.nodes[vertex]["device"])).device
-    if name == "remote":
+    if tier.lies == "shared storage":
         return hardware.scale_out_bytes_per_s
-    if name == "dram":
+    if tier.lies == "host memory":
         return hardware.host_link_bytes_per_s
     neighbours = [v for v, data in graph.nodes(data=True) if data["kind"] == "device" and data["host"] == host]
     stores = [graph.edges[host, v]["bandwidth_bytes_per_s"] for v in graph[host] if graph.nodes[v]["kind"] == "storage"]
     return float(min(hardware.host_link_bytes_per_s, sum(stores) / len(neighbours)))
 
 
-def _size(evidence: Evidence, vertex: str, name: str) -> float:
+def _size(evidence: Evidence, vertex: str, tier: MemoryTier) -> float:
     """Capacity of a tier that one device brings, an equal part of its host's [bytes]."""
     graph, host = evidence.instance.cluster, str(evidence.instance.cluster.nodes[vertex]["host"])
     neighbours = [v for v, data in graph.nodes(data=True) if data["kind"] == "device" and data["host"] == host]
     stores = [graph.nodes[v]["capacity_bytes"] for v in graph[host] if graph.nodes[v]["kind"] == "storage"]
-    whole = graph.nodes[host]["dram_bytes"] if name == "dram" else sum(stores)
+    whole = graph.nodes[host]["dram_bytes"] if tier.lies == "host memory" else sum(stores)
     return float(whole) / len(neighbours)
 
 
@@ -147,24 +152,29 @@ def tiers_hold_it(evidence: Evidence) -> Iterator[str]:
     """Every rank's part fits into its part of the host's memory and flash, and all of it into the shared stores."""
     waits: dict[tuple[str, str], float] = defaultdict(float)
     moves: dict[tuple[str, str], float] = defaultdict(float)
-    for tier in evidence.plan.kv_tiers:
-        for name, size in tier.bytes.items():
-            waits[tier.pool, name] += size
-        for name, rate in tier.bytes_per_s.items():
-            moves[tier.pool, name] += rate
+    for record in evidence.plan.kv_tiers:
+        for name, size in record.bytes.items():
+            waits[record.pool, name] += size
+        for name, rate in record.bytes_per_s.items():
+            moves[record.pool, name] += rate
+    shared = [0.0, 0.0]
     for (pool_name, name), size in sorted(waits.items()):
-        if name == "hbm":
+        tier, rate = tier_of(name), moves[pool_name, name]
+        if tier.lies == "device":
             continue
         devices = [device for replica in evidence.replicas(evidence.plan.pool(pool_name)) for device in replica]
-        room = math.inf if name == "remote" else min(_size(evidence, device, name) for device in devices)
+        room = math.inf
+        if tier.lies == "shared storage":
+            shared = [shared[0] + size, shared[1] + rate]
+        else:
+            room = min(_size(evidence, device, tier) for device in devices)
         if size / len(devices) > room * (1 + 1e-6):
             waiting = show_bytes(size / len(devices))
             yield f"{name}: pool {pool_name} has {waiting} waiting for each device; {show_bytes(room)} is there"
-        rate, most = moves[pool_name, name] / len(devices), min(_rate(evidence, d, name) for d in devices) * MOST_BUSY
-        if rate > most * (1 + 1e-6):
-            yield f"{name}: pool {pool_name} moves {show_bandwidth(rate)} for each device; {show_bandwidth(most)} is there"
-    yield from _shared_hold_it(evidence, sum(size for (_, name), size in waits.items() if name == "remote"),
-                               sum(rate for (_, name), rate in moves.items() if name == "remote"))  # fmt: skip
+        each, most = rate / len(devices), min(_rate(evidence, d, tier) for d in devices) * MOST_BUSY
+        if each > most * (1 + 1e-6):
+            yield f"{name}: pool {pool_name} moves {show_bandwidth(each)} for each device; {show_bandwidth(most)} is there"
+    yield from _shared_hold_it(evidence, *shared)
 
 
 def _shared_hold_it(evidence: Evidence, size: float, rate: float) -> Iterator[str]:
@@ -177,9 +187,9 @@ def _shared_hold_it(evidence: Evidence, size: float, rate: float) -> Iterator[st
     room = math.fsum(graph.nodes[v]["capacity_bytes"] for v in stores)
     most = math.fsum(e["bandwidth_bytes_per_s"] for v in stores for e in graph[v].values()) * MOST_BUSY
     if size > room * (1 + 1e-6):
-        yield f"remote: {show_bytes(size)} waits in stores that hold {show_bytes(room)}"
+        yield f"{show_bytes(size)} of idle KV waits in shared stores that hold {show_bytes(room)}"
     if rate > most * (1 + 1e-6):
-        yield f"remote: {show_bandwidth(rate)} goes in and out of stores that carry {show_bandwidth(most)}"
+        yield f"{show_bandwidth(rate)} of idle KV goes in and out of shared stores that carry {show_bandwidth(most)}"
 
 
 def money_is_right(evidence: Evidence) -> Iterator[str]:
@@ -187,17 +197,16 @@ def money_is_right(evidence: Evidence) -> Iterator[str]:
     scenario = evidence.plan.scenario
     prices = scenario.prices
     apart = scenario.billing == "device" and not scenario.owned and scenario.objective == "cost"
-    rates = {
-        "hbm": 0.0,
-        "dram": prices.get("dram_usd_per_GB_hour", math.inf) if apart else 0.0,
-        "flash": prices.get("flash_usd_per_GB_hour", math.inf) if apart else 0.0,
-        "remote": prices.get("remote_usd_per_GB_hour", prices.get("flash_usd_per_GB_hour", math.inf)),
-    }
-    for tier in evidence.plan.kv_tiers:
-        for name in sorted({*tier.bytes, *tier.usd_per_hour}):
-            usd = tier.bytes.get(name, 0.0) / 1e9 * rates[name]
-            if differs(usd, tier.usd_per_hour.get(name, 0.0)):
+    rates = {}
+    for tier in TIERS:
+        free = tier.lies == "device" or (tier.lies != "shared storage" and not apart)
+        price = tier.usd_per_gb_hour(prices)
+        rates[str(tier.name)] = 0.0 if free else math.inf if price is None else price
+    for record in evidence.plan.kv_tiers:
+        for name in sorted({*record.bytes, *record.usd_per_hour}):
+            usd = record.bytes.get(name, 0.0) / 1e9 * rates[name]
+            if differs(usd, record.usd_per_hour.get(name, 0.0)):
                 yield (
-                    f"{name} of class {tier.request_class!r} costs {usd:.6g} USD/h; "
-                    f"the plan says {tier.usd_per_hour.get(name, 0.0):.6g}"
+                    f"{name} of class {record.request_class!r} costs {usd:.6g} USD/h; "
+                    f"the plan says {record.usd_per_hour.get(name, 0.0):.6g}"
                 )

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from solver.economics import tiers
+from solver.economics import hold_times
 from solver.economics.cache_prices import CachePrices, implied_by_step, listed
-from solver.economics.tiers import Tier, break_even_s, recompute_break_even_s, recompute_s_per_token
+from solver.economics.hold_times import Tier, break_even_s, recompute_break_even_s, recompute_s_per_token
 from solver.errors import BadInput
 
 
@@ -21,14 +21,14 @@ def drain(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def context(given: dict[str, Any]) -> dict[str, Any]:
-    return {"ctx": tiers.balanced_context(given["N_active"], given["flops"], given["bw"], given["kv_bytes_per_token"])}
+    return {"ctx": hold_times.balanced_context(given["N_active"], given["flops"], given["bw"], given["kv_bytes_per_token"])}
 
 
 def recompute(given: dict[str, Any]) -> dict[str, Any]:
     each = recompute_s_per_token(given["N_active"], given["flops"], given["mfu"])
     return {
         "remat_s_per_token": each,
-        "T_star_s": tiers.recompute_against_hbm_s(each, given["hbm"], given["kv_bytes_per_token"]),
+        "T_star_s": hold_times.recompute_against_hbm_s(each, given["hbm"], given["kv_bytes_per_token"]),
     }
 
 
@@ -72,13 +72,13 @@ VECTORS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "tier.api_breakeven_reads": reads,
     "tier.api_implied_usd_per_GBh": implied,
     "tier.kv_from_200k": from_context,
-    "tier.price_io_ratio": lambda given: {"decode_mfu": tiers.decode_mfu(given["prefill_mfu"], given["ratio"])},
+    "tier.price_io_ratio": lambda given: {"decode_mfu": hold_times.decode_mfu(given["prefill_mfu"], given["ratio"])},
     "tier.drain_rule": rule,
     "tier.drain_ddr5_12ch": drain,
     "tier.drain_hdd_24tb": drain,
     "tier.drain_nvme_gen5_3p8tb": drain,
     "tier.drain_nvme_7g_15tb": drain,
-    "fast.r_boundary": lambda given: {"r_max": tiers.compute_bound_slope(given["price_ratio"], given["speed_ratio"])},
+    "fast.r_boundary": lambda given: {"r_max": hold_times.compute_bound_slope(given["price_ratio"], given["speed_ratio"])},
 }
 
 
@@ -109,7 +109,7 @@ def test_the_price_of_the_device_cancels_in_hbm() -> None:
     dear = Tier("HBM", 20 / 3600, 80e9, 1e30)
     ours = recompute_break_even_s(fast, 70272, each, 2 / 3600)
     assert ours == pytest.approx(recompute_break_even_s(dear, 70272, each, 20 / 3600))
-    assert ours == pytest.approx(tiers.recompute_against_hbm_s(each, 80e9, 70272))
+    assert ours == pytest.approx(hold_times.recompute_against_hbm_s(each, 80e9, 70272))
 
 
 def test_reading_dearer_than_computing_is_never_worth_it() -> None:

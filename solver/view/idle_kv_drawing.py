@@ -1,4 +1,4 @@
-"""The tiers of idle KV caches over the age of a session."""
+"""Where idle KV waits over the age of a session."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from solver.plan import KVTier
 from solver.view.cells import shortened
 from solver.view.drawn import Drawn
 from solver.view.markup import Markup, join, number, tag
+from solver.workload.kv_tiers import tier_of
 from topologies.units import show_seconds
 
 WIDTH, LEFT, ROW = 1000, 120, 30
@@ -16,9 +17,9 @@ WIDTH, LEFT, ROW = 1000, 120, 30
 AGES = (1.0, 10.0, 60.0, 600.0, 3600.0, 6 * 3600.0, 86400.0, 7 * 86400.0)
 
 
-def draw_tiers(tiers: Sequence[KVTier]) -> Drawn:
-    """A bar per class: HBM, then DRAM, then flash, then dropped."""
-    oldest = max([10.0, *(age for tier in tiers for age in _ages(tier) if math.isfinite(age))])
+def draw_idle_kv(tiers: Sequence[KVTier]) -> Drawn:
+    """A bar per class: the tiers it passes, nearest first, then dropped."""
+    oldest = max([10.0, *(age for tier in tiers for age in tier.until_s.values() if math.isfinite(age))])
     top = 26.0
     parts = [join(_bar(tier, top + index * ROW, oldest)) for index, tier in enumerate(tiers)]
     bottom = top + len(tiers) * ROW
@@ -29,10 +30,6 @@ def draw_tiers(tiers: Sequence[KVTier]) -> Drawn:
     return Drawn(WIDTH, bottom + 4, join(parts))
 
 
-def _ages(tier: KVTier) -> tuple[float, float, float]:
-    return tier.hbm_until_s, tier.dram_until_s, tier.flash_until_s
-
-
 def _place(age: float, oldest: float) -> float:
     """Across, by the logarithm of one second more than the age; never beyond the end."""
     return LEFT + (WIDTH - LEFT - 20) * min(1.0, math.log1p(age) / math.log1p(oldest))
@@ -41,11 +38,12 @@ def _place(age: float, oldest: float) -> float:
 def _bar(tier: KVTier, y: float, oldest: float) -> Iterator[Markup]:
     yield tag("text", shortened(tier.request_class, 18), class_="host", x=LEFT - 6, y=y + 15)
     start = 0.0
-    for name, until in zip(("HBM", "DRAM", "flash"), _ages(tier), strict=True):
+    for name, until in tier.until_s.items():
         if until > start:
+            title = tier_of(name).title
             x, end = _place(start, oldest), _place(until, oldest)
-            words = f"{tier.request_class}: {name} until {show_seconds(until)}"
+            words = f"{tier.request_class}: {title} until {show_seconds(until)}"
             box = tag("rect", x=x, y=y, width=max(end - x, 1.0), height=ROW - 8)
-            label = tag("text", name, class_="middle", x=(x + end) / 2, y=y + 15) if end - x > 36 else None
-            yield tag("g", tag("title", words), box, label, class_=f"tier-{name.lower()}")
+            label = tag("text", title, class_="middle", x=(x + end) / 2, y=y + 15) if end - x > 36 else None
+            yield tag("g", tag("title", words), box, label, class_=f"tier-{name}")
             start = until
