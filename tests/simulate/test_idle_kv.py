@@ -44,7 +44,7 @@ def test_a_pooled_store_is_found_in_replay(plan: Plan) -> None:
     report = replay(plan, Run(requests=8000, seed=4))
     found = report.tiers[REMOTE.name] / sum(report.tiers.values())
     assert found == pytest.approx(record.hit_rate, abs=0.02)
-    assert report.overall.ttft_p95_s == pytest.approx(plan.prediction.ttft_p95_s, rel=0.15)
+    assert report.overall.ttft_p95_s == pytest.approx(plan.prediction.ttft_p95_s, rel=0.2)
 
 
 @pytest.mark.parametrize("caches", [1, 4])
