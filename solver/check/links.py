@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from solver.check.evidence import Evidence, differs
-from solver.cost.pool.flows import Flow, Running, kept_flow, kv_flow, link_loads, pool_flows
+from solver.cost.pool.flows import Running, Sending, idle_kv_flows, kept_flow, kv_flow, link_loads, pool_flows
 from topologies.units import show_bandwidth
 
 
@@ -33,7 +33,7 @@ def loads_are_right(evidence: Evidence) -> Iterator[str]:
             )
 
 
-def _flows(evidence: Evidence) -> list[Flow]:
+def _flows(evidence: Evidence) -> list[Sending]:
     plan, llm = evidence.plan, evidence.instance.llm
     running = {
         pool.name: Running(
@@ -51,4 +51,10 @@ def _flows(evidence: Evidence) -> list[Flow]:
             if sender.role == "decode" and back and sender.serves == receiver.serves:
                 classes = evidence.group(receiver).classes
                 flows.append(kept_flow(llm, running[sender.name], running[receiver.name], classes))
+    by_name = {c.name: c for c in plan.scenario.traffic.classes}
+    for record in plan.kv_tiers:
+        devices = [device for replica in evidence.replicas(plan.pool(record.pool)) for device in replica]
+        rate = plan.prediction.classes[record.request_class].requests_per_s
+        of = by_name[record.request_class]
+        flows += idle_kv_flows(llm, evidence.instance.cluster, record, of, rate, devices)
     return flows

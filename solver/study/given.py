@@ -16,6 +16,7 @@ from solver.cost.network.fleet import Fleet, fleets
 from solver.cost.pool.closed_loop import closed_loop
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.priced import PricedPool
+from solver.cost.pool.serving import MOST_UTILISATION
 from solver.errors import BadInput
 from solver.llm import LLM
 from solver.replica import Engine, Parallelism, Role, Setup
@@ -184,7 +185,7 @@ def _open_loop(pool: GivenPool, priced: PricedPool) -> dict[str, Any]:
     elif pool.role == "decode":
         service = priced.at_batch((pool.concurrency or 1.0) / shape.dp)
     else:
-        service = priced.at_batch(min((pool.concurrency or 1.0) / shape.dp, 0.98))
+        service = priced.at_batch(min((pool.concurrency or 1.0) / shape.dp, MOST_UTILISATION))
     tokens = 0.0 if pool.role == "prefill" else float(service.requests_per_s[0]) * pool.output_tokens
     return {
         "tpot_ms": float(service.tpot_p50[0, 0]) * 1e3,

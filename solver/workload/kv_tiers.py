@@ -21,15 +21,15 @@ class MemoryTier:
     Attributes
     ----------
     name: in files. title: for people.
-    link: the links that its bytes cross between the device and where they wait, by the name of their fabric in the
-        cluster graph; None where they stay on the device.
+    link: whose bandwidth limits a device's loads and writes: that of its way to the host, or of its share of the
+        scale-out fabric; None where bytes stay on the device.
     price_fields: fields of a scenario's ``prices`` that say what it costs [USD/(GB h)], the first that is given.
     """
 
     name: KVTierName
     title: str
     lies: Whereabouts
-    link: Literal["c2c", "scale_out"] | None
+    link: Literal["host_link", "scale_out"] | None
     price_fields: tuple[str, ...]
 
     @property
@@ -43,8 +43,8 @@ class MemoryTier:
 
 
 HBM = MemoryTier("hbm", "HBM", "device", None, ())
-DRAM = MemoryTier("dram", "DRAM", "host memory", "c2c", ("dram_usd_per_GB_hour",))
-FLASH = MemoryTier("flash", "flash", "host storage", "c2c", ("flash_usd_per_GB_hour",))
+DRAM = MemoryTier("dram", "DRAM", "host memory", "host_link", ("dram_usd_per_GB_hour",))
+FLASH = MemoryTier("flash", "flash", "host storage", "host_link", ("flash_usd_per_GB_hour",))
 REMOTE = MemoryTier(
     "remote", "remote store", "shared storage", "scale_out", ("remote_usd_per_GB_hour", "flash_usd_per_GB_hour")
 )

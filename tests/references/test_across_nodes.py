@@ -7,7 +7,7 @@ import pytest
 
 import topologies
 from solver.cost.calibration import Calibration, packaged
-from solver.cost.network.collectives import expert_exchange
+from solver.cost.network.collectives import expert_exchange, token_copies
 from solver.cost.steps.replicas import Replicas
 from solver.cost.steps.work import COMBINE_WIDTH, DISPATCH_WIDTH
 from solver.llm import LLM
@@ -86,19 +86,18 @@ def test_low_latency_exchange_of_deepep(ranks: int, dispatch_us: float, combine_
         (DISPATCH_WIDTH, calibration.dispatch_s, dispatch_us),
         (COMBINE_WIDTH, calibration.combine_s, combine_us),
     ):
-        found = expert_exchange(
-            np.array(128.0), np.array(7168 * width), np.array(8.0), np.array(256.0), np.array(ranks / 8),
-            160e9, 50e9 * calibration.scale_out, floor, False,
-        )  # fmt: skip
+        copies = token_copies(np.array(8.0), np.array(256.0), np.array(ranks / 8), False)
+        outside, inside = (128 * each * 7168 * width for each in copies)
+        found = expert_exchange(outside, inside, 160e9, 50e9 * calibration.scale_out, floor)
         assert float(found) * 1e6 == pytest.approx(measured, rel=WITHIN)
 
 
 @pytest.mark.parametrize(("bandwidth", "tpot_ms"), [(50e9, 14.76), (900e9, 0.82)])
 def test_exchange_alone_bounds_the_time_per_token(bandwidth: float, tpot_ms: float) -> None:
     """DeepSeek-V3's own bound: 32 tokens to 9 experts, 7,000 elements, 61 layers, both micro-batches (arXiv:2505.09343)."""
+    outside, inside = token_copies(np.array(9.0), np.array(256.0), np.array(1e9), False)
     one_way = [
-        float(expert_exchange(np.array(32.0), np.array(7000.0 * width), np.array(9.0), np.array(256.0), np.array(1e9), 1e15,
-                              bandwidth, Calibration().dispatch_s, False))
-        for width in (1, 2)
-    ]  # fmt: skip
+        float(expert_exchange(32 * 7000 * w * outside, 32 * 7000 * w * inside, 1e15, bandwidth, Calibration().dispatch_s))
+        for w in (1, 2)
+    ]
     assert 2 * 61 * sum(one_way) * 1e3 == pytest.approx(tpot_ms, rel=0.01)

@@ -86,6 +86,10 @@ class Routes:
         """Whether a link belongs to the scale-out fabric."""
         return bool(self._graph.edges[link]["fabric"] == "scale_out")
 
+    def scale_up(self, link: Link) -> bool:
+        """Whether a link belongs to a scale-up domain."""
+        return bool(self._graph.edges[link]["fabric"] == "scale_up")
+
     def all_to_all_loads(self, devices: Iterable[str], bytes_per_s_each: float) -> dict[Link, float]:
         """Directed link loads [bytes/s] when each device sends that much in all, evenly to all others."""
         members = self._group(devices, least=2)

@@ -47,30 +47,32 @@ def nodes_reached(nodes: Floats, experts: Floats, top_k: Floats) -> Floats:
     return (n - 1) * (1 - (1 - 1 / n) ** np.minimum(top_k, np.maximum(experts, 1)))
 
 
-def expert_exchange(
-    tokens: Floats,
-    token_bytes: Floats,
-    top_k: Floats,
-    experts: Floats,
-    nodes: Floats,
-    inside: Floats | float,
-    outside: Floats | float,
-    floor: Floats | float,
-    deduplicate: Floats | bool,
-) -> Floats:
-    """Seconds of one direction of the expert exchange (dispatch or combine) for one rank.
+def token_copies(
+    top_k: Floats, experts: Floats, nodes: Floats, deduplicate: Floats | bool
+) -> tuple[Floats, Floats]:
+    """Copies of a token that leave its node in one direction of the expert exchange, and copies that stay inside.
 
-    The larger of what a rank sends over scale-out and over scale-up, on top of a launch floor. Low-latency kernels send
-    each token once per expert; high-throughput kernels send it once per node and forward it inside (``deduplicate``).
+    Low-latency kernels send each token once per expert; high-throughput kernels send it once per node and forward it
+    inside (``deduplicate``).
 
     Parameters
     ----------
-    tokens: tokens of the rank.
-    token_bytes: bytes of one token on the wire.
     nodes: scale-up domains that the expert group spans.
     """
-    copies_out = np.where(deduplicate, nodes_reached(nodes, experts, top_k), top_k * remote_share(nodes))
-    copies_in = np.where(deduplicate, top_k, top_k * (1 - remote_share(nodes)))
-    out = tokens * copies_out * token_bytes / outside
-    within = tokens * copies_in * token_bytes / inside
-    return floor + np.maximum(out, within)
+    outside = np.where(deduplicate, nodes_reached(nodes, experts, top_k), top_k * remote_share(nodes))
+    inside = np.where(deduplicate, top_k, top_k * (1 - remote_share(nodes)))
+    return outside, inside
+
+
+def expert_exchange(
+    outside_bytes: Floats, inside_bytes: Floats, inside: Floats | float, outside: Floats | float, floor: Floats | float
+) -> Floats:
+    """Seconds of one direction of the expert exchange (dispatch or combine) for one rank.
+
+    The larger of what a rank sends over scale-out and over scale-up, on top of a launch floor.
+
+    Parameters
+    ----------
+    outside_bytes, inside_bytes: what the rank sends out of its scale-up domain and within it.
+    """
+    return floor + np.maximum(outside_bytes / outside, inside_bytes / inside)

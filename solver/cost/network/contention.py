@@ -45,22 +45,23 @@ def exchanges(routes: Routes, pools: Sequence[Iterable[Sequence[str]]]) -> list[
     for stages in pools:
         used.append(set())
         for stage in stages:
-            for link, load in _stage_loads(routes, stage).items():
-                loads[link] += load
-                used[-1].add(link)
+            for link, load in crossing_loads(routes, stage, 1.0).items():
+                if routes.scale_out(link):
+                    loads[link] += load
+                    used[-1].add(link)
     headroom = {link: 1.0 / share for link, share in routes.utilisation(loads).items()}
     slowest = [min(sorted(links), key=headroom.__getitem__, default=None) for links in used]
     return [None if link is None else Exchange(headroom[link], link) for link in slowest]
 
 
-def _stage_loads(routes: Routes, stage: Sequence[str]) -> dict[tuple[str, str], float]:
-    """Loads of the scale-out links when every rank sends 1 byte/s out of its domain, evenly to the others."""
+def crossing_loads(routes: Routes, stage: Sequence[str], bytes_per_s: float) -> dict[tuple[str, str], float]:
+    """Loads when every rank of a stage sends so much out of its scale-up domain, evenly to the ranks in others."""
     sizes = Counter(routes.places.domain[device] for device in stage)
     outside = len(stage) - max(sizes.values())
     if not outside:
         return {}
-    loads = routes.uniform_loads(stage, stage, (len(stage) - 1) / outside)
-    return {link: load for link, load in loads.items() if routes.scale_out(link)}
+    loads = routes.uniform_loads(stage, stage, bytes_per_s * (len(stage) - 1) / outside)
+    return {link: load for link, load in loads.items() if not routes.scale_up(link)}
 
 
 def slowed(fleet: Fleet, exchange: Exchange | float | None) -> Fleet:

@@ -31,14 +31,14 @@ def tier_room(tier: MemoryTier, device: Device, domain_class: DomainClass) -> Ti
     device: with the bandwidths that the cluster leaves to it.
     """
     hosts = domain_class.profile.hosts
+    link = {None: math.inf, "host_link": device.host_link_bytes_per_s, "scale_out": device.scale_out_bytes_per_s}
+    rate = link[tier.link]
     if tier.lies == "host memory":
-        return TierRoom(min(host.dram_bytes / host.neighbours for host in hosts), device.host_link_bytes_per_s)
+        return TierRoom(min(host.dram_bytes / host.neighbours for host in hosts), rate)
     if tier.lies == "host storage":
-        rates = (host.flash_bytes_per_s / host.neighbours for host in hosts)
-        return TierRoom(
-            min(host.flash_bytes / host.neighbours for host in hosts), min(device.host_link_bytes_per_s, *rates)
-        )
-    return TierRoom(math.inf, device.scale_out_bytes_per_s)
+        stores = (host.flash_bytes_per_s / host.neighbours for host in hosts)
+        return TierRoom(min(host.flash_bytes / host.neighbours for host in hosts), min(rate, *stores))
+    return TierRoom(math.inf, rate)
 
 
 def slowest_rate(tier: MemoryTier, device: Device, classes: Iterable[DomainClass]) -> float:

@@ -6,18 +6,26 @@ Every pattern is spread evenly over its members, so a flow is a set of senders, 
 from __future__ import annotations
 
 import itertools
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+import networkx as nx
 import numpy as np
 
+from solver.cost.network.contention import crossing_loads
 from solver.cost.pool.priced import PricedPool
+from solver.cost.pool.retention import Kept
 from solver.cost.pool.serving import Service
-from solver.cost.steps.work import COMBINE_WIDTH, DISPATCH_WIDTH
-from solver.llm import LLM
+from solver.cost.steps.step import fastest_exchange
+from solver.llm import LLM, Layer
 from solver.workload import RequestClass
+from solver.workload.kv_tiers import MemoryTier, tier_of
 from topologies import Routes
+
+Link = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,45 @@ class Flow:
     senders: tuple[str, ...]
     receivers: tuple[str, ...]
     bytes_per_s: float
+
+    def loads(self, routes: Routes) -> Mapping[Link, float]:
+        """Bytes/s on every directed link."""
+        return routes.uniform_loads(self.senders, self.receivers, self.bytes_per_s)
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Each member sends ``bytes_per_s`` out of its scale-up domain, evenly to the members in others."""
+
+    members: tuple[str, ...]
+    bytes_per_s: float
+
+    def loads(self, routes: Routes) -> Mapping[Link, float]:
+        """Bytes/s on every directed link."""
+        return crossing_loads(routes, self.members, self.bytes_per_s)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Bytes/s from one vertex to another, devices, hosts and stores alike."""
+
+    rates: Mapping[Link, float]
+
+    def loads(self, routes: Routes) -> Mapping[Link, float]:
+        """Bytes/s on every directed link."""
+        return routes.loads(self.rates)
+
+
+#: Anything that loads links.
+Sending = Flow | Crossing | Pairs
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Tokens of one kind that pass an attention rank: per second, and in a step that carries them."""
+
+    tokens_per_s: float
+    tokens_per_step: float
 
 
 @dataclass(frozen=True)
@@ -38,33 +85,42 @@ class Running:
     replicas: tuple[tuple[str, ...], ...]
 
     @property
-    def tokens_per_s(self) -> float:
-        """Tokens that one attention rank group (tp ranks) moves through its layers per second."""
+    def streams(self) -> tuple[Stream, ...]:
+        """Prompts in chunks, and running sequences with their drafts, as far as the role has them."""
         setup, mix = self.priced.setup, self.priced.mix
         rate = float(self.service.requests_per_s[0]) / setup.parallelism.dp
-        prompt, output = float(mix.mean(mix.prompt)), mix.mean_output
-        return rate * {"prefill": prompt, "decode": output, "unified": prompt + output}[setup.role]
+        prompt, queries = float(mix.mean(mix.prompt)), 1.0 + setup.draft_tokens
+        steps = mix.mean_output / float(self.priced.replicas.accepted[0])
+        batch = max(float(self.service.batch[0]), 1.0) / setup.parallelism.pp
+        prompts = Stream(rate * prompt, min(prompt * setup.prompts_per_step, float(setup.chunk_tokens)))
+        sequences = Stream(rate * steps * queries, batch * queries)
+        return {"prefill": (prompts,), "decode": (sequences,), "unified": (prompts, sequences)}[setup.role]
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Tokens that one attention rank group (tp ranks) moves through its layers per second."""
+        return math.fsum(stream.tokens_per_s for stream in self.streams)
 
 
-def pool_flows(llm: LLM, pool: Running) -> Iterator[Flow]:
+def pool_flows(llm: LLM, pool: Running) -> Iterator[Sending]:
     """Collectives and stage sends of all replicas of a pool."""
     shape = pool.priced.setup.parallelism
+    cuts = pool.priced.setup.stages or ((0, len(llm.layers) - 1),)
+    exchanged = _exchanged_bytes(llm, pool) if shape.dp > 1 else {}
     for devices in pool.replicas:
-        for stage, (first, last) in zip(_stages(devices, shape.ranks_per_stage), _cuts(llm, pool), strict=True):
+        stages = _stages(devices, shape.ranks_per_stage)
+        for stage, (first, last) in zip(stages, cuts, strict=True):
             layers = llm.layers[first : last + 1]
             yield from _tensor_parallel(llm, pool, stage, len(layers))
-            yield from _experts(pool, stage, layers)
-        for one, following in itertools.pairwise(_stages(devices, shape.ranks_per_stage)):
+            if exchanged:
+                yield from _experts(pool, stage, [exchanged[layer] for layer in layers])
+        for one, following in itertools.pairwise(stages):
             for source, sink in zip(one, following, strict=True):
                 yield Flow((source,), (sink,), pool.tokens_per_s * llm.hidden * 2 / shape.tp)
 
 
 def _stages(devices: Sequence[str], size: int) -> list[tuple[str, ...]]:
     return [tuple(devices[start : start + size]) for start in range(0, len(devices), size)]
-
-
-def _cuts(llm: LLM, pool: Running) -> Sequence[tuple[int, int]]:
-    return pool.priced.setup.stages or ((0, len(llm.layers) - 1),)
 
 
 def _tensor_parallel(llm: LLM, pool: Running, stage: tuple[str, ...], layers: int) -> Iterator[Flow]:
@@ -77,19 +133,29 @@ def _tensor_parallel(llm: LLM, pool: Running, stage: tuple[str, ...], layers: in
         yield Flow(group, group, sent)
 
 
-def _experts(pool: Running, stage: tuple[str, ...], layers: Sequence[object]) -> Iterator[Flow]:
-    """Dispatch and combine: every token goes to the ranks of its experts and back."""
-    shape = pool.priced.setup.parallelism
-    if shape.dp == 1:
-        return
-    sent = 0.0
-    for layer in layers:
-        ffn = layer.ffn  # type: ignore[attr-defined]
-        if ffn.experts:
-            reached = min(ffn.top_k, len(stage) - 1)
-            sent += pool.tokens_per_s / shape.tp * reached * ffn.expert_hidden * (DISPATCH_WIDTH + COMBINE_WIDTH)
-    if sent:
-        yield Flow(stage, stage, sent)
+def _exchanged_bytes(llm: LLM, pool: Running) -> dict[Layer, tuple[float, float]]:
+    """What a rank sends in the expert exchange of each kind of layer, out of its domain and within it [B/s]."""
+    of = pool.priced.replicas
+    outside, inside = np.zeros(len(llm.layer_kinds)), np.zeros(len(llm.layer_kinds))
+    for stream in pool.streams:
+        taken = fastest_exchange(of.work, of.speeds, of.group, np.array([stream.tokens_per_step]))
+        steps_per_s = stream.tokens_per_s / stream.tokens_per_step
+        outside += taken.outside_bytes[0] * steps_per_s
+        inside += taken.inside_bytes[0] * steps_per_s
+    kinds = (layer for layer, _ in llm.layer_kinds)
+    return dict(zip(kinds, zip(outside.tolist(), inside.tolist(), strict=True), strict=True))
+
+
+def _experts(pool: Running, stage: tuple[str, ...], sent: Sequence[tuple[float, float]]) -> Iterator[Sending]:
+    """Dispatch and combine of a stage's layers, as the kernels that its steps are priced with send them."""
+    outside, inside = (math.fsum(each) for each in zip(*sent, strict=True))
+    if outside:
+        yield Crossing(stage, outside)
+    if inside:
+        each = len(stage) // pool.priced.setup.exchange_domains
+        for part in _stages(stage, each):
+            if len(part) > 1:
+                yield Flow(part, part, inside)
 
 
 def kv_flow(llm: LLM, prefill: Running, decode: Running, share: float) -> Flow:
@@ -126,10 +192,61 @@ def _kv_bytes(llm: LLM, pool: Running) -> list[float]:
     return [llm.kv_bytes(float(tokens)) for tokens in mix.prompt + mix.cached]
 
 
-def link_loads(routes: Routes, flows: Iterable[Flow]) -> dict[tuple[str, str], float]:
+class IdleKV(Protocol):
+    """What a plan says of one class's idle KV, as far as links feel it.
+
+    Attributes
+    ----------
+    hit_rate_by_tier: share of the requests that find their history in each tier. found_tokens: that each of these finds.
+    bytes_per_s: loaded from and written to each tier.
+    """
+
+    @property
+    def hit_rate_by_tier(self) -> Mapping[str, float]: ...
+    @property
+    def found_tokens(self) -> int: ...
+    @property
+    def bytes_per_s(self) -> Mapping[str, float]: ...
+
+
+def idle_kv_flows(
+    llm: LLM,
+    cluster: nx.Graph[str],
+    record: IdleKV,
+    request_class: RequestClass,
+    requests_per_s: float,
+    devices: Sequence[str],
+) -> Iterator[Pairs]:
+    """Loads and write-outs of a class's idle KV between a pool's devices and the tiers, each device an equal part."""
+    per_token = Kept.of(request_class, output_kept=True).bytes_per_token(llm)
+    for name, moved in record.bytes_per_s.items():
+        loaded = requests_per_s * record.hit_rate_by_tier.get(name, 0.0) * record.found_tokens * per_token
+        rates: dict[Link, float] = defaultdict(float)
+        for device in devices:
+            places = _places(cluster, tier_of(name), device)
+            for place in places:
+                share = len(devices) * len(places)
+                rates[place, device] += min(loaded, moved) / share
+                rates[device, place] += max(moved - loaded, 0.0) / share
+        yield Pairs(dict(rates))
+
+
+def _places(cluster: nx.Graph[str], tier: MemoryTier, device: str) -> list[str]:
+    """Vertices at which a device finds a tier: its host, that host's stores, or every store on a switch."""
+    kinds = nx.get_node_attributes(cluster, "kind")
+    host = str(cluster.nodes[device]["host"])
+    if tier.lies == "host memory":
+        return [host]
+    if tier.lies == "host storage":
+        return [v for v in cluster[host] if kinds[v] == "storage"]
+    stores = (v for v, kind in kinds.items() if kind == "storage")
+    return [v for v in stores if all(kinds[n] != "host" for n in cluster[v])]
+
+
+def link_loads(routes: Routes, flows: Iterable[Sending]) -> dict[Link, float]:
     """Bytes/s on every directed link that carries any."""
-    loads: dict[tuple[str, str], float] = defaultdict(float)
+    loads: dict[Link, float] = defaultdict(float)
     for flow in flows:
-        for link, rate in routes.uniform_loads(flow.senders, flow.receivers, flow.bytes_per_s).items():
+        for link, rate in flow.loads(routes).items():
             loads[link] += rate
     return dict(loads)

@@ -11,7 +11,7 @@ from solver.cost.calibration import Calibration
 from solver.cost.network.fleet import Fleet
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.operating_point import largest
-from solver.cost.pool.queueing import normal_quantile
+from solver.cost.pool.queueing import FULL, normal_quantile
 from solver.cost.pool.serving import (
     LEAST_UTILISATION,
     MOST_UTILISATION,
@@ -139,7 +139,7 @@ class PricedPool:
         ledger = self.replicas.ledger
         mean = ledger.kv_bytes(np.array([self.mix.context]))
         spread = ledger.kv_bytes(np.array([self.mix.context + self.mix.context_deviation])) - mean
-        kv = sequences * mean + normal_quantile(0.99) * np.sqrt(sequences) * spread
+        kv = sequences * mean + normal_quantile(FULL) * np.sqrt(sequences) * spread
         idle = self.mix.idle_sequences(np.array([requests_per_s]), self.replicas.work.dp)[:, None] * mean
         return [
             {

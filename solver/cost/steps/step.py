@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.cost.network import collectives
+from solver.cost.network.collectives import all_reduce, expert_exchange, gather_and_scatter, token_copies
 from solver.cost.steps.roofline import block, experts_touched
 from solver.cost.steps.speeds import Rate, Speeds
 from solver.cost.steps.work import COMBINE_WIDTH, DISPATCH_WIDTH, Work
@@ -339,44 +339,76 @@ def _network(work: Work, speeds: Speeds, group: Group, load: Load) -> Floats:
     """
     tokens = load.decode * load.queries + load.prefill
     size = tokens * work.hidden * 2
-    reduce = _column(
-        collectives.all_reduce(work.tp, size, speeds.scale_up, speeds.all_reduce_s, speeds.all_reduce_growth)
-    )
-    exchanged = (work.top_k > 0) & (_column(work.dp) > 1)
-    if not np.any(exchanged):
+    reduce = _column(all_reduce(work.tp, size, speeds.scale_up, speeds.all_reduce_s, speeds.all_reduce_growth))
+    exchanging = (work.top_k > 0) & (_column(work.dp) > 1)
+    if not np.any(exchanging):
         return reduce + np.broadcast_to(reduce, work.top_k.shape)
-    return reduce + np.where(exchanged, _exchange(work, speeds, group, tokens), reduce)
+    fastest = np.minimum.reduce([kernel.seconds for kernel in _exchange_kernels(work, speeds, group, tokens)])
+    return reduce + np.where(exchanging, fastest, reduce)
 
 
-def _exchange(work: Work, speeds: Speeds, group: Group, tokens: Floats) -> Floats:
-    """Dispatch and combine among the expert group (R, K), by whichever of the engine's kernels is faster.
+@dataclass(frozen=True)
+class ExpertExchange:
+    """Dispatch and combine of one layer among the expert group, as one of an engine's kernels does it (R, K).
+
+    Attributes
+    ----------
+    outside_bytes, inside_bytes: what an average rank sends out of its scale-up domain and within it, both ways.
+    """
+
+    seconds: Floats
+    outside_bytes: Floats
+    inside_bytes: Floats
+
+
+def fastest_exchange(work: Work, speeds: Speeds, group: Group, tokens: Floats) -> ExpertExchange:
+    """The exchange of so many tokens of each attention rank (R,), by the kernel that is fastest in each row and layer."""
+    kernels = _exchange_kernels(work, speeds, group, tokens)
+    best = np.argmin([kernel.seconds for kernel in kernels], axis=0)
+    chosen = (
+        np.choose(best, [getattr(kernel, name) for kernel in kernels])
+        for name in ("seconds", "outside_bytes", "inside_bytes")
+    )
+    present = (work.top_k > 0) & (_column(work.dp) > 1)
+    return ExpertExchange(*(np.where(present, table, 0.0) for table in chosen))
+
+
+def _exchange_kernels(work: Work, speeds: Speeds, group: Group, tokens: Floats) -> list[ExpertExchange]:
+    """Every way in which an engine could exchange tokens; those that cannot take infinitely long.
 
     Inside one domain: all-gather and reduce-scatter of every rank's tokens, or an all-to-all. Across domains:
     low-latency kernels, or high-throughput ones that send a token once per domain.
     """
-    everywhere = collectives.gather_and_scatter(work.dp, tokens * work.hidden * 2, speeds.scale_up, speeds.gather_s)
+    several = _column(group.domains) > 1
     share = tokens / work.tp
-    uneven = np.where(work.ep > 1, group.imbalance, 1.0)
+    uneven = _column(np.where(work.ep > 1, group.imbalance, 1.0))
 
-    def all_to_all(floor: Floats, deduplicate: bool) -> Floats:
-        one_way = [
-            collectives.expert_exchange(
-                _column(share * uneven),
-                work.token_width * width,
-                work.top_k,
-                work.experts,
-                _column(group.domains),
+    def all_to_all(floor: Floats, deduplicate: bool) -> ExpertExchange:
+        copies = token_copies(work.top_k, work.experts, _column(group.domains), deduplicate)
+        outside, inside = (_column(share) * each * work.token_width for each in copies)
+        seconds = [
+            expert_exchange(
+                outside * uneven * width,
+                inside * uneven * width,
                 _column(speeds.scale_up),
                 _column(speeds.scale_out),
                 _column(start + floor),
-                deduplicate,
             )
             for width, start in ((DISPATCH_WIDTH, speeds.dispatch_s), (COMBINE_WIDTH, speeds.combine_s))
         ]
-        return one_way[0] + one_way[1]
+        both = DISPATCH_WIDTH + COMBINE_WIDTH
+        return ExpertExchange(seconds[0] + seconds[1], outside * both, inside * both)
 
     direct = all_to_all(np.zeros(1), False)
-    inside = np.minimum(_column(everywhere), direct)
-    if not np.any(group.domains > 1):
-        return inside
-    return np.where(_column(group.domains) > 1, np.minimum(direct, all_to_all(speeds.dispatch_s, True)), inside)
+    gathered = gather_and_scatter(work.dp, tokens * work.hidden * 2, speeds.scale_up, speeds.gather_s)
+    shape = direct.seconds.shape
+    everywhere = ExpertExchange(
+        np.where(several, np.inf, np.broadcast_to(_column(gathered), shape)),
+        np.zeros(shape),
+        np.broadcast_to(_column(2 * (work.dp - 1) * tokens * work.hidden * 2), shape),
+    )
+    if not np.any(several):
+        return [everywhere, direct]
+    once = all_to_all(speeds.dispatch_s, True)
+    once = replace(once, seconds=np.where(several, once.seconds, np.inf))
+    return [everywhere, direct, once]

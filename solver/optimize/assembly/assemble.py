@@ -16,7 +16,7 @@ import numpy as np
 from solver.cost.calibration import Calibration
 from solver.cost.instance import Group, Instance
 from solver.cost.network.contention import Exchange, exchanges, slowed
-from solver.cost.pool.flows import Flow, Running, kept_flow, kv_flow, link_loads, pool_flows
+from solver.cost.pool.flows import Running, Sending, idle_kv_flows, kept_flow, kv_flow, link_loads, pool_flows
 from solver.cost.pool.prediction import Latencies, Part, class_latencies, interval_80, overall
 from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.retention import beside_idle, by_class
@@ -104,6 +104,7 @@ def assemble(
     usd += math.fsum(price for tier in tiers for price in tier.usd_per_hour.values())
     prediction = _prediction(instance, pools, points, shares, served, offer.extrapolated)
     objective = _objective(instance, layout, usd, served)
+    flows = [*_flows(instance, pools, running, shares), *_idle(instance, pools, tiers, served)]
     return Plan(
         schema_version=SCHEMA_VERSION,
         scenario=instance.scenario,
@@ -113,7 +114,7 @@ def assemble(
         placement=tuple(_placed(pools)),
         experts=tuple(_experts(instance, pools)),
         kv_tiers=tiers,
-        links=tuple(_links(instance, routes, _flows(instance, pools, running, shares))),
+        links=tuple(_links(instance, routes, flows)),
         prediction=prediction,
         routing=_routing(pools, shares),
         alternatives=(),
@@ -362,7 +363,7 @@ def _experts(instance: Instance, pools: Sequence[Staffed]) -> list[ExpertMap]:
 
 def _flows(
     instance: Instance, pools: Sequence[Staffed], running: dict[str, Running], shares: dict[str, float]
-) -> list[Flow]:
+) -> list[Sending]:
     handovers = [
         kv_flow(instance.llm, running[sender.name], running[receiver.name], shares[receiver.name])
         for sender, receiver in itertools.product(pools, pools)
@@ -377,6 +378,19 @@ def _flows(
     return [flow for pool in pools for flow in pool_flows(instance.llm, running[pool.name])] + handovers + returned
 
 
+def _idle(
+    instance: Instance, pools: Sequence[Staffed], tiers: Sequence[KVTier], served: dict[int, float]
+) -> Iterator[Sending]:
+    """What idle KV puts on the links between the devices that keep it and the tiers."""
+    for pool in pools:
+        devices = [device for replica in pool.devices for device in replica]
+        for request_class, share in zip(pool.group.classes, pool.group.mix.share, strict=True):
+            for record in tiers:
+                if (record.pool, record.request_class) == (pool.name, request_class.name):
+                    rate = served[pool.group.index] * float(share)
+                    yield from idle_kv_flows(instance.llm, instance.cluster, record, request_class, rate, devices)
+
+
 def _kv_tiers(instance: Instance, pool: Staffed, rate: float) -> Iterator[KVTier]:
     """Where the idle KV of the pool's classes waits, at ``rate`` requests/s of each replica."""
     if pool.keeps is not None:
@@ -384,7 +398,7 @@ def _kv_tiers(instance: Instance, pool: Staffed, rate: float) -> Iterator[KVTier
         yield from records(instance.llm, pool.priced, pool.name, device, whole, pool.keeps, pool.places)
 
 
-def _links(instance: Instance, routes: Routes, flows: Sequence[Flow]) -> list[LinkLoad]:
+def _links(instance: Instance, routes: Routes, flows: Sequence[Sending]) -> list[LinkLoad]:
     loads = link_loads(routes, flows)
     return [
         LinkLoad(
