@@ -25,6 +25,7 @@ GROUPS: tuple[tuple[Callable[[Evidence], Iterator[str]], ...], ...] = (
     (memory.ledger_holds, memory.limits_hold),
     (promises.loads_are_served, promises.prediction_holds, promises.promises_are_kept, failures.losses_are_survived),
     (money.rent_is_right, money.arithmetic_is_right, money.provenance_is_right, links.loads_are_right),
+    (money.margins_are_right,),
 )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 
 from solver.check.evidence import Evidence, differs
+from solver.cost.pool.margin import work_shares
 
 
 def rent_is_right(evidence: Evidence) -> Iterator[str]:
@@ -28,6 +30,47 @@ def rent_is_right(evidence: Evidence) -> Iterator[str]:
     if differs(usd, evidence.plan.objective.usd_per_hour):
         claimed = evidence.plan.objective.usd_per_hour
         yield f"the rented {scenario.billing}s and tiers cost {usd:.6g} USD/h; the plan says {claimed:.6g}"
+
+
+def margins_are_right(evidence: Evidence) -> Iterator[str]:
+    """Every class with a price has its margin: revenue by its tokens, cost by its part of the work of each pool."""
+    plan = evidence.plan
+    priced = {c.name: c.price_usd_per_million_output_tokens for c in plan.scenario.traffic.classes}
+    wanted = sorted(name for name, price in priced.items() if price is not None)
+    if sorted(m.request_class for m in plan.margins) != wanted:
+        yield f"margins are stated for {sorted(m.request_class for m in plan.margins)}; classes with a price are {wanted}"
+        return
+    if not wanted:
+        return
+    cost = _cost_by_class(evidence)
+    for margin in plan.margins:
+        name = margin.request_class
+        revenue = plan.prediction.classes[name].output_tokens_per_s * 3600 / 1e6 * (priced[name] or 0.0)
+        left = 1 - cost[name] / revenue if revenue else 0.0
+        for what, ours, theirs in (
+            ("revenue", revenue, margin.revenue_usd_per_hour),
+            ("cost", cost[name], margin.cost_usd_per_hour),
+            ("margin", left, margin.margin),
+        ):
+            if differs(ours, theirs, 1e-3):
+                yield f"the {what} of class {name!r} is {ours:.6g}; the plan says {theirs:.6g}"
+
+
+def _cost_by_class(evidence: Evidence) -> dict[str, float]:
+    plan, cluster = evidence.plan, evidence.instance.cluster
+    tiers = math.fsum(price for tier in plan.kv_tiers for price in tier.usd_per_hour.values())
+    worth: dict[str, float] = defaultdict(float)
+    for placed in plan.placement:
+        worth[placed.pool] += evidence.instance.usd_per_hour(cluster.nodes[placed.device]["device"])
+    cost: dict[str, float] = defaultdict(float)
+    for tier in plan.kv_tiers:
+        cost[tier.request_class] += math.fsum(tier.usd_per_hour.values())
+    for pool in plan.pools:
+        part = (plan.objective.usd_per_hour - tiers) * worth[pool.name] / max(math.fsum(worth.values()), 1e-300)
+        shares = work_shares(evidence.priced[pool.name], evidence.services[pool.name], len(pool.serves))
+        for name, share in zip(pool.serves, shares.tolist(), strict=True):
+            cost[name] += part * share
+    return cost
 
 
 def arithmetic_is_right(evidence: Evidence) -> Iterator[str]:

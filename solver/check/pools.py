@@ -73,4 +73,10 @@ def _degrees(evidence: Evidence, pool: Pool) -> Iterator[str]:
 
 
 def _is_pinned(pool: Pool, pin: PinnedPool) -> bool:
-    return pin.fits(pool.setup()) and pin.device in (None, pool.device) and pin.replicas in (None, pool.replicas)
+    batch = pin.batch_per_rank is None or pool.limits.max_sequences <= pin.batch_per_rank
+    return (
+        batch
+        and pin.fits(pool.setup())
+        and pin.device in (None, pool.device)
+        and pin.replicas in (None, pool.replicas)
+    )

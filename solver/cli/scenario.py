@@ -21,6 +21,8 @@ def scenario_from(
 ) -> tuple[Scenario, Path]:
     """The scenario that a command line describes, and the folder from which its relative paths start.
 
+    A plan that is named stands for its scenario.
+
     Parameters
     ----------
     running: a plan in force, whose scenario stands in where no other is named.
@@ -30,6 +32,8 @@ def scenario_from(
     BadInput: a file that cannot be read, or a field that is wrong or missing.
     """
     content, folder = read_content(source) if source is not None else ({}, Path("."))
+    if {"schema_version", "scenario"} <= content.keys() and isinstance(content["scenario"], dict):
+        content = content["scenario"]
     if source is None and running is not None:
         source, content = "the plan's scenario", running.scenario.model_dump(mode="json", by_alias=True)
     whole = override(content, ())

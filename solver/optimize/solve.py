@@ -21,7 +21,6 @@ from solver.optimize.layout.market import market
 from solver.optimize.layout.search import NoLayout
 from solver.optimize.layout.standing import standing
 from solver.plan import Plan
-from solver.replica import SERVING_ENGINES, Engine
 from solver.workload import Scenario
 
 #: Share of the gap that a user asks for that each of the two searches may leave.
@@ -73,7 +72,7 @@ def _solve(instance: Instance, effort: Effort | None, alternatives: int, running
     """Solve for each engine in question and take the best."""
     scenario = instance.scenario
     wanted = replace(effort or Effort(), gap=scenario.options.gap * SHARE_OF_GAP)
-    engines: Sequence[Engine] = SERVING_ENGINES if scenario.engine == "auto" else (scenario.engine,)
+    engines = scenario.engines
     stand = standing(running, _healthy(instance)) if running is not None else ()
     solved = [(engine, *Search(instance, engine, wanted, standing=stand).best()) for engine in engines]
     plans = [(engine, result) for engine, result, _ in solved if isinstance(result, Plan)]
@@ -91,7 +90,7 @@ def _solve(instance: Instance, effort: Effort | None, alternatives: int, running
     return Outcome(best.status, best, by_engine=tuple(plans) if len(engines) > 1 else ())
 
 
-def _with_doubted_ranking(instance: Instance, best: Plan, engines: Sequence[Engine]) -> Plan:
+def _with_doubted_ranking(instance: Instance, best: Plan, engines: Sequence[str]) -> Plan:
     """The plan, saying so where engines were compared of which some were not measured with this LLM and device."""
     pairs = [(engine, fleet.device.name) for engine in engines for fleet in instance.fleets]
     doubts = dict.fromkeys(doubt for pair in pairs if (doubt := instance.calibration(*pair)[1]))

@@ -17,7 +17,7 @@ from solver.workload.fields import Record
 from solver.workload.kv_tiers import TIERS, KVTierName
 from solver.workload.scenario import Degree as ParallelDegree
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "2.0"
 
 #: Limits on what a file may claim, far above any real figure, so that the witness's arithmetic cannot overflow.
 MOST_AMOUNT = 1e30
@@ -322,6 +322,22 @@ class Alternative(Record):
     pools: tuple[Pool, ...]
 
 
+class Margin(Record):
+    """What is left of what a class is sold for.
+
+    Attributes
+    ----------
+    revenue_usd_per_hour: its output tokens at its price.
+    cost_usd_per_hour: its part of the rent, by the work that it brings to each pool, and of the memory it waits in.
+    margin: (revenue - cost) / revenue.
+    """
+
+    request_class: str = Field(alias="class")
+    revenue_usd_per_hour: Amount
+    cost_usd_per_hour: Amount
+    margin: float
+
+
 class Binding(Record):
     """A rule that limits the plan.
 
@@ -376,7 +392,12 @@ class Provenance(Record):
 
 
 class Plan(Record):
-    """A complete, checkable answer to a scenario."""
+    """A complete, checkable answer to a scenario.
+
+    Attributes
+    ----------
+    margins: of the classes that have a price.
+    """
 
     schema_version: str
     scenario: Scenario
@@ -389,6 +410,7 @@ class Plan(Record):
     links: tuple[LinkLoad, ...]
     prediction: Prediction
     routing: dict[str, dict[Role, dict[str, Annotated[float, Field(ge=0, le=1)]]]]
+    margins: tuple[Margin, ...] = ()
     alternatives: tuple[Alternative, ...]
     binding: tuple[Binding, ...]
     provenance: Provenance
@@ -398,7 +420,10 @@ class Plan(Record):
     @classmethod
     def _same_major(cls, version: str) -> str:
         if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
-            raise ValueError(f"this is schema version {version[:20]}; this rackplan reads version {SCHEMA_VERSION}")
+            raise ValueError(
+                f"this is schema version {version[:20]}; this rackplan reads version {SCHEMA_VERSION}. Solve its scenario "
+                "again: rackplan solve PLAN.json -o PLAN.json"
+            )
         return version
 
     def pool(self, name: str) -> Pool:

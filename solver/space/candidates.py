@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -63,6 +64,7 @@ class Candidates:
         beats.
     limit, optimistic_limit: most sequences that a rank may run (R,); 0 where the longest request does not fit.
     longest: longest context that the engine is told to accept [tokens].
+    settled: sequences that a rank may run at most because the user says so.
     """
 
     llm: LLM
@@ -75,6 +77,7 @@ class Candidates:
     limit: Floats
     optimistic_limit: Floats
     longest: int
+    settled: float = math.inf
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -222,8 +225,8 @@ def _settings(candidate: Candidate, engine: EngineRules, mix: Mix) -> list[Candi
 
 
 def with_limits(found: Candidates, mix: Mix) -> Candidates:
-    """How many sequences a rank may run: what its KV cache holds 99 % of the time, at most what the engine takes."""
-    most = np.array([float(most_sequences(found.engine, row.setup)) for row in found.rows])
+    """How many sequences a rank may run: what its KV cache holds 99 % of the time, at most what engine and user allow."""
+    most = np.array([min(float(most_sequences(found.engine, row.setup)), found.settled) for row in found.rows])
     held = holds_longest(found.replicas, found.longest)
     return replace(
         found,

@@ -15,6 +15,7 @@ import networkx as nx
 import topologies
 from solver.cost.instance import Instance
 from solver.optimize.arithmetic.run import Effort
+from solver.optimize.assembly.outcome import sold
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.workload import SLO, Scenario
@@ -78,16 +79,20 @@ class Explanation:
     Attributes
     ----------
     binds: sentences on what limits the plan.
+    margins: sentences on what classes with a price bring in and cost.
     worths: what changes are worth, the largest saving first.
     runner_up: a sentence on the best different plan and why it lost; empty where there is none within 5 %.
     """
 
     binds: tuple[str, ...]
+    margins: tuple[str, ...]
     worths: tuple[Worth, ...]
     runner_up: str
 
     def __str__(self) -> str:
         lines = ["What binds:", *(f"  {line}" for line in self.binds or ("Nothing is within 5 % of its limit.",))]
+        if self.margins:
+            lines += ["What classes bring in:", *(f"  {line}" for line in self.margins)]
         lines += ["What changes are worth:", *(f"  {worth.sentence()}" for worth in self.worths)]
         if self.runner_up:
             lines += ["The best different plan:", f"  {self.runner_up}"]
@@ -99,7 +104,12 @@ class Explanation:
             {"change": w.change.what, "usd_per_million_output_tokens": w.usd, "saving": w.saving, "sure": w.sure}
             for w in self.worths
         ]
-        return {"binds": list(self.binds), "worths": worths, "runner_up": self.runner_up}
+        return {
+            "binds": list(self.binds),
+            "margins": list(self.margins),
+            "worths": worths,
+            "runner_up": self.runner_up,
+        }
 
 
 def explain(plan: Plan, effort: Effort | None = None, told: Callable[[str], None] = lambda _: None) -> Explanation:
@@ -116,7 +126,8 @@ def explain(plan: Plan, effort: Effort | None = None, told: Callable[[str], None
         worths.append(_worth(plan, change, effort))
     told("a different plan")
     binds = tuple(f"{b.because}" for b in plan.binding)
-    return Explanation(binds, tuple(sorted(worths, key=lambda w: -w.saving)), _runner_up(plan, effort))
+    margins = tuple(sold(margin) for margin in plan.margins)
+    return Explanation(binds, margins, tuple(sorted(worths, key=lambda w: -w.saving)), _runner_up(plan, effort))
 
 
 def changes(instance: Instance) -> Iterator[Change]:

@@ -25,7 +25,7 @@ from solver.optimize.arithmetic.run import Effort
 from solver.optimize.layout.market import market
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
-from solver.replica import SERVING_ENGINES, Engine, Role
+from solver.replica import Role
 from solver.space.candidates import candidates
 from solver.space.engines import engine_rules
 from solver.workload import Scenario
@@ -209,14 +209,14 @@ def least_tpot_s(instance: Instance) -> float:
     """
     need = market(instance).needs[0]
     role: Role = "decode" if need.disaggregated else "unified"
-    engines: Sequence[Engine] = SERVING_ENGINES if instance.scenario.engine == "auto" else (instance.scenario.engine,)
+    engines = instance.scenario.engines
     least = min((_fastest(instance, engine, role) for engine in engines), default=math.inf)
     if not math.isfinite(least):
         raise BadInput(f"frontier: no replica of {instance.llm.name} fits on this cluster")
     return least
 
 
-def _fastest(instance: Instance, engine: Engine, role: Role) -> float:
+def _fastest(instance: Instance, engine: str, role: Role) -> float:
     """Least TPOT at which any candidate of a role keeps a sequence busy, by bisection."""
     mix = Mix.of([c for group in instance.groups for c in group.classes])
     most = most_decode if role == "decode" else most_unified

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from solver.errors import BadInput
-from solver.replica import Engine, Role, Setup
+from solver.replica import SERVING_ENGINES, Engine, Role, Setup
 from solver.workload.fields import Count, Price, Record, Seconds, Share, Tokens, read_record
 from solver.workload.kv_tiers import HBM, KVTierName
 from solver.workload.traffic import SLO, Traffic
@@ -96,6 +96,12 @@ class Options(Record):
     slo_confidence: Annotated[float, Field(ge=0.05, le=0.99)] = 0.5
     kv_tiers: Literal["auto"] | tuple[KVTierName, ...] = "auto"
     kv_ages_s: Annotated[tuple[Seconds, ...], Field(max_length=32)] = ()
+
+    @model_validator(mode="after")
+    def _median_only(self) -> Self:
+        if self.slo_confidence != 0.5:
+            raise ValueError(f"slo_confidence {self.slo_confidence:g}: promises are judged at the median; leave it at 0.5")
+        return self
 
     @model_validator(mode="after")
     def _passes_through_hbm(self) -> Self:
@@ -221,7 +227,26 @@ class Scenario(Record):
             raise ValueError(
                 f"constraints.roles {list(roles)} can serve nothing: name 'unified', or 'prefill' and 'decode'"
             )
+        self._pinned_engine()
         return self
+
+    def _pinned_engine(self) -> None:
+        """Pinned pools run on the scenario's engine, and all on one: KV caches are not handed over between engines."""
+        pinned = {pool.engine for pool in self.constraints.pools if pool.engine is not None}
+        allowed = pinned if self.engine == "auto" else {self.engine}
+        if len(pinned) > 1 or not pinned <= allowed:
+            raise ValueError(
+                f"constraints.pools pin {', '.join(sorted(pinned))}; engine is {self.engine}: a plan runs on one engine, so "
+                f"write engine: {sorted(pinned)[0]}, or auto"
+            )
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """Engines to solve for: the one named, or every serving engine that the pinned pools allow."""
+        if self.engine != "auto":
+            return (self.engine,)
+        pinned = {pool.engine for pool in self.constraints.pools if pool.engine is not None}
+        return tuple(engine for engine in SERVING_ENGINES if not pinned or engine in pinned)
 
     @classmethod
     def from_mapping(cls, content: object, name: str) -> Scenario:

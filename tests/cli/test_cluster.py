@@ -60,7 +60,7 @@ def test_scenarios_and_plans_have_clusters_too(tmp_path):
     assert summed("show", scenario)["totals"]["devices"] == 24
     plan = tmp_path / "plan.json"
     plan.write_text(
-        json.dumps({"schema_version": "1.0", "scenario": {"cluster": {"builder": "hgx", "nodes": 2}, "traffic": {}}})
+        json.dumps({"schema_version": "2.0", "scenario": {"cluster": {"builder": "hgx", "nodes": 2}, "traffic": {}}})
     )
     assert summed("show", plan)["totals"]["devices"] == 16
     assert summed("show", "deepseek-v3-2xnvl72")["totals"]["devices"] == 144

@@ -49,7 +49,7 @@ def test_what_cannot_be_is_one_line(
 
 def test_not_a_plan(tmp_path: Path) -> None:
     wrong = tmp_path / "plan.json"
-    wrong.write_text('{"schema_version": "1.0"}', encoding="utf-8")
+    wrong.write_text('{"schema_version": "2.0"}', encoding="utf-8")
     ran = rackplan("view", wrong, "-o", tmp_path / "p.html")
     assert ran.status == 2
     assert str(wrong) in ran.error

@@ -17,6 +17,7 @@ from solver.cost.calibration import Calibration
 from solver.cost.instance import Group, Instance
 from solver.cost.network.contention import Exchange, exchanges, slowed
 from solver.cost.pool.flows import Running, Sending, idle_kv_flows, kept_flow, kv_flow, link_loads, pool_flows
+from solver.cost.pool.margin import work_shares
 from solver.cost.pool.prediction import Latencies, Part, class_latencies, interval_80, overall
 from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.retention import beside_idle, by_class
@@ -35,6 +36,7 @@ from solver.plan.schema import (
     Latency,
     Limits,
     LinkLoad,
+    Margin,
     Memory,
     Objective,
     Placed,
@@ -83,6 +85,11 @@ class Staffed:
         return self.chosen.column.role
 
     @property
+    def device(self) -> str:
+        """Kind of device."""
+        return self.chosen.column.footprint.device
+
+    @property
     def capacity(self) -> float:
         """Requests/s of the whole pool within its promise."""
         return float(self.most.requests_per_s[0]) * self.chosen.replicas
@@ -117,6 +124,7 @@ def assemble(
         links=tuple(_links(instance, routes, flows)),
         prediction=prediction,
         routing=_routing(pools, shares),
+        margins=tuple(_margins(instance, pools, points, prediction, usd, tiers)),
         alternatives=(),
         binding=(),
         provenance=_provenance(instance, offer, pools, seed),
@@ -443,6 +451,41 @@ def _prediction(
         classes={name: _latency(classes[name], rates[name], outputs[name], devices) for name in classes},
         extrapolated=tuple(dict.fromkeys(extrapolated)),
     )
+
+
+def _margins(
+    instance: Instance,
+    pools: Sequence[Staffed],
+    points: dict[str, Service],
+    prediction: Prediction,
+    usd: float,
+    tiers: Sequence[KVTier],
+) -> Iterator[Margin]:
+    """Revenue, cost and margin of every class that has a price."""
+    classes = [c for group in instance.groups for c in group.classes]
+    if all(c.price_usd_per_million_output_tokens is None for c in classes):
+        return
+    memory: dict[str, float] = defaultdict(float)
+    for tier in tiers:
+        memory[tier.request_class] += math.fsum(tier.usd_per_hour.values())
+    rent = usd - math.fsum(memory.values())
+    worth = {p.name: instance.usd_per_hour(p.device) * sum(map(len, p.devices)) for p in pools}
+    cost = dict(memory)
+    for pool in pools:
+        part = rent * worth[pool.name] / math.fsum(worth.values()) if any(worth.values()) else 0.0
+        of = pool.group.classes
+        for request_class, share in zip(of, work_shares(pool.priced, points[pool.name], len(of)), strict=True):
+            cost[request_class.name] = cost.get(request_class.name, 0.0) + part * float(share)
+    for c in classes:
+        if c.price_usd_per_million_output_tokens is not None:
+            tokens = prediction.classes[c.name].output_tokens_per_s * 3600
+            revenue = tokens / 1e6 * c.price_usd_per_million_output_tokens
+            yield Margin(
+                **{"class": c.name},
+                revenue_usd_per_hour=revenue,
+                cost_usd_per_hour=cost[c.name],
+                margin=1 - cost[c.name] / revenue if revenue else 0.0,
+            )
 
 
 def _by_class(pool: Staffed, point: Service) -> Service:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from solver.errors import NoPlan
-from solver.plan import Alternative, KVTier, Plan
+from solver.plan import Alternative, KVTier, Margin, Plan
 from topologies.units import show_bytes, show_seconds
 
 
@@ -80,9 +80,18 @@ def summary(plan: Plan) -> str:
             f"{pool.utilisation:.0%} busy, step {show_seconds(pool.step_s)}, bound by {pool.roofline.bound_by}"
         )
     lines += [f"  {_kept(tier)}" for tier in plan.kv_tiers]
+    lines += [f"  {sold(margin)}" for margin in plan.margins]
     lines += [f"  {b.because}" for b in plan.binding]
     lines += [f"  note: {doubt}" for doubt in p.extrapolated]
     return "\n".join(lines)
+
+
+def sold(margin: Margin) -> str:
+    """What a class brings in and costs, in a line."""
+    return (
+        f"class {margin.request_class!r} is sold for {margin.revenue_usd_per_hour:.4g} USD/h and costs "
+        f"{margin.cost_usd_per_hour:.4g}: a margin of {margin.margin:.0%}"
+    )
 
 
 def _kept(tier: KVTier) -> str:

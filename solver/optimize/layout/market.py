@@ -19,7 +19,7 @@ from solver.optimize.layout.kv_tiers import keepings
 from solver.optimize.layout.kv_tiers.places import places
 from solver.optimize.layout.program import Market, Need, Supply
 from solver.replica import Engine, Parallelism, Role
-from solver.space.candidates import Candidates, candidates, price
+from solver.space.candidates import Candidates, candidates, price, with_limits
 from solver.space.engines import engine_rules
 from solver.space.profiles import Column, columns
 from solver.workload import Constraints, Scenario
@@ -198,11 +198,7 @@ def _priced(
         if not len(settled):
             continue
         if pool.batch_per_rank is not None:
-            settled = replace(
-                settled,
-                limit=np.minimum(settled.limit, pool.batch_per_rank),
-                optimistic_limit=np.minimum(settled.optimistic_limit, pool.batch_per_rank),
-            )
+            settled = with_limits(replace(settled, settled=float(pool.batch_per_rank)), group.mix)
         for column in columns(settled, group.mix, promise, group.index, split):
             if pool.replicas is None or column.low <= pool.replicas <= column.high:
                 yield replace(column, pin=number)

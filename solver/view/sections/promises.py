@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from solver.plan import Latency
-from solver.view.amounts import percent, quantity
+from solver.view.amounts import percent, quantity, usd
 from solver.view.markup import Markup, tag
 from solver.view.scene import Scene
 from solver.view.sections.tables import table
@@ -33,8 +33,20 @@ def promises(scene: Scene) -> Markup:
             ((name, *_predicted(latency)) for name, latency in everyone.items()),
             "Predictions, each with the range that holds for 80 % of the runs that the model was not fitted on",
         ),
+        _margins(scene),
         id="promises",
     )
+
+
+def _margins(scene: Scene) -> Markup | None:
+    """What classes with a price bring in and cost; None where none has one."""
+    if not scene.plan.margins:
+        return None
+    rows = (
+        (m.request_class, usd(m.revenue_usd_per_hour), usd(m.cost_usd_per_hour), percent(m.margin))
+        for m in scene.plan.margins
+    )
+    return table(("class", "revenue per hour", "cost per hour", "margin"), rows, "What each class is sold for")
 
 
 def _traffic(scene: Scene) -> Iterator[str]:

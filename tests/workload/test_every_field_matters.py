@@ -1,0 +1,234 @@
+"""No setting without effect: for every field of a scenario, one scenario in which changing it changes the plan."""
+
+from __future__ import annotations
+
+import copy
+import json
+from functools import cache
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from solver.cost.calibration import packaged
+from solver.errors import BadInput
+from solver.optimize.arithmetic.run import Effort
+from solver.optimize.solve import solve_scenario
+from solver.workload import Scenario
+from solver.workload.files import put
+
+CHAT = {
+    "name": "chat",
+    "prompt_tokens": 2000,
+    "output_tokens": 200,
+    "requests_per_s": 4.0,
+}
+SMALL: dict[str, Any] = {
+    "llm": {"config": "llama-3.1-8b"},
+    "cluster": {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 2},
+    "traffic": {"classes": [CHAT]},
+    "slo": {"ttft_p95": "1s", "tpot_p95": "40ms"},
+    "billing": "device",
+}
+KEEPING = CHAT | {
+    "prompt_tokens": 6000,
+    "reused_tokens": {"shared": 400, "private": 5000},
+    "idle_s": {"median": 45, "p90": 400},
+    "return_fraction": 0.8,
+    "requests_per_s": 7.0,
+}
+FOUR = {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 4}
+SESSIONS: dict[str, Any] = SMALL | {
+    "traffic": {"classes": [KEEPING]},
+    "slo": {"ttft_p95": "2s", "tpot_p95": "50ms"},
+    "options": {"kv_ages_s": [300], "disaggregate": False},
+    "objective": "throughput",
+    "prices": {"dram_usd_per_GB_hour": 0.0005},
+}
+LLM_OF_EXPERTS = "qwen3-30b-a3b"
+EXPERTS: dict[str, Any] = SMALL | {"cluster": FOUR, "llm": {"config": LLM_OF_EXPERTS}}
+SKEWED = [[float(40 - 30 * (e % 7 == 0)) for e in range(128)]] * 48
+LOADED: dict[str, Any] = EXPERTS | {
+    "expert_loads": [{"source": "drawn", "loads": SKEWED}],
+    "constraints": {"pools": [{"role": "unified", "parallelism": {"tp": 1, "dp": 4, "ep": 4}}]},
+}
+DRAFTING: dict[str, Any] = {
+    "llm": {"config": "deepseek-v3"},
+    "cluster": {"builder": "hgx", "nodes": 2, "device": "h200"},
+    "traffic": {"classes": [CHAT | {"requests_per_s": 2.0}]},
+    "slo": {"ttft_p95": "3s", "tpot_p95": "60ms"},
+    "options": {"disaggregate": False},
+    "speculation": {"acceptance": [0.8]},
+}
+PINNED: dict[str, Any] = SMALL | {"constraints": {"pools": [{"role": "unified", "parallelism": {"tp": 1}}]}}
+LONGER: dict[str, Any] = PINNED | {"traffic": {"classes": [CHAT | {"prompt_tokens": 3000, "requests_per_s": 2.0}]}}
+HASTY: dict[str, Any] = SMALL | {
+    "traffic": {"classes": [CHAT | {"requests_per_s": 0.2}]},
+    "slo": {"tpot_p95": "8ms"},
+    "objective": "throughput",
+}
+
+
+def side_by_side(*devices: str) -> dict[str, Any]:
+    """A cluster of hosts with one device each."""
+    return {"join": [{"builder": "hgx", "nodes": 1, "device": d, "devices_per_host": 1} for d in devices]}
+
+
+HOSTS = {"builder": "hgx", "nodes": 2, "device": "h100", "devices_per_host": 2}
+ENDED = CHAT | {"slo": {"ttft_p95": "2s"}}
+
+UNEVEN: dict[str, Any] = SMALL | {"cluster": side_by_side("h100", "h200"), "billing": "host"}
+
+#: By path of a field: a scenario, settings that both sides share, and what the field is on either side.
+CHANGES: dict[str, tuple[dict[str, Any], Any, Any]] = {
+    "llm.config": (SMALL, "llama-3.1-8b", "qwen3-8b"),
+    "llm.weights": (SMALL, "checkpoint", "fp8"),
+    "llm.kv_cache": (SMALL, "bf16", "fp8"),
+    "speculation.draft_tokens": (DRAFTING, 0, 1),
+    "speculation.acceptance": (DRAFTING | {"speculation": {"draft_tokens": 1, "acceptance": [0.9]}}, [0.9], [0.5]),
+    "cluster": (SMALL, SMALL["cluster"], SMALL["cluster"] | {"device": "h200"}),
+    "traffic.classes.name": (SMALL, "chat", "code"),
+    "traffic.classes.prompt_tokens": (SMALL, 2000, 3000),
+    "traffic.classes.output_tokens": (SMALL, 200, 300),
+    "traffic.classes.requests_per_s": (SMALL, 4.0, 5.0),
+    "traffic.classes.prompt_cv": (SMALL, 0.0, 1.0),
+    "traffic.classes.output_cv": (SMALL, 0.0, 1.0),
+    "traffic.classes.burstiness": (SMALL, 1.0, 3.0),
+    "traffic.classes.reused_tokens.shared": (SESSIONS, 400, 900),
+    "traffic.classes.reused_tokens.private": (SESSIONS, 5000, 3000),
+    "traffic.classes.reused_tokens.generated": (SESSIONS | {"options": {"disaggregate": True, "kv_ages_s": [300]}}, 0, 200),
+    "traffic.classes.idle_s.median": (SESSIONS, 45, 90),
+    "traffic.classes.idle_s.p90": (SESSIONS, 400, 200),
+    "traffic.classes.idle_s.returned": (SESSIONS, [], [[10.0, 0.5], [100.0, 1.0]]),
+    "traffic.classes.return_fraction": (SESSIONS, 0.8, 0.4),
+    "traffic.classes.longest_tokens": (SMALL, None, 20000),
+    "traffic.classes.slo.ttft_p95": (SMALL | {"traffic": {"classes": [ENDED]}}, "2s", "120ms"),
+    "traffic.classes.slo.tpot_p95": (SMALL | {"traffic": {"classes": [ENDED]}}, "40ms", "10ms"),
+    "traffic.classes.slo.itl_p95": (SMALL | {"traffic": {"classes": [ENDED]}}, "1s", "20ms"),
+    "traffic.classes.slo.e2e_p95": (SMALL | {"traffic": {"classes": [ENDED]}}, "20s", "2s"),
+    "traffic.classes.price_usd_per_million_output_tokens": (SMALL, None, 2.0),
+    "traffic.routing": (SESSIONS, "prefix_aware", "random"),
+    "slo.ttft_p95": (SMALL, "1s", "120ms"),
+    "slo.tpot_p95": (SMALL, "40ms", "10ms"),
+    "slo.itl_p95": (SMALL, "1s", "20ms"),
+    "slo.e2e_p95": (SMALL, "20s", "2s"),
+    "objective": (SMALL, "cost", "throughput"),
+    "engine": (SMALL, "vllm", "sglang"),
+    "options.disaggregate": (SMALL, False, True),
+    "options.redundant_experts": (LOADED, 0, 4),
+    "options.survive_domain_failures": (SMALL | {"cluster": HOSTS}, 0, 1),
+    "options.survive_host_failures": (SMALL | {"cluster": HOSTS}, 0, 1),
+    "options.max_pools": (
+        SMALL
+        | {
+            "cluster": side_by_side("h100", "h200", "b200"),
+            "objective": "throughput",
+            "options": {"disaggregate": False},
+        },
+        1,
+        3,
+    ),
+    "options.gap": (UNEVEN, 0.0, 0.5),
+    "options.kv_tiers": (SESSIONS, "auto", []),
+    "options.kv_ages_s": (SESSIONS, [60], [300]),
+    "constraints.roles": (SMALL, ["unified"], ["prefill", "decode"]),
+    "constraints.forbid": (HASTY, [], ["tp"]),
+    "constraints.max_tp": (HASTY, None, 1),
+    "constraints.max_model_len": (SMALL, None, 100_000),
+    "constraints.min_replicas": (SMALL, 1, 2),
+    "constraints.max_devices": (SMALL | {"objective": "throughput"}, None, 1),
+    "constraints.pools.role": (PINNED, "unified", "prefill"),
+    "constraints.pools.parallelism": (PINNED, {"tp": 1}, {"tp": 2}),
+    "constraints.pools.device": (
+        SMALL
+        | {
+            "cluster": side_by_side("h100", "h200"),
+            "constraints": {"pools": [{"role": "unified", "parallelism": {"tp": 1}}]},
+        },
+        "h100",
+        "h200",
+    ),
+    "constraints.pools.engine": (PINNED | {"engine": "auto"}, "vllm", "sglang"),
+    "constraints.pools.replicas": (PINNED, 1, 2),
+    "constraints.pools.batch_per_rank": (PINNED | {"objective": "throughput"}, None, 20),
+    "constraints.pools.chunk_tokens": (LONGER, 2048, 8192),
+    "billing": (SMALL, "device", "host"),
+    "owned": (SMALL, False, True),
+    "expert_loads": (LOADED, [], LOADED["expert_loads"]),
+    "prices": (SMALL, {"h100": 2.0}, {"h100": 3.0}),
+    "calibration": (SMALL, None, packaged("vllm", "hopper")[0].with_values({"captured": 1.4}).to_json()),
+}  # fmt: skip
+#: Fields with one legal value, and the one that a later version gives meaning to.
+ONE_VALUE = {"speculation.method", "options.slo_confidence"}
+
+
+def fields_of(kind: type[BaseModel], prefix: str = "") -> set[str]:
+    """Paths of all fields, as files spell them; records inside are walked, lists of records too."""
+    found = set()
+    for name, field in kind.model_fields.items():
+        path = f"{prefix}{field.alias or name}"
+        records = [r for r in _records(field.annotation) if r.__name__ != "RecordedLoads"]
+        found |= {inner for record in records for inner in fields_of(record, f"{path}.")} if records else {path}
+    return found
+
+
+def _records(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [record for inner in get_args(annotation) for record in _records(inner)]
+
+
+def with_value(base: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """A scenario with a field set; the first of a list of records is meant."""
+    content = copy.deepcopy(base)
+    spelt = path.replace("classes.", "classes.0.").replace("pools.", "pools.0.")
+    put(content, spelt, value)
+    return content
+
+
+@cache
+def solved(text: str) -> dict[str, Any]:
+    """The plan without its own copy of the scenario."""
+    plan = solve_scenario(Scenario.from_mapping(json.loads(text), "test"), Effort(seed=0)).plan
+    content = plan.model_dump(mode="json")
+    del content["scenario"], content["provenance"]["inputs"]
+    return content
+
+
+def test_every_field_is_in_the_table() -> None:
+    assert fields_of(Scenario) == CHANGES.keys() | ONE_VALUE
+
+
+@pytest.mark.parametrize("path", sorted(CHANGES))
+def test_a_field_changes_the_plan(path: str) -> None:
+    base, before, after = CHANGES[path]
+    plans = [solved(json.dumps(with_value(base, path, value), sort_keys=True)) for value in (before, after)]
+    assert plans[0] != plans[1]
+    if path == "options.gap":
+        return
+    figures = [
+        np.array(
+            [plan["objective"]["usd_per_hour"], plan["prediction"]["ttft_p95_s"], plan["prediction"]["tpot_p95_s"]]
+        )
+        for plan in plans
+    ]
+    pools = [
+        [(p["name"], p["engine"], p["device"], p["limits"], p["parallelism"]) for p in plan["pools"]] for plan in plans
+    ]
+    classes = [(sorted(plan["prediction"]["classes"]), plan["margins"]) for plan in plans]
+    assert not np.allclose(*figures, rtol=1e-9) or pools[0] != pools[1] or classes[0] != classes[1]
+
+
+def test_fields_of_one_value_have_one() -> None:
+    speculation = DRAFTING["speculation"]
+    with pytest.raises(BadInput, match="method"):
+        Scenario.from_mapping(DRAFTING | {"speculation": speculation | {"method": "eagle3"}}, "test")
+    with pytest.raises(BadInput, match="slo_confidence"):
+        Scenario.from_mapping(SMALL | {"options": {"slo_confidence": 0.8}}, "test")
+
+
+def test_a_pinned_engine_conflicts_with_another_one() -> None:
+    pools = [{"role": "unified", "parallelism": {"tp": 2}, "engine": "sglang"}]
+    with pytest.raises(BadInput, match="sglang"):
+        Scenario.from_mapping(SMALL | {"engine": "vllm", "constraints": {"pools": pools}}, "test")
