@@ -9,7 +9,7 @@ from functools import cached_property
 
 from solver.check.stays import Stay, served
 from solver.cost.calibration import Calibration
-from solver.cost.instance import Group, Instance
+from solver.cost.instance import Instance, PromiseGroup
 from solver.cost.network.contention import Exchange, exchanges, slowed
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.priced import PricedPool
@@ -42,7 +42,7 @@ class Evidence:
             found[placed.pool].append(placed)
         return dict(found)
 
-    def group(self, pool: Pool) -> Group:
+    def group(self, pool: Pool) -> PromiseGroup:
         """The promise that a pool serves."""
         return next(g for g in self.instance.groups if pool.serves == tuple(c.name for c in g.classes))
 

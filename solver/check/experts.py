@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.check.evidence import Evidence
-from solver.plan import ExpertMap, Pool
+from solver.plan import LayerMap, Pool
 
 #: Share by which the recorded loads may lie less evenly than a pool claims.
 UNEVENNESS = 0.005
@@ -38,7 +38,7 @@ def every_expert_present(evidence: Evidence) -> Iterator[str]:
             yield from _map(llm.layers[expert_map.layer].ffn.experts, pools[expert_map.pool], expert_map)
 
 
-def _map(experts: int, pool: Pool, expert_map: ExpertMap) -> Iterator[str]:
+def _map(experts: int, pool: Pool, expert_map: LayerMap) -> Iterator[str]:
     where = f"layer {expert_map.layer} of pool {pool.name}"
     slots = expert_map.physical_to_logical
     if len(slots) != experts + pool.redundant_experts:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from solver.cli.app import AsJson, app
-from solver.plan.diff import Difference, Figure, PoolChange
+from solver.plan.diff import Difference, NumberChange, PoolChange
 from topologies.units import show_bytes, show_seconds
 
 
@@ -46,7 +46,7 @@ def words(found: Difference) -> Iterator[str]:
         yield f"weights to load: {show_bytes(found.moved_bytes)}"
 
 
-def _figure(figure: Figure) -> str:
+def _figure(figure: NumberChange) -> str:
     show: Callable[[float], str] = show_seconds if figure.name.endswith("_s") and "per" not in figure.name else _plain
     before, after = ("none" if v is None else show(v) for v in (figure.before, figure.after))
     change = "" if figure.change is None else f" ({figure.change:+.2%})"

@@ -12,7 +12,7 @@ from solver.cli.app import AsJson, app
 from solver.errors import BadFile, BadInput
 
 if TYPE_CHECKING:
-    from solver.study.fidelity import Report
+    from solver.study.fidelity import FidelityReport
 
 
 @app.command(
@@ -81,7 +81,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
         raise BadFile(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _text(found: Report) -> str:
+def _text(found: FidelityReport) -> str:
     lines = [f"{len(found.runs.runs)} runs of {found.runs.source}"]
     for quantity, figures in found.overall.items():
         if figures.runs:

@@ -16,7 +16,7 @@ from topologies.units import show_seconds
 
 if TYPE_CHECKING:
     from solver.plan import Plan
-    from solver.study.frontier import Frontier, Point, PriceOfSpeed
+    from solver.study.frontier import Frontier, PriceOfSpeed, SpeedPoint
 
 
 @app.command(
@@ -120,7 +120,7 @@ def _plain(found: Frontier, price_ratio: float) -> dict[str, Any]:
     }
 
 
-def _plain_point(point: Point) -> dict[str, Any]:
+def _plain_point(point: SpeedPoint) -> dict[str, Any]:
     return {
         "tokens_per_s_per_user": point.tokens_per_s,
         "usd_per_million_output_tokens": point.usd,

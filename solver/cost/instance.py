@@ -32,7 +32,7 @@ MOST_CALIBRATION = 2**20
 
 
 @dataclass(frozen=True)
-class Group:
+class PromiseGroup:
     """Request classes that share a promise.
 
     Attributes
@@ -86,11 +86,11 @@ class Instance:
         return found
 
     @cached_property
-    def groups(self) -> tuple[Group, ...]:
+    def groups(self) -> tuple[PromiseGroup, ...]:
         """Classes by promise."""
         pairs = self.scenario.traffic.groups(self.scenario.slo)
         return tuple(
-            Group(index, slo, classes, Mix.of(classes), math.fsum(c.requests_per_s for c in classes))
+            PromiseGroup(index, slo, classes, Mix.of(classes), math.fsum(c.requests_per_s for c in classes))
             for index, (slo, classes) in enumerate(pairs)
         )
 

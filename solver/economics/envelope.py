@@ -23,7 +23,7 @@ MOST_BATCH = 1e6
 
 
 @dataclass(frozen=True)
-class Demand:
+class MeanRequest:
     """What a mean request asks for.
 
     Attributes
@@ -47,7 +47,7 @@ class Rented:
     usd_per_hour: float
 
 
-def least_usd(llm: LLM, demand: Demand, rented: Sequence[Rented], tokens_per_s: float) -> float | None:
+def least_usd(llm: LLM, demand: MeanRequest, rented: Sequence[Rented], tokens_per_s: float) -> float | None:
     """USD per million output tokens at a user's speed; None where even the roofline is slower.
 
     Parameters
@@ -58,7 +58,7 @@ def least_usd(llm: LLM, demand: Demand, rented: Sequence[Rented], tokens_per_s: 
     return min((usd for usd in found if usd is not None), default=None)
 
 
-def _least(llm: LLM, demand: Demand, kind: Rented, tokens_per_s: float) -> float | None:
+def _least(llm: LLM, demand: MeanRequest, kind: Rented, tokens_per_s: float) -> float | None:
     device = kind.device
     flops = device.flops[llm.precision.experts.rate(device.flops)]
     devices = np.geomspace(1, kind.count, GRID)[:, None]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from solver.errors import BadInput
 
 
-class Tiers(NamedTuple):
+class FastMode(NamedTuple):
     """Batches of the two tiers, in sequences.
 
     Attributes
@@ -41,7 +41,7 @@ def largest_compute_bound_slope(price_ratio: float, speed_ratio: float) -> float
     return (speed_ratio - 1) / (speed_ratio - 1 / price_ratio)
 
 
-def batches(price_ratio: float, speed_ratio: float, balance_batch: float, kv_slope_ratio: float = 0.0) -> Tiers:
+def batches(price_ratio: float, speed_ratio: float, balance_batch: float, kv_slope_ratio: float = 0.0) -> FastMode:
     """Batches at which two tiers cost in the ratio of their prices.
 
     Parameters
@@ -64,7 +64,7 @@ def batches(price_ratio: float, speed_ratio: float, balance_batch: float, kv_slo
         standard = speed_ratio * balance_batch / (1 - r / price_ratio)
     else:
         standard = (speed_ratio - 1) * balance_batch / (r * (1 - 1 / price_ratio))
-    return Tiers(standard, standard / batch_ratio(price_ratio, speed_ratio), compute_bound)
+    return FastMode(standard, standard / batch_ratio(price_ratio, speed_ratio), compute_bound)
 
 
 def cost_over_floor(batch: float, balance_batch: float, kv_slope_ratio: float = 0.0) -> float:

@@ -32,7 +32,7 @@ from solver.experts.grid import SlotGrid
 from solver.experts.loads import Loads
 from solver.experts.nodes.coactivation import CoActivation, CoCounts, TokenSample, homes_by_coactivation
 from solver.experts.nodes.trade import Price, TradeCurve, TradePoint, trade_off
-from solver.experts.packing.pack import Effort
+from solver.experts.packing.pack import SwapBudget
 from solver.experts.place import ExpertPlacement, place_experts
 from solver.experts.rebalance import Rebalanced, rebalance
 from solver.experts.splits import Split
@@ -43,7 +43,6 @@ __all__ = [
     "CoActivation",
     "CoCounts",
     "DriftReport",
-    "Effort",
     "ExpertMap",
     "ExpertPlacement",
     "Loads",
@@ -52,6 +51,7 @@ __all__ = [
     "Rebalanced",
     "SlotGrid",
     "Split",
+    "SwapBudget",
     "TokenSample",
     "TradeCurve",
     "TradePoint",

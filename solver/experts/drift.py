@@ -9,7 +9,7 @@ import numpy as np
 from solver.experts.arrays import Floats
 from solver.experts.grid import SlotGrid
 from solver.experts.loads import Loads
-from solver.experts.packing.pack import Effort
+from solver.experts.packing.pack import SwapBudget
 from solver.experts.place import place_experts
 
 
@@ -31,7 +31,7 @@ class DriftReport:
     left_out: Floats
 
 
-def drift_report(loads: Loads, grid: SlotGrid, effort: Effort | None = None, leave_one_out: bool = True) -> DriftReport:
+def drift_report(loads: Loads, grid: SlotGrid, effort: SwapBudget | None = None, leave_one_out: bool = True) -> DriftReport:
     """Place for each profile, for all, and for all but each; run everything on everything."""
     matrix = np.stack([_means(loads.select([name]), loads, grid, effort) for name in loads.names])
     if loads.profiles == 1:
@@ -42,6 +42,6 @@ def drift_report(loads: Loads, grid: SlotGrid, effort: Effort | None = None, lea
     return DriftReport(loads.names, matrix, _means(loads, loads, grid, effort), np.array(left_out))
 
 
-def _means(placed_for: Loads, run_on: Loads, grid: SlotGrid, effort: Effort | None) -> Floats:
+def _means(placed_for: Loads, run_on: Loads, grid: SlotGrid, effort: SwapBudget | None) -> Floats:
     placed = place_experts(placed_for, grid, effort=effort).map
     return np.asarray(placed.imbalance(run_on).mean(axis=1))

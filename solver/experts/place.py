@@ -13,7 +13,7 @@ from solver.experts.grid import SlotGrid
 from solver.experts.loads import Loads
 from solver.experts.nodes.nearest import place_nearest
 from solver.experts.packing.counts import water_fill
-from solver.experts.packing.pack import Effort
+from solver.experts.packing.pack import SwapBudget
 from solver.experts.several import ProfileEffort, place_profiles
 from solver.experts.single import place_layers
 from solver.experts.splits import Split
@@ -60,7 +60,7 @@ class ExpertPlacement:
         return np.asarray(self.imbalance.max(axis=0))
 
 
-def place_experts(loads: Loads, grid: SlotGrid, split: Split = "even", effort: Effort | None = None) -> ExpertPlacement:
+def place_experts(loads: Loads, grid: SlotGrid, split: Split = "even", effort: SwapBudget | None = None) -> ExpertPlacement:
     """Choose replica counts and slots of every MoE layer such that the hottest rank is as cool as possible.
 
     One profile: the hottest rank itself. Several: the weighted mean over profiles of the hottest rank; every profile
@@ -81,7 +81,7 @@ def place_experts(loads: Loads, grid: SlotGrid, split: Split = "even", effort: E
     ([[1.083]], 'search')
     """
     grid.require_room(loads.experts)
-    effort = effort or Effort()
+    effort = effort or SwapBudget()
     shares = loads.shares() * grid.ranks
     if split == "nearest-node":
         slots = place_nearest(loads.mean_shares() * grid.ranks, grid, effort)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.instance import Instance
-from solver.experts import Effort, Loads, SlotGrid, place_experts, read_loads
+from solver.experts import Loads, SlotGrid, SwapBudget, place_experts, read_loads
 from solver.experts.bounds.certificate import simple_bounds
 from solver.experts.packing.counts import water_fill
 from solver.experts.packing.pack import pack
@@ -27,7 +27,7 @@ MORE_SLOTS = 2
 #: A short search this near to perfectly even ranks leaves nothing for more slots to gain.
 EVEN_ENOUGH = 1.005
 #: Search short enough for every number of ranks and slots; the chosen ones are placed with care.
-QUICK = Effort(rounds=2, tolerance=3e-3)
+QUICK = SwapBudget(rounds=2, tolerance=3e-3)
 #: Shares of a layer sum to 1 within this.
 ROUNDING = 1e-9
 #: Exchanges of slots, times slots of a rank, in a short and a careful search for several workloads.

@@ -14,7 +14,7 @@ from solver.experts.bounds.forced import forced
 from solver.experts.bounds.prices import STEP_SLOTS
 from solver.experts.grid import SlotGrid
 from solver.experts.packing.counts import water_fill
-from solver.experts.packing.pack import Effort, hottest_rank, pack
+from solver.experts.packing.pack import SwapBudget, hottest_rank, pack
 from solver.experts.tiny import DETERMINISTIC_LIMIT, is_tiny, place_tiny
 
 EXACTLY = 1e-7
@@ -37,7 +37,7 @@ class PlacedLayers:
     certificates: tuple[Certificate, ...]
 
 
-def place_layers(loads: Floats, grid: SlotGrid, effort: Effort) -> PlacedLayers:
+def place_layers(loads: Floats, grid: SlotGrid, effort: SwapBudget) -> PlacedLayers:
     """Minimise the hottest rank of each layer, the load of an expert split evenly over its copies.
 
     Water-filled counts serve nearly always. Where they force a rank above the bound (few slots a rank), counts and
@@ -61,7 +61,7 @@ def place_layers(loads: Floats, grid: SlotGrid, effort: Effort) -> PlacedLayers:
     return PlacedLayers(placed, hottest, tuple(bounds))
 
 
-def _close(loads: Floats, counts: Ints, grid: SlotGrid, bound: Certificate, effort: Effort) -> tuple[Ints, Certificate]:
+def _close(loads: Floats, counts: Ints, grid: SlotGrid, bound: Certificate, effort: SwapBudget) -> tuple[Ints, Certificate]:
     """Counts and bound of one layer (experts,), brought together."""
     counts, bound = close_counts(loads, grid.ranks, grid.slots, counts, bound, effort.count_tolerance)
     tiny = is_tiny(len(loads), grid)

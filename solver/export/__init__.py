@@ -10,15 +10,15 @@ from collections.abc import Callable
 
 from solver.errors import UnknownName
 from solver.export.dynamo import dynamo
-from solver.export.files import Bundle
+from solver.export.files import ExportedFiles
 from solver.export.lws import lws
 from solver.export.shell import shell
 from solver.plan import Plan
 
-__all__ = ["TARGETS", "Bundle", "export"]
+__all__ = ["TARGETS", "ExportedFiles", "export"]
 
 #: What a plan can be written for.
-TARGETS: dict[str, Callable[[Plan], Bundle]] = {
+TARGETS: dict[str, Callable[[Plan], ExportedFiles]] = {
     "vllm": lambda plan: shell(plan, "vllm"),
     "sglang": lambda plan: shell(plan, "sglang"),
     "trtllm": lambda plan: shell(plan, "trtllm"),
@@ -27,7 +27,7 @@ TARGETS: dict[str, Callable[[Plan], Bundle]] = {
 }
 
 
-def export(plan: Plan, target: str) -> Bundle:
+def export(plan: Plan, target: str) -> ExportedFiles:
     """The files that start a plan, and a warning for every part of it that the target cannot express.
 
     Raises

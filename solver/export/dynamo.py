@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from solver.export.engines import ARGUMENTS, trtllm_config
-from solver.export.files import Bundle, documents_text
+from solver.export.files import ExportedFiles, documents_text
 from solver.export.layout import Deployment, safe
 from solver.plan import Plan, Pool
 
@@ -18,7 +18,7 @@ _OWN = {"--port": 1, "--host": 1, "--nnodes": 1, "--node-rank": 1, "--dist-init-
         "--data-parallel-start-rank": 1, "--data-parallel-address": 1, "--data-parallel-rpc-port": 1}  # fmt: skip
 
 
-def dynamo(plan: Plan) -> Bundle:
+def dynamo(plan: Plan) -> ExportedFiles:
     """The manifest, and ConfigMaps with expert maps and TensorRT-LLM's files."""
     deployment = Deployment(plan)
     warnings: list[str] = []
@@ -34,7 +34,7 @@ def dynamo(plan: Plan) -> Bundle:
         "spec": {"components": components},
     }
     documents = [manifest, *_config_maps(deployment)]
-    return Bundle({"dynamo.yaml": documents_text(documents)}, tuple(dict.fromkeys(warnings)))
+    return ExportedFiles({"dynamo.yaml": documents_text(documents)}, tuple(dict.fromkeys(warnings)))
 
 
 def _frontend(plan: Plan) -> dict[str, Any]:

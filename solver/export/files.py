@@ -13,7 +13,7 @@ from solver.errors import BadFile
 
 
 @dataclass(frozen=True)
-class Bundle:
+class ExportedFiles:
     """What an export writes.
 
     Attributes

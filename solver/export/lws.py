@@ -6,7 +6,7 @@ import shlex
 from typing import Any
 
 from solver.export.engines import ARGUMENTS, PROGRAMS, trtllm_balancer, trtllm_config
-from solver.export.files import Bundle, documents_text
+from solver.export.files import ExportedFiles, documents_text
 from solver.export.layout import SERVE_PORT, Deployment, safe
 from solver.plan import Plan, Pool
 
@@ -17,7 +17,7 @@ IMAGES = {
 }
 
 
-def lws(plan: Plan) -> Bundle:
+def lws(plan: Plan) -> ExportedFiles:
     """A manifest for every pool."""
     deployment = Deployment(plan)
     files: dict[str, str] = {}
@@ -26,7 +26,7 @@ def lws(plan: Plan) -> Bundle:
         documents, lost = _manifests(deployment, pool)
         files[f"{safe(pool.name)}.yaml"] = documents_text(documents)
         warnings += lost
-    return Bundle(files, tuple(dict.fromkeys(warnings)))
+    return ExportedFiles(files, tuple(dict.fromkeys(warnings)))
 
 
 def _manifests(deployment: Deployment, pool: Pool) -> tuple[list[dict[str, Any]], list[str]]:

@@ -6,7 +6,7 @@ import json
 import shlex
 
 from solver.export.engines import ARGUMENTS, PROGRAMS, Words, trtllm_balancer, trtllm_config
-from solver.export.files import Bundle
+from solver.export.files import ExportedFiles
 from solver.export.layout import MEET_PORT, SERVE_PORT, Deployment, safe
 from solver.plan import Plan, Pool
 
@@ -14,7 +14,7 @@ from solver.plan import Plan, Pool
 _VARIABLES = ("$MODEL", "$HEAD", "$NODE_RANK", "$FIRST_RANK")
 
 
-def shell(plan: Plan, engine: str) -> Bundle:
+def shell(plan: Plan, engine: str) -> ExportedFiles:
     """Scripts, engine files and expert maps of every pool for one engine."""
     deployment = Deployment(plan)
     files: dict[str, str] = {}
@@ -30,7 +30,7 @@ def shell(plan: Plan, engine: str) -> Bundle:
             if balancer := trtllm_balancer(deployment, pool):
                 files[f"{pool.name}.experts.yaml"] = balancer
     files["hosts.json"] = json.dumps({"start": _starts(deployment), "routing": plan.routing}, indent=1) + "\n"
-    return Bundle(files, tuple(dict.fromkeys(warnings)))
+    return ExportedFiles(files, tuple(dict.fromkeys(warnings)))
 
 
 def _script(deployment: Deployment, pool: Pool, engine: str, words: Words) -> str:

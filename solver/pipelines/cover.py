@@ -17,7 +17,7 @@ from math import ceil
 import numpy as np
 import numpy.typing as npt
 
-from solver.experts.bounds.linear_program import LinearProgram
+from solver.experts.bounds.linear_program import ArrayProgram
 from solver.pipelines.machines import Fleet
 
 GRID = 250
@@ -63,7 +63,7 @@ def refute(fleet: Fleet, tokens_per_s: float) -> CoverPrices | None:
     """Prices that prove that no placement has this flow, if covers can prove it."""
     items = _items(fleet)
     rates = _rates(fleet, items)
-    program = LinearProgram()
+    program = ArrayProgram()
     price = program.variables(0.0, np.inf, np.zeros(len(items)))
     counts = np.array(list(fleet.count.values()), float)
     worth = dict(zip(fleet.count, program.variables(0.0, np.inf, counts), strict=True))

@@ -11,7 +11,7 @@ from solver.plan.schema import Plan, Pool
 
 
 @dataclass(frozen=True)
-class Figure:
+class NumberChange:
     """One number of both plans; None where a plan has none."""
 
     name: str
@@ -58,7 +58,7 @@ class Difference:
     """
 
     scenario: tuple[str, ...]
-    figures: tuple[Figure, ...]
+    figures: tuple[NumberChange, ...]
     pools: tuple[PoolChange, ...]
     moved_bytes: float
     taken: tuple[str, ...]
@@ -121,14 +121,14 @@ def _scenario(before: Any, after: Any, path: str = "scenario") -> Iterator[str]:
         yield f"{path}: {one} -> {other}" if len(one) + len(other) < 200 else f"{path} differs"
 
 
-def _figures(before: Plan, after: Plan) -> Iterator[Figure]:
+def _figures(before: Plan, after: Plan) -> Iterator[NumberChange]:
     for name in ("usd_per_hour", "usd_per_million_output_tokens", "bound"):
-        yield Figure(name, getattr(before.objective, name), getattr(after.objective, name))
-    yield Figure("devices", before.devices, after.devices)
+        yield NumberChange(name, getattr(before.objective, name), getattr(after.objective, name))
+    yield NumberChange("devices", before.devices, after.devices)
     rates = ("requests_per_s", "output_tokens_per_s", "output_tokens_per_s_per_device")
     for name in ("ttft_p50_s", "ttft_p95_s", "tpot_p50_s", "tpot_p95_s", *rates):
-        yield Figure(name, getattr(before.prediction, name), getattr(after.prediction, name))
-    yield Figure("busiest_link_utilisation", _busiest(before), _busiest(after))
+        yield NumberChange(name, getattr(before.prediction, name), getattr(after.prediction, name))
+    yield NumberChange("busiest_link_utilisation", _busiest(before), _busiest(after))
 
 
 def _busiest(plan: Plan) -> float | None:

@@ -46,7 +46,7 @@ class Objective(Record):
     gap: Annotated[float, Field(ge=0, le=1)]
 
 
-class Degrees(Record):
+class PoolDegrees(Record):
     """Degrees of parallelism; see :class:`solver.replica.Parallelism`."""
 
     tp: ParallelDegree = 1
@@ -57,7 +57,7 @@ class Degrees(Record):
     cp: ParallelDegree = 1
 
     @classmethod
-    def of(cls, shape: Parallelism) -> Degrees:
+    def of(cls, shape: Parallelism) -> PoolDegrees:
         """The record of a shape."""
         return cls(tp=shape.tp, pp=shape.pp, ep=shape.ep, dp=shape.dp, moe_tp=shape.moe_tp, cp=shape.cp)
 
@@ -169,7 +169,7 @@ class Pool(Record):
     engine: Engine
     device: str
     serves: tuple[str, ...]
-    parallelism: Degrees
+    parallelism: PoolDegrees
     replicas: Degree
     domains_per_replica: Degree
     batch_per_rank: Amount
@@ -220,7 +220,7 @@ class Placed(Record):
     device: str
 
 
-class ExpertMap(Record):
+class LayerMap(Record):
     """Which expert each physical slot of one layer holds; successive runs of slots belong to successive ranks."""
 
     pool: str
@@ -405,7 +405,7 @@ class Plan(Record):
     objective: Objective
     pools: tuple[Pool, ...]
     placement: tuple[Placed, ...]
-    experts: tuple[ExpertMap, ...]
+    experts: tuple[LayerMap, ...]
     kv_tiers: tuple[KVTier, ...]
     links: tuple[LinkLoad, ...]
     prediction: Prediction

@@ -12,6 +12,6 @@ time, and replicas that fail. So it tests the formulas of :mod:`solver.cost.pool
 
 from solver.simulate.failures import Failure
 from solver.simulate.replay import Run, replay
-from solver.simulate.report import Report, Verdict
+from solver.simulate.report import ReplayReport, Verdict
 
-__all__ = ["Failure", "Report", "Run", "Verdict", "replay"]
+__all__ = ["Failure", "ReplayReport", "Run", "Verdict", "replay"]

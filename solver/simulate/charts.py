@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from solver.errors import BadInput
-from solver.simulate.report import Report
+from solver.simulate.report import ReplayReport
 
 #: Okabe and Ito's hues without yellow, told apart by all common kinds of colour vision (jfly, 2008).
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
@@ -21,7 +21,7 @@ pre{{overflow-x:auto;background:#f3f5f7;padding:1rem}}svg{{max-width:100%;height
 """
 
 
-def save(report: Report, path: Path) -> None:
+def save(report: ReplayReport, path: Path) -> None:
     """Write the page.
 
     Raises
@@ -37,7 +37,7 @@ def save(report: Report, path: Path) -> None:
         raise BadInput(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def charts(report: Report) -> list[dict[str, Any]]:
+def charts(report: ReplayReport) -> list[dict[str, Any]]:
     """Vega-Lite charts of a replay."""
     samples = report.samples
     series: dict[str, tuple[Any, str]] = {
@@ -60,7 +60,7 @@ def _spec(title: str, rows: list[dict[str, Any]], **parts: Any) -> dict[str, Any
     }
 
 
-def _latency(report: Report, figure: str, name: str) -> dict[str, Any]:
+def _latency(report: ReplayReport, figure: str, name: str) -> dict[str, Any]:
     """Share of the requests within a time; a dot marks the 95th percentile that the plan predicts."""
     rows: list[dict[str, Any]] = [
         {"class": of, "seconds": seconds, "share": place / (len(values[figure]) - 1)}
@@ -108,7 +108,7 @@ def _over_time(title: str, times: list[float], by_pool: Any, unit: str) -> dict[
     return _spec(title, rows, mark="line", encoding=encoding)
 
 
-def _batches(report: Report) -> dict[str, Any]:
+def _batches(report: ReplayReport) -> dict[str, Any]:
     rows = [
         {"pool": pool.name, "sequences": size, "share": share}
         for pool in report.pools

@@ -30,7 +30,7 @@ COMPANY = (0.0, 0.25, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
-class Table:
+class GridFunction:
     """A function of two numbers on a grid, linear in between and constant beyond."""
 
     rows: list[float]
@@ -45,7 +45,7 @@ class Table:
         return first + (high[j] + (high[j + 1] - high[j]) * t - first) * s
 
     @classmethod
-    def of(cls, rows: Floats, columns: Floats, evaluate: Callable[[Floats, Floats], Floats]) -> Table:
+    def of(cls, rows: Floats, columns: Floats, evaluate: Callable[[Floats, Floats], Floats]) -> GridFunction:
         """Tabulate ``evaluate``, which takes flat arrays of row and column values (N,)."""
         grid = np.meshgrid(rows, columns, indexing="ij")
         values = evaluate(grid[0].ravel(), grid[1].ravel()).reshape(grid[0].shape)
@@ -95,7 +95,7 @@ class Pace:
             np.r_[0.0, _points(1.0, max(most_sequences, 2.0))] if priced.setup.role != "prefill" else np.r_[0.0, 1.0]
         )
         contexts = np.r_[0.0, _points(64.0, max(longest, 128.0))]
-        self._decode = Table.of(running, contexts, self._decode_s)
+        self._decode = GridFunction.of(running, contexts, self._decode_s)
         if priced.setup.role == "decode":
             return
         tokens = np.r_[0.0, _points(16.0, max(float(priced.setup.chunk_tokens), 32.0))]
@@ -138,7 +138,7 @@ class Pace:
     def _decode_s(self, sequences: Floats, contexts: Floats) -> Floats:
         return _repeated(self._replicas, len(sequences)).decode_s(sequences, contexts)
 
-    def _chunk_tables(self, tokens: Floats, running: Floats, company: float) -> tuple[Table, Table]:
+    def _chunk_tables(self, tokens: Floats, running: Floats, company: float) -> tuple[GridFunction, GridFunction]:
         def step(prompt: Floats, sequences: Floats) -> tuple[Floats, Floats]:
             load = Load.of(
                 decode=sequences / self._pp,
@@ -151,8 +151,8 @@ class Pace:
             return taken.slowest_s, taken.latency_s
 
         return (
-            Table.of(tokens, running, lambda p, n: step(p, n)[0]),
-            Table.of(tokens, running, lambda p, n: step(p, n)[1]),
+            GridFunction.of(tokens, running, lambda p, n: step(p, n)[0]),
+            GridFunction.of(tokens, running, lambda p, n: step(p, n)[1]),
         )
 
     def _attention(self, tokens: float, keys: Floats) -> list[tuple[float, float]]:
@@ -165,7 +165,7 @@ class Pace:
         return list(zip(slowest.tolist(), through.tolist(), strict=True))
 
 
-def _between(tables: Sequence[Table], level: int, t: float, row: float, column: float) -> float:
+def _between(tables: Sequence[GridFunction], level: int, t: float, row: float, column: float) -> float:
     low = tables[level](row, column)
     return low if t == 0 else low + (tables[level + 1](row, column) - low) * t
 

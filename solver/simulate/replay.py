@@ -15,7 +15,7 @@ from solver.errors import BadInput
 from solver.plan import Plan
 from solver.simulate.failures import Failure, replicas_hit
 from solver.simulate.meters import ClassMeter, Samples
-from solver.simulate.report import Figures, PoolFigures, Report, Verdict, margin, percentiles, predicted, quantile
+from solver.simulate.report import Figures, PoolFigures, ReplayReport, Verdict, margin, percentiles, predicted, quantile
 from solver.simulate.requests import Arrival, Request
 from solver.simulate.site import Site, stay_s
 from solver.simulate.traffic import DAY_S, Stochastic, recorded
@@ -69,7 +69,7 @@ class Run:
             raise BadInput(f"a daily swing of {self.day:g} is not from 0 to below 1")
 
 
-def replay(plan: Plan, run: Run | None = None, instance: Instance | None = None) -> Report:
+def replay(plan: Plan, run: Run | None = None, instance: Instance | None = None) -> ReplayReport:
     """Serve requests one by one with the pools of a plan.
 
     Parameters
@@ -106,7 +106,7 @@ class _Replay:
         for failure in run.failures:
             replicas_hit(plan, instance.cluster, failure.vertex)
 
-    def report(self) -> Report:
+    def report(self) -> ReplayReport:
         """Run to the last request, and tell."""
         env, run = self._env, self._run
         env.process(self._arrivals())
@@ -179,7 +179,7 @@ class _Replay:
             limits = (getattr(self._limits[name], p) for p in ("ttft_p95_s", "tpot_p95_s", "e2e_p95_s"))
             self._meters[name].finished(request, *(math.inf if v is None else v for v in limits))
 
-    def _told(self) -> Report:
+    def _told(self) -> ReplayReport:
         site, run, plan = self._site, self._run, self._plan
         ledger = site.ledger
         seconds = max(self._until_s - self._from_s, 1e-9)
@@ -192,7 +192,7 @@ class _Replay:
             whole.e2e.extend(meter.e2e)
             whole.kept += meter.kept
         served = [sum(self._served[name][i] for name in names) for i in (0, 1)]
-        return Report(
+        return ReplayReport(
             seed=run.seed,
             rate=run.rate,
             seconds=seconds,

@@ -84,7 +84,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Report:
+class ReplayReport:
     """A replay.
 
     Attributes
@@ -147,7 +147,7 @@ class Report:
         return "\n".join(_lines(self))
 
 
-def _lines(report: Report) -> Sequence[str]:
+def _lines(report: ReplayReport) -> Sequence[str]:
     lines = [
         f"{report.arrived:,} requests arrived, {report.finished:,} finished, {report.refused:,} refused, "
         f"{report.under_way:,} unfinished, {report.requeued:,} sent back by failures; {report.seconds:,.0f} s recorded "

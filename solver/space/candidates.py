@@ -14,7 +14,7 @@ from solver.cost.calibration import Calibration
 from solver.cost.network.fleet import Fleet
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.serving import sequences_that_fit
-from solver.cost.steps.replicas import Links, Replicas
+from solver.cost.steps.replicas import NetworkShare, Replicas
 from solver.cost.steps.work import default_stages
 from solver.llm import LLM
 from solver.replica import Role, Setup, Stages
@@ -126,8 +126,9 @@ def candidates(
     rows = [row for one in legal for row in _settings(one.cut(usual[one.setup.parallelism.pp]), engine, mix)]
     replicas = price(llm, fleet, calibration, rows)
     optimistic = price(llm, fleet, calibration, rows, best_links=True).evened()
-    priced = Candidates(llm, engine, role, fleet, tuple(rows), replicas, optimistic, np.zeros(0), np.zeros(0), longest)
-    fitting = _fitting(priced, mix, dropped)
+    limits = _limits(engine, rows, replicas, optimistic, mix, longest)
+    priced = Candidates(llm, engine, role, fleet, tuple(rows), replicas, optimistic, *limits, longest)
+    fitting = _fitting(priced, dropped)
     return fitting if len(fitting) else None, dropped
 
 
@@ -143,9 +144,9 @@ def price(
     uneven = [row.least_imbalance if best_links else row.imbalance for row in rows]
     known = [value for value in uneven if value is not None]
     if best_links:
-        links = Links(fleet.best_scale_out, fleet.best_transfer(calibration))
+        links = NetworkShare(fleet.best_scale_out, fleet.best_transfer(calibration))
     else:
-        links = Links(transfer=fleet.sure_transfer(calibration))
+        links = NetworkShare(transfer=fleet.sure_transfer(calibration))
     return Replicas.of(
         llm,
         fleet.device,
@@ -225,26 +226,41 @@ def _settings(candidate: Candidate, engine: EngineRules, mix: Mix) -> list[Candi
 
 
 def with_limits(found: Candidates, mix: Mix) -> Candidates:
-    """How many sequences a rank may run: what its KV cache holds 99 % of the time, at most what engine and user allow."""
-    most = np.array([min(float(most_sequences(found.engine, row.setup)), found.settled) for row in found.rows])
-    held = holds_longest(found.replicas, found.longest)
-    return replace(
-        found,
-        limit=np.where(held, np.minimum(sequences_that_fit(found.replicas, mix), most), 0.0),
-        optimistic_limit=np.minimum(sequences_that_fit(found.optimistic, mix), most),
+    """The candidates with limits that follow from their prices and what the user settled."""
+    limits = _limits(
+        found.engine, found.rows, found.replicas, found.optimistic, mix, found.longest, settled=found.settled
     )
+    return replace(found, limit=limits[0], optimistic_limit=limits[1])
 
 
-def _fitting(found: Candidates, mix: Mix, dropped: Counter[str]) -> Candidates:
+def _limits(
+    engine: EngineRules,
+    rows: Sequence[Candidate],
+    replicas: Replicas,
+    optimistic: Replicas,
+    mix: Mix,
+    longest: int,
+    *,
+    settled: float = math.inf,
+) -> tuple[Floats, Floats]:
+    """How many sequences a rank may run, and could at best: what its KV cache holds 99 % of the time, at most what engine
+    and user allow."""
+    most = np.array([min(float(most_sequences(engine, row.setup)), settled) for row in rows])
+    held = holds_longest(replicas, longest)
+    limit = np.where(held, np.minimum(sequences_that_fit(replicas, mix), most), 0.0)
+    return limit, np.minimum(sequences_that_fit(optimistic, mix), most)
+
+
+def _fitting(priced: Candidates, dropped: Counter[str]) -> Candidates:
     """Drop what does not fit; the optimistic ledger decides, since a better cut of the layers may exist."""
-    enough = (found.optimistic.ledger.kv_room > 0).all(axis=1)
-    long_enough = holds_longest(found.optimistic, found.longest)
+    enough = (priced.optimistic.ledger.kv_room > 0).all(axis=1)
+    long_enough = holds_longest(priced.optimistic, priced.longest)
     dropped[NO_ROOM] += int((~enough).sum())
     dropped[NO_LONGEST] += int((enough & ~long_enough).sum())
-    return with_limits(found, mix).keep(enough & long_enough)
+    return priced.keep(enough & long_enough)
 
 
 def holds_longest(replicas: Replicas, longest: int) -> NDArray[np.bool_]:
     """Whether the KV cache of every stage has room for one request of the longest length (R,)."""
-    one = replicas.ledger.kv_bytes(np.full(len(replicas), float(longest)))
-    return np.asarray((one <= replicas.ledger.kv_room).all(axis=1))
+    needed = replicas.ledger.kv_bytes(np.full(len(replicas), float(longest)))
+    return np.asarray((needed <= replicas.ledger.kv_room).all(axis=1))

@@ -21,7 +21,7 @@ from solver.optimize.assembly.binding import binding
 from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import solve_scenario
 from solver.plan import Confirmation, Plan
-from solver.simulate import Report, Run, Verdict, replay
+from solver.simulate import ReplayReport, Run, Verdict, replay
 from solver.workload import SLO, Scenario
 
 #: Times that promises are tightened before the plan is returned as not confirmed.
@@ -64,7 +64,7 @@ class Trial:
     requests: int = 20_000
     traces: tuple[Path, ...] = ()
 
-    def reports(self, plan: Plan) -> list[list[Report]]:
+    def reports(self, plan: Plan) -> list[list[ReplayReport]]:
         """Replays of the plan, those of the same traffic together."""
         if self.traces:
             return [[replay(plan, Run(requests=WHOLE, seed=self.seeds[0], trace=trace))] for trace in self.traces]
@@ -204,7 +204,7 @@ def as_asked(plan: Plan, first: Plan) -> Plan:
     return asked.model_copy(update={"binding": (*told, *kept)})
 
 
-def _missed(plan: Plan, groups: Sequence[Sequence[Report]], derating: Derating) -> Derating:
+def _missed(plan: Plan, groups: Sequence[Sequence[ReplayReport]], derating: Derating) -> Derating:
     """For every promise that the replays break, the share of its limit that the program must be asked for next.
 
     A promise holds if every replay keeps it, and for every group of replays of the same traffic their mean with three
@@ -237,7 +237,7 @@ def _likely(verdicts: Sequence[Verdict]) -> float:
 
 
 def _confirmation(
-    plan: Plan, first: Plan, reports: Sequence[Report], how: Trial, derating: Derating, kept: bool
+    plan: Plan, first: Plan, reports: Sequence[ReplayReport], how: Trial, derating: Derating, kept: bool
 ) -> Confirmation:
     """The record of some replays."""
     names = ("ttft_p50_s", "ttft_p95_s", "tpot_p50_s", "tpot_p95_s")

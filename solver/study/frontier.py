@@ -19,7 +19,7 @@ import numpy as np
 from solver.cost.instance import Instance
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.serving import Promise, most_decode, most_unified
-from solver.economics.envelope import Demand, Rented, least_usd
+from solver.economics.envelope import MeanRequest, Rented, least_usd
 from solver.errors import BadInput, SolverDefect
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.layout.market import market
@@ -40,7 +40,7 @@ STANDARD = 1.1
 
 
 @dataclass(frozen=True)
-class Point:
+class SpeedPoint:
     """One speed.
 
     Attributes
@@ -82,8 +82,8 @@ class PriceOfSpeed:
     standard, fast: the two points; fast has no plan where nothing is so fast.
     """
 
-    standard: Point
-    fast: Point
+    standard: SpeedPoint
+    fast: SpeedPoint
 
     @property
     def speed_ratio(self) -> float:
@@ -113,11 +113,11 @@ class Frontier:
     answer: standard against fast tier, where it was asked for.
     """
 
-    points: tuple[Point, ...]
+    points: tuple[SpeedPoint, ...]
     answer: PriceOfSpeed | None = None
 
     @property
-    def standard(self) -> Point:
+    def standard(self) -> SpeedPoint:
         """The fastest point that costs hardly more than the cheapest.
 
         Raises
@@ -140,7 +140,7 @@ class Frontier:
             "pure rooflines": [(p.tokens_per_s, p.roofline) for p in self.points],
         }
 
-    def fastest_within(self, price_ratio: float) -> Point:
+    def fastest_within(self, price_ratio: float) -> SpeedPoint:
         """The fastest point that costs at most so many times the standard one."""
         limit = price_ratio * (self.standard.usd or math.inf) * (1 + 1e-9)
         return max((p for p in self.points if p.usd is not None and p.usd <= limit), key=lambda p: p.tokens_per_s)
@@ -183,7 +183,7 @@ def frontier(
         return found
     fast = speed_ratio * found.standard.tokens_per_s
     if fast > fastest:
-        extra = Point(fast, None, math.inf, roofline(instance, fast))
+        extra = SpeedPoint(fast, None, math.inf, roofline(instance, fast))
     else:
         (extra,) = _solved(instance, folder, [fast], effort or Effort(), None)
     return replace(found, answer=PriceOfSpeed(found.standard, extra))
@@ -247,7 +247,7 @@ def roofline(instance: Instance, tokens_per_s: float) -> float | None:
     mix = Mix.of(classes)
     drafts = instance.scenario.speculation
     accepted = 1 + sum(math.prod(drafts.acceptance[: i + 1]) for i in range(len(drafts.acceptance))) if drafts else 1.0
-    demand = Demand(float(mix.mean(mix.prompt)), float(mix.context), mix.mean_output, float(accepted))
+    demand = MeanRequest(float(mix.mean(mix.prompt)), float(mix.context), mix.mean_output, float(accepted))
     rented = [Rented(f.device, f.devices, instance.usd_per_hour(f.device.name)) for f in instance.fleets]
     return least_usd(instance.llm, demand, rented, tokens_per_s)
 
@@ -258,7 +258,7 @@ def _solved(
     speeds: Sequence[float],
     effort: Effort,
     progress: Callable[[int, int], None] | None,
-) -> list[Point]:
+) -> list[SpeedPoint]:
     """The point of every speed, several processes at once where there are workers."""
     quiet = replace(effort, workers=1, progress=None)
     jobs = [(at_speed(instance.scenario, speed), quiet, folder) for speed in speeds]
@@ -266,9 +266,9 @@ def _solved(
     for speed, found in zip(speeds, _outcomes(jobs, min(effort.workers, len(jobs))), strict=True):
         beneath = roofline(instance, speed)
         if isinstance(found, Plan):
-            points.append(Point(speed, found, found.objective.bound, beneath))
+            points.append(SpeedPoint(speed, found, found.objective.bound, beneath))
         else:
-            points.append(Point(speed, None, math.inf, beneath, found))
+            points.append(SpeedPoint(speed, None, math.inf, beneath, found))
         if progress is not None:
             progress(len(points), len(jobs))
     return points
@@ -291,7 +291,7 @@ def _outcome(job: tuple[Scenario, Effort, Path]) -> Plan | str:
     return outcome.found or outcome.reason
 
 
-def _consistent(points: Sequence[Point]) -> tuple[Point, ...]:
+def _consistent(points: Sequence[SpeedPoint]) -> tuple[SpeedPoint, ...]:
     """A plan that keeps a faster promise keeps a slower one, and a bound at a slower one holds for a faster one."""
     best: Plan | None = None
     kept = []

@@ -24,7 +24,7 @@ from solver.view.chart_parts import (
     planned_point,
     promise,
 )
-from solver.view.curves import Curve, Point
+from solver.view.curves import Curve, OperatingPoint
 from solver.view.markup import legible
 from solver.view.palette import KINDS
 from topologies.units import show_seconds
@@ -176,11 +176,11 @@ def memory_chart(plan: Plan) -> Any:
     return finished([bars, ticks], "Memory of the fullest rank", size=(WIDE[0], 34 * len(plan.pools)))
 
 
-def _latency(point: Point, measure: Measure) -> float:
+def _latency(point: OperatingPoint, measure: Measure) -> float:
     return point.ttft_p95_s if measure == "ttft" else point.tpot_p95_s
 
 
-def _on_roofline(curve: Curve, point: Point) -> tuple[float, float]:
+def _on_roofline(curve: Curve, point: OperatingPoint) -> tuple[float, float]:
     """Compute time over memory time, and share of the step that computes.
 
     A decode pipeline keeps a micro-batch in every stage, so its parts fill the whole step; a prefill step is one stage's.

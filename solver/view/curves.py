@@ -20,7 +20,7 @@ PREFILL_BUSY = (0.05, 0.97)
 
 
 @dataclass(frozen=True)
-class Point:
+class OperatingPoint:
     """One operating point of a replica.
 
     Attributes
@@ -54,8 +54,8 @@ class Curve:
 
     pool: str
     role: Literal["prefill", "decode", "unified"]
-    points: tuple[Point, ...]
-    chosen: Point
+    points: tuple[OperatingPoint, ...]
+    chosen: OperatingPoint
     holds: float
     ttft_limit_s: float
     tpot_limit_s: float
@@ -88,13 +88,13 @@ def _loads(pool: Pool, priced: PricedPool, chosen: float) -> list[float]:
     return [float(load) for load in np.geomspace(low, top, POINTS)]
 
 
-def _point(scene: Scene, pool: Pool, priced: PricedPool, service: Service) -> Point:
+def _point(scene: Scene, pool: Pool, priced: PricedPool, service: Service) -> OperatingPoint:
     rate = float(service.requests_per_s[0])
     mix = priced.mix
     tokens = rate * (float(mix.mean(mix.prompt)) if pool.role == "prefill" else mix.mean_output)
     rent = scene.instance.usd_per_hour(pool.device) * pool.parallelism.shape().devices
     load = service.utilisation if pool.role == "prefill" else service.batch
-    return Point(
+    return OperatingPoint(
         load=float(load[0]),
         ttft_p95_s=float(service.ttft_p95.max()),
         tpot_p95_s=float(service.tpot_p95.max()),

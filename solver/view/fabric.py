@@ -44,7 +44,7 @@ class FabricLoad:
 
 
 @dataclass(frozen=True)
-class Bundle:
+class DrawnLinks:
     """All links between two nodes of the drawing.
 
     Attributes
@@ -62,7 +62,7 @@ class Bundle:
 
 
 @dataclass(frozen=True)
-class Fabric:
+class FabricDiagram:
     """The scale-out fabric, with everything below a leaf drawn as hosts or racks.
 
     Attributes
@@ -72,7 +72,7 @@ class Fabric:
 
     tiers: tuple[tuple[str, ...], ...]
     titles: tuple[str, ...]
-    bundles: tuple[Bundle, ...]
+    bundles: tuple[DrawnLinks, ...]
 
     @cached_property
     def heat(self) -> Mapping[str, float]:
@@ -102,7 +102,7 @@ def loads_by_fabric(scene: Scene) -> list[FabricLoad]:
     return found
 
 
-def fabric_of(scene: Scene) -> Fabric | None:
+def fabric_of(scene: Scene) -> FabricDiagram | None:
     """The scale-out fabric as rows of nodes; None where the cluster has none."""
     tiers = topologies.fabric_tiers(scene.instance.cluster)
     if not tiers:
@@ -115,7 +115,7 @@ def fabric_of(scene: Scene) -> Fabric | None:
     below = {bundle.lower for bundle in bundles} - level.keys()
     ends = tuple(name for name in dict.fromkeys((*place.values(), *sorted(below))) if name in below)
     title = "hosts" if _shows_hosts(scene) else "racks"
-    return Fabric((ends, *switches), (title, *(tier.name for tier in tiers)), bundles)
+    return FabricDiagram((ends, *switches), (title, *(tier.name for tier in tiers)), bundles)
 
 
 def _shows_hosts(scene: Scene) -> bool:
@@ -143,7 +143,7 @@ def _nodes(scene: Scene, level: Mapping[str, int], place: Mapping[str, str]) -> 
     return found
 
 
-def _bundles(scene: Scene, node: Mapping[str, str], level: Mapping[str, int]) -> Iterator[Bundle]:
+def _bundles(scene: Scene, node: Mapping[str, str], level: Mapping[str, int]) -> Iterator[DrawnLinks]:
     loads = {(link.source, link.target): link for link in scene.plan.links}
     links: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for edge in scene.instance.cluster.edges:
@@ -153,7 +153,7 @@ def _bundles(scene: Scene, node: Mapping[str, str], level: Mapping[str, int]) ->
     for (low, high), pairs in links.items():
         up = [loads[pair] for pair in pairs if pair in loads]
         down = [loads[pair[::-1]] for pair in pairs if pair[::-1] in loads]
-        yield Bundle(
+        yield DrawnLinks(
             lower=low,
             upper=high,
             up_bytes_per_s=math.fsum(link.bytes_per_s for link in up),

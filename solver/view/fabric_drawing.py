@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from solver.view.amounts import percent
 from solver.view.cells import shortened
 from solver.view.drawn import Drawn
-from solver.view.fabric import Bundle, Fabric
+from solver.view.fabric import DrawnLinks, FabricDiagram
 from solver.view.markup import Markup, join, number, tag
 from solver.view.palette import HEAT, HEAT_STEPS, heat_step
 from topologies.units import show_bandwidth
@@ -20,7 +20,7 @@ NODE = 20
 MOST_IDLE = 1500
 
 
-def draw_fabric(fabric: Fabric) -> Drawn:
+def draw_fabric(fabric: FabricDiagram) -> Drawn:
     """Hosts or racks at the bottom, every tier above the one below it."""
     place = _places(fabric)
     rows = len(fabric.tiers)
@@ -35,7 +35,7 @@ def _height(rows: int, row: int) -> float:
     return (rows - 1 - row) * ROW + NODE
 
 
-def _places(fabric: Fabric) -> dict[str, tuple[float, float]]:
+def _places(fabric: FabricDiagram) -> dict[str, tuple[float, float]]:
     found = {}
     for row, names in enumerate(fabric.tiers):
         step = (WIDTH - LEFT) / max(len(names), 1)
@@ -44,7 +44,7 @@ def _places(fabric: Fabric) -> dict[str, tuple[float, float]]:
     return found
 
 
-def _edges(fabric: Fabric, place: Mapping[str, tuple[float, float]]) -> Iterator[Markup]:
+def _edges(fabric: FabricDiagram, place: Mapping[str, tuple[float, float]]) -> Iterator[Markup]:
     """Idle links below, the busiest on top."""
     idle = [bundle for bundle in fabric.bundles if bundle.utilisation == 0]
     loaded = sorted((b for b in fabric.bundles if b.utilisation > 0), key=lambda b: (b.utilisation, b.lower, b.upper))
@@ -57,13 +57,13 @@ def _edges(fabric: Fabric, place: Mapping[str, tuple[float, float]]) -> Iterator
         )  # fmt: skip
 
 
-def _line(place: Mapping[str, tuple[float, float]], bundle: Bundle) -> str:
+def _line(place: Mapping[str, tuple[float, float]], bundle: DrawnLinks) -> str:
     (x, y), (to_x, to_y) = place[bundle.lower], place[bundle.upper]
     a, b, c, d, e = (number(v) for v in (x, y - NODE / 2, (y + to_y) / 2, to_x, to_y + NODE / 2))
     return f"M{a} {b}C{a} {c} {d} {c} {d} {e}"
 
 
-def told(bundle: Bundle) -> str:
+def told(bundle: DrawnLinks) -> str:
     """A bundle in words."""
     return (
         f"{bundle.lower} to {bundle.upper}: {show_bandwidth(bundle.up_bytes_per_s)} up, "
@@ -71,7 +71,7 @@ def told(bundle: Bundle) -> str:
     )
 
 
-def _nodes(fabric: Fabric, place: Mapping[str, tuple[float, float]]) -> Iterator[Markup]:
+def _nodes(fabric: FabricDiagram, place: Mapping[str, tuple[float, float]]) -> Iterator[Markup]:
     for names in fabric.tiers:
         room = (WIDTH - LEFT) / max(len(names), 1)
         width = min(max(room - 4, 3), 64)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from solver.check.evidence import Evidence
-from solver.cost.instance import Group, Instance
+from solver.cost.instance import Instance, PromiseGroup
 from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.serving import Service
 from solver.plan import Placed, Plan, Pool
@@ -84,7 +84,7 @@ class Scene:
         """Devices that may be used."""
         return sum(self.is_healthy(device) for device in self.devices)
 
-    def group(self, pool: Pool) -> Group:
+    def group(self, pool: Pool) -> PromiseGroup:
         """The promise that a pool serves."""
         return next(group for group in self.instance.groups if pool.serves == tuple(c.name for c in group.classes))
 

@@ -25,7 +25,7 @@ NO_GAP = 5e-5
 
 
 @dataclass(frozen=True)
-class Kept:
+class PromiseKept:
     """One promise to one class: predicted and promised [s]."""
 
     request_class: str
@@ -44,7 +44,7 @@ class Kept:
         return f"{self.what} of {self.request_class!r} is {times}, {end}"
 
 
-def promises_kept(scene: Scene) -> list[Kept]:
+def promises_kept(scene: Scene) -> list[PromiseKept]:
     """Every promise beside its prediction, class by class."""
     found = []
     for group in scene.instance.groups:
@@ -58,7 +58,7 @@ def promises_kept(scene: Scene) -> list[Kept]:
                 ("Largest gap between tokens p95", _gap_s(scene, request_class.name), slo.itl_p95_s),
                 ("Time to last token p95", whole, slo.e2e_p95_s),
             )
-            found += [Kept(request_class.name, what, value, limit) for what, value, limit in pairs if limit is not None]
+            found += [PromiseKept(request_class.name, what, value, limit) for what, value, limit in pairs if limit is not None]
     return found
 
 
@@ -69,7 +69,7 @@ def _gap_s(scene: Scene, request_class: str) -> float:
     return max(gaps, default=0.0)
 
 
-def tightest(scene: Scene) -> Kept | None:
+def tightest(scene: Scene) -> PromiseKept | None:
     """The promise with the least to spare."""
     return min(promises_kept(scene), key=lambda kept: kept.spare, default=None)
 

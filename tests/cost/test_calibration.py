@@ -13,7 +13,7 @@ from solver.errors import BadFile, UnknownName
 from solver.llm import LLM
 from solver.replica import Parallelism, Setup
 from solver.study.fidelity.fitting import fit
-from solver.study.fidelity.measured import Served, Table
+from solver.study.fidelity.measured import PricedRuns, RunFamily
 
 
 def test_every_engine_is_packaged_for_both_generations_of_nvidia() -> None:
@@ -64,14 +64,14 @@ def test_unmeasured_devices_borrow_and_say_so() -> None:
         packaged("sglng", "hopper")
 
 
-def table(count: int) -> Table:
+def table(count: int) -> PricedRuns:
     rng = np.random.default_rng(5)
     llm, device = LLM.from_config("llama-3.1-8b"), topologies.device("h100")
     setups = tuple(Setup("unified", "vllm", Parallelism(tp=int(tp))) for tp in rng.choice([1, 2, 4, 8], count))
     ones = np.ones(count)
-    return Table(
+    return PricedRuns(
         [
-            Served(
+            RunFamily(
                 llm, device, "vllm", setups,
                 concurrency=rng.choice([1.0, 4, 16, 64], count), prompt=rng.choice([500.0, 4000], count),
                 output=rng.choice([200.0, 1000], count), burst=0 * ones, accepted=ones,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog  # type: ignore[import-untyped]
 
 from solver.errors import SolverDefect
-from solver.experts import Effort, Loads, SlotGrid, place_experts, synthetic_loads
+from solver.experts import Loads, SlotGrid, SwapBudget, place_experts, synthetic_loads
 from solver.experts.bounds.certificate import Certificate, copy_costs, copy_range, refutes, simple_bounds
 from solver.experts.bounds.close import close_counts
 from solver.experts.bounds.count_program import CountProgram
@@ -180,6 +180,6 @@ def test_whole_counts_only_with_whole_conditions() -> None:
 def test_effort_can_buy_an_exact_proof() -> None:
     loads = Loads.of(synthetic_loads(1, 40, seed=6).values[0])
     quick = place_experts(loads, SlotGrid(24, 2))
-    exact = place_experts(loads, SlotGrid(24, 2), effort=Effort(exact=5.0, tolerance=1e-3))
+    exact = place_experts(loads, SlotGrid(24, 2), effort=SwapBudget(exact=5.0, tolerance=1e-3))
     assert exact.bound[0] >= quick.bound[0] * (1 - 1e-9)
     assert exact.gap[0] <= quick.gap[0] + 1e-9

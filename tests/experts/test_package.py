@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import solver.experts as experts
-from solver.experts import Effort, SlotGrid, place_experts, synthetic_loads
+from solver.experts import SlotGrid, SwapBudget, place_experts, synthetic_loads
 
 
 def test_ortools_waits_until_a_program_is_solved() -> None:
@@ -24,7 +24,7 @@ def test_ortools_waits_until_a_program_is_solved() -> None:
 @pytest.mark.parametrize("grid", [SlotGrid(8, 5), SlotGrid(16, 2), SlotGrid(4, 3)])
 def test_a_seed_gives_the_same_placement(grid: SlotGrid) -> None:
     loads = synthetic_loads(2, min(32, grid.places * 3 // 4), seed=3)
-    one, two = (place_experts(loads, grid, effort=Effort(seed=5)) for _ in range(2))
+    one, two = (place_experts(loads, grid, effort=SwapBudget(seed=5)) for _ in range(2))
     assert (one.map.slots == two.map.slots).all()
     assert np.array_equal(one.bound, two.bound)
 

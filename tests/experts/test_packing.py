@@ -8,7 +8,7 @@ from exhaustive import all_counts, least_hottest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solver.experts import Effort, Loads, SlotGrid, place_experts, synthetic_loads
+from solver.experts import Loads, SlotGrid, SwapBudget, place_experts, synthetic_loads
 from solver.experts.packing.counts import water_fill
 from solver.experts.packing.deal import deal, repeated
 from solver.experts.packing.pack import hottest_rank, pack
@@ -34,7 +34,7 @@ def layers(draw: st.DrawFn) -> tuple[np.ndarray, int, int]:
 @given(layers())
 def test_placements_are_legal_and_bounded(case: tuple[np.ndarray, int, int]) -> None:
     loads, ranks, slots = case
-    placement = place_experts(Loads.of(loads), SlotGrid(ranks, slots), effort=Effort(rounds=8))
+    placement = place_experts(Loads.of(loads), SlotGrid(ranks, slots), effort=SwapBudget(rounds=8))
     placed = placement.map.slots
     assert placement.map.violations() == []
     counts = np.stack([np.bincount(row.ravel(), minlength=loads.shape[1]) for row in placed])
@@ -84,7 +84,7 @@ def test_water_fill_makes_the_heaviest_copy_as_light_as_possible(experts: int, p
 )
 def test_tiny_layers_are_optimal_and_proven(experts: int, ranks: int, slots: int) -> None:
     loads = synthetic_loads(4, experts, seed=experts * ranks)
-    placement = place_experts(loads, SlotGrid(ranks, slots), effort=Effort(tolerance=1e-7))
+    placement = place_experts(loads, SlotGrid(ranks, slots), effort=SwapBudget(tolerance=1e-7))
     for layer, share in enumerate(loads.shares()[:, 0] * ranks):
         best = least_hottest(share, ranks, slots)
         assert placement.objective[layer] == pytest.approx(best, rel=1e-6)
@@ -142,5 +142,5 @@ def test_edges(ranks: int, slots: int) -> None:
 def test_pack_with_absent_experts() -> None:
     """Nodes are packed with the experts they hold; the others have no copies."""
     counts = np.array([[2, 0, 3, 1], [0, 3, 2, 1]])
-    placed = pack(np.ones((2, 4)), counts, ranks=3, slots=2, target=np.zeros(2), effort=Effort(rounds=3))
+    placed = pack(np.ones((2, 4)), counts, ranks=3, slots=2, target=np.zeros(2), effort=SwapBudget(rounds=3))
     assert (np.stack([np.bincount(row.ravel(), minlength=4) for row in placed]) == counts).all()

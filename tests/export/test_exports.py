@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from solver import BadInput, Scenario
-from solver.export import TARGETS, Bundle, export
+from solver.export import TARGETS, ExportedFiles, export
 from solver.export.layout import safe
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
@@ -35,7 +35,7 @@ def plan(name: str, engine: str) -> Plan:
     return solve_scenario(scenario, Effort(time_limit_s=20, gap=0.05)).plan
 
 
-def words_of(bundle: Bundle, pool: Pool) -> list[str]:
+def words_of(bundle: ExportedFiles, pool: Pool) -> list[str]:
     line = next(line for line in bundle.files[f"{safe(pool.name)}.sh"].splitlines() if line.startswith("exec "))
     return shlex.split(line)
 

@@ -12,7 +12,7 @@ from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.plan.files import dumps
-from solver.simulate import Report, Run, Verdict, replay
+from solver.simulate import ReplayReport, Run, Verdict, replay
 from solver.study.confirm import Trial, as_asked, confirm, tightened
 from solver.workload import Scenario
 
@@ -109,7 +109,7 @@ def test_no_stricter_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
         return Outcome("optimal", priced(1.0 if asked[-1] > 0.8 else 1.5 if asked[-1] > 0.55 else 3.0))
 
     class Judged(Trial):
-        def reports(self, plan: Plan) -> list[list[Report]]:
+        def reports(self, plan: Plan) -> list[list[ReplayReport]]:
             holds = plan.objective.usd_per_million_output_tokens > 1.2 * base
             verdict = Verdict("chat", "TTFT", limit, limit * (0.9 if holds else 2.0), 0.0)
             return [[dataclasses.replace(recorded, verdicts=(verdict,))]]
@@ -131,7 +131,7 @@ def test_half_a_step_where_nothing_keeps_the_whole_one(monkeypatch: pytest.Monke
     factors: list[float] = []
 
     class Judged(Trial):
-        def reports(self, plan: Plan) -> list[list[Report]]:
+        def reports(self, plan: Plan) -> list[list[ReplayReport]]:
             return [[held if factors else missed]]
 
     def solve(scenario: Scenario, *_: object) -> Outcome:

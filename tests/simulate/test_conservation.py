@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import Limits, Plan
-from solver.simulate import Failure, Report, Run, replay
+from solver.simulate import Failure, ReplayReport, Run, replay
 from solver.workload import Scenario
 
 
@@ -42,7 +42,7 @@ def plans() -> dict[bool, Plan]:
     return {apart: solved(apart) for apart in (False, True)}
 
 
-def conserved(report: Report, plan: Plan) -> None:
+def conserved(report: ReplayReport, plan: Plan) -> None:
     """What must hold of any replay."""
     assert report.arrived == report.finished + report.refused + report.under_way
     for figures, pool in zip(report.pools, plan.pools, strict=True):

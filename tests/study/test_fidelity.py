@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from solver.errors import BadFile
 from solver.study.fidelity import packaged_for, predict, read_runs, report
 from solver.study.fidelity.accuracy import accuracy, decisions
-from solver.study.fidelity.runs import Run, served_llm
+from solver.study.fidelity.runs import MeasuredRun, served_llm
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "measured"
 HEADER = (
@@ -36,8 +36,8 @@ def test_errors_by_hand() -> None:
     assert found.bias == pytest.approx((1.1 * 0.8) ** 0.5 - 1)
 
 
-def run(tp: int, load: float, tpot: float, rate: float) -> Run:
-    return Run(
+def run(tp: int, load: float, tpot: float, rate: float) -> MeasuredRun:
+    return MeasuredRun(
         llm="llama-3.1-8b", device="h100", engine="vllm", prompt_tokens=1000, output_tokens=500, concurrency=load * tp, tp=tp,
         tpot_ms=tpot, output_tokens_per_s_per_device=rate,
     )  # fmt: skip
@@ -86,7 +86,7 @@ def test_bad_tables_are_one_line(tmp_path: Path, lines: list[str], header: str, 
 
 
 def test_a_block_quantised_expert_that_cannot_be_cut_is_served_whole() -> None:
-    found = Run(llm="minimax-m2.5", device="h200", engine="vllm", precision="fp8", prompt_tokens=1, output_tokens=1,
+    found = MeasuredRun(llm="minimax-m2.5", device="h200", engine="vllm", precision="fp8", prompt_tokens=1, output_tokens=1,
                 concurrency=1, tp=8, moe_tp=8)  # fmt: skip
     shape = found.setup(served_llm("minimax-m2.5", "fp8", "vllm", "h200")).parallelism
     assert (shape.ep, shape.moe_tp) == (8, 1)

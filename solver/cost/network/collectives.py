@@ -41,7 +41,7 @@ def nodes_reached(nodes: Floats, experts: Floats, top_k: Floats) -> Floats:
     """Expected number of other nodes that hold at least one of a token's experts.
 
     With experts spread evenly each of the other ``nodes - 1`` nodes is missed with probability (1 - 1/nodes)^k, the
-    binomial form of the hypergeometric of Krajewski's and DeepSeek's deduplicated dispatch (FORMULAS 8).
+    binomial form of the hypergeometric of Krajewski's and DeepSeek's deduplicated dispatch.
     """
     n = np.maximum(nodes, 1)
     return (n - 1) * (1 - (1 - 1 / n) ** np.minimum(top_k, np.maximum(experts, 1)))

@@ -17,7 +17,7 @@ import numpy as np
 
 from solver.cost.network.contention import crossing_loads
 from solver.cost.pool.priced import PricedPool
-from solver.cost.pool.retention import Kept
+from solver.cost.pool.retention import Retention
 from solver.cost.pool.serving import Service
 from solver.cost.steps.step import fastest_exchange
 from solver.llm import LLM, Layer
@@ -218,7 +218,7 @@ def idle_kv_flows(
     devices: Sequence[str],
 ) -> Iterator[Pairs]:
     """Loads and write-outs of a class's idle KV between a pool's devices and the tiers, each device an equal part."""
-    per_token = Kept.of(request_class, output_kept=True).bytes_per_token(llm)
+    per_token = Retention.of(request_class, output_kept=True).bytes_per_token(llm)
     for name, moved in record.bytes_per_s.items():
         loaded = requests_per_s * record.hit_rate_by_tier.get(name, 0.0) * record.found_tokens * per_token
         rates: dict[Link, float] = defaultdict(float)

@@ -25,7 +25,7 @@ from solver.cost.pool.serving import (
     sequences_that_fit,
     unified_at,
 )
-from solver.cost.steps.replicas import Links, Replicas
+from solver.cost.steps.replicas import NetworkShare, Replicas
 from solver.cost.steps.step import Load
 from solver.llm import LLM
 from solver.replica import Setup
@@ -73,7 +73,7 @@ class PricedPool:
         ----------
         imbalance, accepted: as :meth:`Replicas.of` has them.
         """
-        links = Links(transfer=fleet.sure_transfer(calibration))
+        links = NetworkShare(transfer=fleet.sure_transfer(calibration))
         replicas = Replicas.of(
             llm, fleet.device, calibration, [setup], links, imbalance=imbalance, accepted=accepted
         )

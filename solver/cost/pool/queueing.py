@@ -3,7 +3,7 @@
 Replicas of a pool share one router, so their ranks form one queue with many servers. All functions broadcast over numpy
 arrays. Times in seconds, rates in 1/s.
 
-Source: Erlang C; Halfin and Whitt 1981; Little's law; PROGRAM section 3.
+Source: Erlang C; Halfin and Whitt 1981; Little's law.
 """
 
 from __future__ import annotations

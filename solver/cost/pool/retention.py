@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Kept:
+class Retention:
     """What one class's idle KV comes to, wherever it waits.
 
     Attributes
@@ -48,7 +48,7 @@ class Kept:
     caches: int = 1
 
     @classmethod
-    def of(cls, one: RequestClass, output_kept: bool, caches: int = 1) -> Kept:
+    def of(cls, one: RequestClass, output_kept: bool, caches: int = 1) -> Retention:
         """What a class leaves behind.
 
         Parameters
@@ -84,7 +84,7 @@ class Kept:
         return (llm.kv_bytes(end) - llm.kv_bytes(shared)) / (end - shared)
 
 
-def mix_of(kept: Sequence[Kept], hbm_s: Sequence[float], drop_s: Sequence[float]) -> Mix:
+def mix_of(kept: Sequence[Retention], hbm_s: Sequence[float], drop_s: Sequence[float]) -> Mix:
     """The mix of classes whose idle KV is kept: shared prefixes are always found, private ones with the chance of a hit.
 
     Parameters
@@ -147,7 +147,7 @@ def beside_idle(
     return found
 
 
-def spared_s(pool: Replicas, kept: Kept) -> tuple[Floats, Floats]:
+def spared_s(pool: Replicas, kept: Retention) -> tuple[Floats, Floats]:
     """What a hit spares on a replica that serves nobody else (R,): time to the first token, and time it is taken [s]."""
     one = kept.request_class
     shared, prompt = float(one.reused_tokens.shared), float(one.prompt_tokens)
@@ -156,14 +156,14 @@ def spared_s(pool: Replicas, kept: Kept) -> tuple[Floats, Floats]:
     return np.asarray(miss[0] - hit[0]), np.asarray(miss[1] - hit[1])
 
 
-def load_s(pool: Replicas, kept: Kept, bytes_per_s: float) -> Floats:
+def load_s(pool: Replicas, kept: Retention, bytes_per_s: float) -> Floats:
     """Time to load the history of a hit onto the fullest rank, at the bandwidth of one device's part of the tier (R,)."""
     shared = float(kept.request_class.reused_tokens.shared)
     size = pool.ledger.kv_bytes(shared + kept.found) - pool.ledger.kv_bytes(shared)
     return np.asarray(size.max(axis=1) / bytes_per_s)
 
 
-def spared_devices(pool: PricedPool, kept: Kept, hits_per_s: float) -> float:
+def spared_devices(pool: PricedPool, kept: Retention, hits_per_s: float) -> float:
     """Devices that hits keep free: the time that prefill would have taken them."""
     taken = float(spared_s(pool.replicas, kept)[1][0])
     shape = pool.setup.parallelism

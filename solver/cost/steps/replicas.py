@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from solver.cost.calibration import Calibration
 from solver.cost.steps.memory import Ledger, ledger
 from solver.cost.steps.speeds import Speeds
-from solver.cost.steps.step import Group
+from solver.cost.steps.step import ExpertGroup
 from solver.cost.steps.timing import Timing
 from solver.cost.steps.work import Degrees, StageFloor, Work
 from solver.llm import LLM
@@ -26,7 +26,7 @@ EXCHANGE_TOKENS = 1024
 
 
 @dataclass(frozen=True)
-class Links:
+class NetworkShare:
     """What the network leaves to one device [B/s]; None = what its data sheet says.
 
     Attributes
@@ -60,7 +60,7 @@ class Replicas(Timing):
         device: Device,
         calibration: Calibration,
         setups: Sequence[Setup],
-        links: Links | None = None,
+        links: NetworkShare | None = None,
         *,
         imbalance: Sequence[float] | float | None = None,
         accepted: Sequence[float] | float = 1.0,
@@ -72,7 +72,7 @@ class Replicas(Timing):
         imbalance: hottest expert rank over the mean; the calibration's where no loads are recorded.
         accepted: tokens that a step yields per sequence; more than 1 with accepted drafts.
         """
-        links = links or Links()
+        links = links or NetworkShare()
 
         def column(value: Any) -> Floats:
             return np.broadcast_to(np.asarray(value, float), (len(setups),)).copy()
@@ -92,7 +92,7 @@ class Replicas(Timing):
             work=work,
             speeds=speeds,
             calibration=calibration,
-            group=Group.of(degree.ep, spread, uneven, each("overlap")),
+            group=ExpertGroup.of(degree.ep, spread, uneven, each("overlap")),
             ledger=ledger(
                 llm,
                 device,

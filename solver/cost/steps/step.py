@@ -73,7 +73,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Group:
+class ExpertGroup:
     """Where the ranks of a stage sit, and how evenly experts load them; arrays (R,).
 
     Attributes
@@ -90,15 +90,15 @@ class Group:
     largest: Floats
 
     @classmethod
-    def of(cls, ranks: Floats, domains: Floats, imbalance: Floats, overlap: Floats) -> Group:
+    def of(cls, ranks: Floats, domains: Floats, imbalance: Floats, overlap: Floats) -> ExpertGroup:
         """Groups of ``ranks`` expert ranks (Blom's approximation of the largest)."""
         normal = NormalDist()
         known = {n: normal.inv_cdf((n - 0.375) / (n + 0.25)) for n in np.unique(ranks).tolist()}
         return cls(domains, imbalance, overlap, np.array([known[n] for n in ranks.tolist()]))
 
-    def rows(self, index: Any) -> Group:
+    def rows(self, index: Any) -> ExpertGroup:
         """Some of the rows, by index or mask."""
-        return Group(self.domains[index], self.imbalance[index], self.overlap[index], self.largest[index])
+        return ExpertGroup(self.domains[index], self.imbalance[index], self.overlap[index], self.largest[index])
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class StepTime:
         return compute + self.head_parts_s[0], memory + self.head_parts_s[1], network + self.hops_s, overhead
 
 
-def step(work: Work, speeds: Speeds, group: Group, load: Load) -> StepTime:
+def step(work: Work, speeds: Speeds, group: ExpertGroup, load: Load) -> StepTime:
     """Price one step of every row.
 
     With two-batch overlap each layer runs twice on half the tokens, and the exchange of one half hides behind the
@@ -189,7 +189,7 @@ def _column(values: Floats | float) -> Floats:
     return np.asarray(values, float)[..., None]
 
 
-def _blocks(work: Work, speeds: Speeds, group: Group, load: Load) -> tuple[Floats, Floats, Floats]:
+def _blocks(work: Work, speeds: Speeds, group: ExpertGroup, load: Load) -> tuple[Floats, Floats, Floats]:
     """Seconds of one layer's blocks, and of their compute and memory traffic alone; each (R, K)."""
     tokens = _column(load.decode * load.queries + load.prefill)
     blocks: list[_Block] = [
@@ -280,7 +280,7 @@ def _router(work: Work, speeds: Speeds, tokens: Floats) -> _Block:
     return _gemm(speeds.plain, tokens, work.router, 2 * work.router, np.zeros_like(work.router))
 
 
-def _experts(work: Work, speeds: Speeds, group: Group, load: Load) -> _Block:
+def _experts(work: Work, speeds: Speeds, group: ExpertGroup, load: Load) -> _Block:
     """The hottest rank: its share of the group's tokens, and the copies on it that at least one of them selects.
 
     Besides its standing imbalance the hottest of several ranks is above its share by chance in every step: by the
@@ -331,7 +331,7 @@ def _head(work: Work, speeds: Speeds, load: Load) -> tuple[Floats, Floats, Float
     return block(compute, memory, float(np.max(speeds.smoothness))), compute, memory
 
 
-def _network(work: Work, speeds: Speeds, group: Group, load: Load) -> Floats:
+def _network(work: Work, speeds: Speeds, group: ExpertGroup, load: Load) -> Floats:
     """Seconds of one layer's collectives (R, K).
 
     Tensor parallelism reduces after attention and after the FFN. Experts shared by data-parallel ranks replace the
@@ -361,7 +361,7 @@ class ExpertExchange:
     inside_bytes: Floats
 
 
-def fastest_exchange(work: Work, speeds: Speeds, group: Group, tokens: Floats) -> ExpertExchange:
+def fastest_exchange(work: Work, speeds: Speeds, group: ExpertGroup, tokens: Floats) -> ExpertExchange:
     """The exchange of so many tokens of each attention rank (R,), by the kernel that is fastest in each row and layer."""
     kernels = _exchange_kernels(work, speeds, group, tokens)
     best = np.argmin([kernel.seconds for kernel in kernels], axis=0)
@@ -373,7 +373,7 @@ def fastest_exchange(work: Work, speeds: Speeds, group: Group, tokens: Floats) -
     return ExpertExchange(*(np.where(present, table, 0.0) for table in chosen))
 
 
-def _exchange_kernels(work: Work, speeds: Speeds, group: Group, tokens: Floats) -> list[ExpertExchange]:
+def _exchange_kernels(work: Work, speeds: Speeds, group: ExpertGroup, tokens: Floats) -> list[ExpertExchange]:
     """Every way in which an engine could exchange tokens; those that cannot take infinitely long.
 
     Inside one domain: all-gather and reduce-scatter of every rank's tokens, or an all-to-all. Across domains:

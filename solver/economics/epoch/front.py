@@ -26,7 +26,7 @@ PREFERENCE = 3
 
 
 @dataclass(frozen=True)
-class Point:
+class FrontPoint:
     """One layout of a front.
 
     Attributes
@@ -56,18 +56,18 @@ class Front:
     batch: Floats
     mfu: Floats
 
-    def point(self, index: int) -> Point:
+    def point(self, index: int) -> FrontPoint:
         """One layout."""
         columns = self.tokens_per_s, self.usd, self.devices, self.batch, self.mfu
-        return Point(*(float(column[index]) for column in columns))
+        return FrontPoint(*(float(column[index]) for column in columns))
 
     @property
-    def fastest(self) -> Point:
+    def fastest(self) -> FrontPoint:
         """The fastest layout."""
         return self.point(0)
 
     @property
-    def cheapest(self) -> Point:
+    def cheapest(self) -> FrontPoint:
         """The cheapest layout."""
         return self.point(-1)
 
@@ -78,7 +78,7 @@ class Front:
         kept = np.unique(last[last >= 0])
         return Front(*(c[kept] for c in (self.tokens_per_s, self.usd, self.devices, self.batch, self.mfu)))
 
-    def preferred(self, exponent: float = PREFERENCE) -> Point:
+    def preferred(self, exponent: float = PREFERENCE) -> FrontPoint:
         """The layout with the most ``speed^exponent / price``."""
         return self.point(int(np.argmax(self.tokens_per_s**exponent / self.usd)))
 

@@ -16,7 +16,7 @@ HALVINGS = 100
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedSparsity:
     """A sparsity and its cost.
 
     Attributes
@@ -61,7 +61,7 @@ def serve_at_equal_quality(
     batch: float,
     routed_share: float = 1 / 3,
     bytes_per_weight: float = 1.0,
-) -> list[Served]:
+) -> list[ServedSparsity]:
     """Cost of every sparsity at equal quality and batch, on the lecture's roofline.
 
     Few sequences read many experts for little arithmetic: at small batches sparsity costs, at large ones it pays.
@@ -81,5 +81,5 @@ def serve_at_equal_quality(
             weight_bytes=whole * bytes_per_weight,
             active_parameters=size,
         ).step_s(batch)
-        found.append(Served(number, size, whole, usd_per_million_tokens(devices, usd_per_device_hour, batch / step)))
+        found.append(ServedSparsity(number, size, whole, usd_per_million_tokens(devices, usd_per_device_hour, batch / step)))
     return found

@@ -9,7 +9,7 @@ import numpy as np
 
 from solver.experts.arrays import Bools, Floats, Ints
 from solver.experts.bounds.certificate import MARGIN, Certificate, copy_costs, copy_range, refutes
-from solver.experts.bounds.linear_program import LinearProgram
+from solver.experts.bounds.linear_program import ArrayProgram
 from solver.experts.bounds.prices import Prices, each_price, thresholds
 
 EXTRA_COPIES = 2
@@ -120,7 +120,7 @@ class CountProgram:
         free, fixed = np.flatnonzero(several), np.flatnonzero(~several)
         places = float(self.ranks * self.slots - copies[fixed].sum())
 
-        program = LinearProgram()
+        program = ArrayProgram()
         choice = program.variables(0.0, np.inf, LEANING * np.abs(copies - preferred[expert])[free])
         worst = program.variables(0.0, np.inf, np.ones(1))
         slacks = program.variables(0.0, np.inf, np.zeros(len(thetas)))

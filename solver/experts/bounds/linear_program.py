@@ -12,14 +12,14 @@ from solver.experts.arrays import Floats, Ints
 
 
 @dataclass(frozen=True)
-class Answer:
+class LinearOptimum:
     """An optimum: ``values`` of the variables and ``duals`` of the rows, in the order of their making."""
 
     values: Floats
     duals: Floats
 
 
-class LinearProgram:
+class ArrayProgram:
     """Variables in blocks, rows as index lists, one objective to minimise.
 
     >>> program = LinearProgram()
@@ -52,7 +52,7 @@ class LinearProgram:
         self._program.add_terms_to_constraint(index, handles, coefficients.tolist())
         return index
 
-    def minimise(self) -> Answer:
+    def minimise(self) -> LinearOptimum:
         """Solve a program that has an optimum."""
         solver = self._solvers.ModelSolverHelper("GLOP")
         solver.set_solver_specific_parameters("use_preprocessing: false")
@@ -60,4 +60,4 @@ class LinearProgram:
         status = solver.status()
         if status != self._solvers.SolveStatus.OPTIMAL:
             raise SolverDefect(f"GLOP ended a linear program of expert placement with {status}")
-        return Answer(np.array(solver.variable_values()), np.array(solver.dual_values()))
+        return LinearOptimum(np.array(solver.variable_values()), np.array(solver.dual_values()))

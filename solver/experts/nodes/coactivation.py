@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from solver.errors import BadInput
 from solver.experts.arrays import Float, Floats, Int, Ints
-from solver.experts.packing.pack import Effort, pack
+from solver.experts.packing.pack import SwapBudget, pack
 
 LEAST_GAIN = 1e-12
 """Gain below which the search stops."""
@@ -191,7 +191,7 @@ def _balanced(loads: Floats, nodes: int) -> Ints:
     """Homes that balance the load (experts,)."""
     experts = len(loads)
     target = np.array([loads.sum() / nodes])
-    placed = pack(loads[None], np.ones((1, experts), Int), nodes, experts // nodes, target, Effort())[0]
+    placed = pack(loads[None], np.ones((1, experts), Int), nodes, experts // nodes, target, SwapBudget())[0]
     home = np.empty(experts, Int)
     home[placed] = np.arange(nodes)[:, None]
     return home

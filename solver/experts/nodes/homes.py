@@ -7,7 +7,7 @@ import numpy as np
 from solver.errors import BadInput
 from solver.experts.arrays import Floats, Int, Ints
 from solver.experts.grid import SlotGrid
-from solver.experts.packing.pack import Effort, pack
+from solver.experts.packing.pack import SwapBudget, pack
 
 
 def group_homes(loads: Floats, grid: SlotGrid, groups: int) -> Ints:
@@ -34,7 +34,7 @@ def group_homes(loads: Floats, grid: SlotGrid, groups: int) -> Ints:
     group_load = loads.reshape(layers, groups, -1).sum(axis=2)
     each = groups // grid.nodes
     target = group_load.sum(axis=1) / grid.nodes
-    placed = pack(group_load, np.ones((layers, groups), Int), grid.nodes, each, target, Effort())
+    placed = pack(group_load, np.ones((layers, groups), Int), grid.nodes, each, target, SwapBudget())
     node_of_group = np.empty((layers, groups), Int)
     nodes = np.broadcast_to(np.arange(grid.nodes)[:, None], placed.shape[1:])
     for layer in range(layers):

@@ -7,11 +7,11 @@ import numpy as np
 from solver.experts.arrays import Floats, Ints
 from solver.experts.grid import SlotGrid
 from solver.experts.packing.counts import water_fill
-from solver.experts.packing.pack import Effort, pack
+from solver.experts.packing.pack import SwapBudget, pack
 from solver.experts.splits import node_copies, node_service
 
 
-def place_nearest(loads: Floats, grid: SlotGrid, effort: Effort) -> Ints:
+def place_nearest(loads: Floats, grid: SlotGrid, effort: SwapBudget) -> Ints:
     """Balance ranks under the ``nearest-node`` split: copies over nodes first, then over the ranks of each node.
 
     The copies of an expert are spread over the nodes as evenly as their number allows. One that every node holds is
@@ -31,7 +31,7 @@ def place_nearest(loads: Floats, grid: SlotGrid, effort: Effort) -> Ints:
     return pack_nodes(loads, copies, node_service(copies, "nearest-node"), grid, effort)
 
 
-def pack_nodes(loads: Floats, copies: Ints, service: Floats, grid: SlotGrid, effort: Effort) -> Ints:
+def pack_nodes(loads: Floats, copies: Ints, service: Floats, grid: SlotGrid, effort: SwapBudget) -> Ints:
     """Assign the copies of every node to its ranks, all nodes of all layers at once (layers, ranks, slots).
 
     Parameters
@@ -49,7 +49,7 @@ def pack_nodes(loads: Floats, copies: Ints, service: Floats, grid: SlotGrid, eff
     return placed.reshape(layers, grid.ranks, grid.slots)
 
 
-def _over_nodes(loads: Floats, counts: Ints, grid: SlotGrid, effort: Effort) -> Ints:
+def _over_nodes(loads: Floats, counts: Ints, grid: SlotGrid, effort: SwapBudget) -> Ints:
     """Expert of each copy on each node (layers, nodes, copies on a node).
 
     An expert with ``b * nodes + r`` copies is treated as b experts with one copy on every node, which together carry

@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 
 from solver.experts.arrays import Bools, Floats, Ints
-from solver.experts.bounds.linear_program import LinearProgram
+from solver.experts.bounds.linear_program import ArrayProgram
 from solver.experts.grid import SlotGrid
-from solver.experts.nodes.patterns import Patterns
+from solver.experts.nodes.patterns import CopyPatterns
 from solver.experts.scale import SCALE, down, require_row, up
 
 SPREADING = 1e-3
@@ -48,7 +48,7 @@ class NodeProgram:
     slack: how far above the mean a node may be loaded.
     """
 
-    patterns: Patterns
+    patterns: CopyPatterns
     grid: SlotGrid
     slack: float
 
@@ -79,7 +79,7 @@ class NodeProgram:
         """
         them, nodes = self.patterns, self.grid.nodes
         limit = self.grid.ranks_per_node * (1 + self.slack)
-        program = LinearProgram()
+        program = ArrayProgram()
         choice = program.variables(0.0, np.inf, self.costs)
         over = program.variables(0.0, np.inf, np.ones(1))
         start = np.searchsorted(them.expert, np.arange(them.expert[-1] + 2))

@@ -24,7 +24,7 @@ ROOMY = 1.5
 
 
 @dataclass(frozen=True)
-class Patterns:
+class CopyPatterns:
     """One entry for each way that an expert's copies may lie.
 
     Attributes
@@ -43,7 +43,7 @@ class Patterns:
     heaviest: Floats
 
 
-def patterns(loads: Floats, home: Ints, grid: SlotGrid, split: Split) -> Patterns:
+def patterns(loads: Floats, home: Ints, grid: SlotGrid, split: Split) -> CopyPatterns:
     """All patterns of one layer.
 
     Parameters
@@ -62,7 +62,7 @@ def patterns(loads: Floats, home: Ints, grid: SlotGrid, split: Split) -> Pattern
     at_home = share[np.arange(len(owner)), home[owner]]
     load = loads[owner]
     heaviest = load * (share / np.maximum(lying, 1)).max(axis=1)
-    return Patterns(owner, lying, share * load[:, None], load * (1.0 - at_home), heaviest)
+    return CopyPatterns(owner, lying, share * load[:, None], load * (1.0 - at_home), heaviest)
 
 
 def _shapes(load: float, grid: SlotGrid, experts: int) -> Ints:

@@ -16,7 +16,7 @@ from solver.experts.nodes.homes import group_homes
 from solver.experts.nodes.nearest import pack_nodes
 from solver.experts.nodes.node_program import NodeProgram
 from solver.experts.nodes.patterns import patterns
-from solver.experts.packing.pack import Effort
+from solver.experts.packing.pack import SwapBudget
 from solver.experts.splits import hottest_over_mean
 
 SLACKS = (0.01, 0.05, 0.15, 0.4, np.inf)
@@ -92,7 +92,7 @@ def trade_off(
     groups: int | None = None,
     home: Ints | None = None,
     slacks: Sequence[float] = SLACKS,
-    effort: Effort | None = None,
+    effort: SwapBudget | None = None,
 ) -> TradeCurve:
     """Place every layer once for each slack: least traffic for that balance of nodes, then ranks within each node.
 
@@ -109,11 +109,11 @@ def trade_off(
     if (groups is None) == (home is None):
         raise BadInput("give either expert groups or home nodes")
     homes = group_homes(share, grid, groups) if groups is not None else _checked(home, loads, grid)
-    points = tuple(_point(loads, share, homes, grid, slack, effort or Effort()) for slack in slacks)
+    points = tuple(_point(loads, share, homes, grid, slack, effort or SwapBudget()) for slack in slacks)
     return TradeCurve(points, tuple(slacks), homes)
 
 
-def _point(loads: Loads, share: Floats, home: Ints, grid: SlotGrid, slack: float, effort: Effort) -> TradePoint:
+def _point(loads: Loads, share: Floats, home: Ints, grid: SlotGrid, slack: float, effort: SwapBudget) -> TradePoint:
     copies, far = [], []
     for number, (load, node) in enumerate(zip(share, home, strict=True)):
         lying = patterns(load, node, grid, "even")

@@ -13,7 +13,7 @@ from solver.experts.packing.rematch import rematch
 
 
 @dataclass(frozen=True)
-class Effort:
+class SwapBudget:
     """When the search stops; never by the clock, so that a seed gives the same placement everywhere.
 
     Attributes
@@ -43,7 +43,7 @@ def hottest_rank(placed: Ints, copy_load: Floats) -> Floats:
     return np.asarray(copy_load[row, placed].sum(axis=2).max(axis=1))
 
 
-def pack(copy_load: Floats, counts: Ints, ranks: int, slots: int, target: Floats, effort: Effort) -> Ints:
+def pack(copy_load: Floats, counts: Ints, ranks: int, slots: int, target: Floats, effort: SwapBudget) -> Ints:
     """Assign copies to ranks for many layers at once.
 
     Parameters

@@ -28,7 +28,7 @@ class Nodes:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class PlacementReport:
     """What was found.
 
     Attributes
@@ -70,7 +70,7 @@ class Answer:
         return float((self.loads.weights @ placed.imbalance(self.loads)).mean())
 
 
-def answer(question: Question, loads: Loads, progress: Progress = lambda _: None) -> Answer:
+def answer(question: Question, loads: Loads, progress: Progress = lambda _: None) -> PlacementReport:
     """Place the experts and whatever else was asked.
 
     Raises
@@ -92,7 +92,7 @@ def answer(question: Question, loads: Loads, progress: Progress = lambda _: None
         nodes = _nodes(question, loads)
     budget = 0 if current is None else question.budget.copies(current.slots.size)
     rebalanced = None if current is None else rebalance(current, loads, budget)
-    return Answer(question, loads, placement, drift, nodes, current, rebalanced, budget)
+    return PlacementReport(question, loads, placement, drift, nodes, current, rebalanced, budget)
 
 
 def _in_use(path: Path, question: Question, loads: Loads) -> ExpertMap:

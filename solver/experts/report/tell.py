@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from solver.experts.arrays import Floats
-from solver.experts.report.answer import Answer, Nodes
+from solver.experts.report.answer import Nodes, PlacementReport
 
 
-def to_json(answer: Answer) -> dict[str, Any]:
+def to_json(answer: PlacementReport) -> dict[str, Any]:
     """Everything, with one entry for each MoE layer."""
     placement, loads, grid = answer.placement, answer.loads, answer.question.grid
     final = answer.map.imbalance(loads)
@@ -43,7 +43,7 @@ def to_json(answer: Answer) -> dict[str, Any]:
     }
 
 
-def describe(answer: Answer) -> str:
+def describe(answer: PlacementReport) -> str:
     """A page for people."""
     return "\n".join([*_placement_lines(answer), *_drift_lines(answer), *_node_lines(answer), *_moved_lines(answer)])
 
@@ -52,7 +52,7 @@ def _spread(values: Floats) -> dict[str, float]:
     return {"mean": float(values.mean()), "worst": float(values.max())}
 
 
-def _placement_lines(answer: Answer) -> list[str]:
+def _placement_lines(answer: PlacementReport) -> list[str]:
     placement, loads, grid = answer.placement, answer.loads, answer.question.grid
     worst = int(placement.gap.argmax())
     lines = [
@@ -76,7 +76,7 @@ def _placement_lines(answer: Answer) -> list[str]:
     return lines
 
 
-def _drift_json(answer: Answer) -> dict[str, Any] | None:
+def _drift_json(answer: PlacementReport) -> dict[str, Any] | None:
     drift = answer.drift
     if drift is None:
         return None
@@ -90,7 +90,7 @@ def _drift_json(answer: Answer) -> dict[str, Any] | None:
     }
 
 
-def _drift_lines(answer: Answer) -> list[str]:
+def _drift_lines(answer: PlacementReport) -> list[str]:
     drift = answer.drift
     if drift is None:
         return []
@@ -125,7 +125,7 @@ def _nodes_json(nodes: Nodes) -> dict[str, Any]:
     return {"points": _points(nodes), "chosen": found}
 
 
-def _node_lines(answer: Answer) -> list[str]:
+def _node_lines(answer: PlacementReport) -> list[str]:
     if answer.nodes is None:
         return []
     grid = answer.question.grid
@@ -149,7 +149,7 @@ def _node_lines(answer: Answer) -> list[str]:
     return lines
 
 
-def _rebalanced_json(answer: Answer) -> dict[str, Any] | None:
+def _rebalanced_json(answer: PlacementReport) -> dict[str, Any] | None:
     moved = answer.rebalanced
     if moved is None:
         return None
@@ -164,7 +164,7 @@ def _rebalanced_json(answer: Answer) -> dict[str, Any] | None:
     }
 
 
-def _moved_lines(answer: Answer) -> list[str]:
+def _moved_lines(answer: PlacementReport) -> list[str]:
     moved = answer.rebalanced
     if moved is None:
         return []

@@ -36,7 +36,7 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class Answer:
+class SolverResult:
     """What CP-SAT found.
 
     Attributes
@@ -52,7 +52,7 @@ class Answer:
     bound: float | None
 
 
-def run(program: IntegerProgram, effort: Effort, hint: tuple[int, ...] | None = None) -> Answer:
+def run(program: IntegerProgram, effort: Effort, hint: tuple[int, ...] | None = None) -> SolverResult:
     """Solve a program.
 
     Raises
@@ -75,13 +75,13 @@ def run(program: IntegerProgram, effort: Effort, hint: tuple[int, ...] | None = 
     if status == cp_model.MODEL_INVALID:
         raise SolverDefect(f"CP-SAT refuses the program: {model.validate()[:200]}")
     if status == cp_model.INFEASIBLE:
-        return Answer("infeasible", (), None, None)
+        return SolverResult("infeasible", (), None, None)
     if status == cp_model.UNKNOWN:
-        return Answer("unknown", (), None, solver.best_objective_bound if program.objective else None)
+        return SolverResult("unknown", (), None, solver.best_objective_bound if program.objective else None)
     values = tuple(int(solver.value(variable)) for variable in variables)
     objective = sum(factor * values[index] for index, factor in program.objective)
     bound = float(objective) if status == cp_model.OPTIMAL and effort.gap == 0 else float(solver.best_objective_bound)
-    return Answer("optimal" if status == cp_model.OPTIMAL else "feasible", values, objective, bound)
+    return SolverResult("optimal" if status == cp_model.OPTIMAL else "feasible", values, objective, bound)
 
 
 def _model(program: IntegerProgram) -> tuple[Any, list[Any]]:

@@ -14,7 +14,7 @@ from itertools import chain
 import numpy as np
 
 from solver.cost.calibration import Calibration
-from solver.cost.instance import Group, Instance
+from solver.cost.instance import Instance, PromiseGroup
 from solver.cost.network.contention import Exchange, exchanges, slowed
 from solver.cost.pool.flows import Running, Sending, idle_kv_flows, kept_flow, kv_flow, link_loads, pool_flows
 from solver.cost.pool.margin import work_shares
@@ -30,10 +30,9 @@ from solver.optimize.layout.market import Offer, promises
 from solver.optimize.layout.search import Chosen, Layout
 from solver.plan.schema import (
     SCHEMA_VERSION,
-    Degrees,
-    ExpertMap,
     KVTier,
     Latency,
+    LayerMap,
     Limits,
     LinkLoad,
     Margin,
@@ -42,6 +41,7 @@ from solver.plan.schema import (
     Placed,
     Plan,
     Pool,
+    PoolDegrees,
     Prediction,
     Provenance,
     Roofline,
@@ -70,7 +70,7 @@ class Staffed:
 
     name: str
     chosen: Chosen
-    group: Group
+    group: PromiseGroup
     priced: PricedPool
     calibration: Calibration
     devices: tuple[tuple[str, ...], ...]
@@ -277,7 +277,7 @@ def _pool(instance: Instance, rules: EngineRules, pool: Staffed, rate: float, po
         engine=setup.engine,
         device=column.footprint.device,
         serves=tuple(c.name for c in pool.group.classes),
-        parallelism=Degrees.of(setup.parallelism),
+        parallelism=PoolDegrees.of(setup.parallelism),
         replicas=pool.priced.count,
         domains_per_replica=setup.domains,
         batch_per_rank=float(point.batch[0]),
@@ -351,7 +351,7 @@ def _placed(pools: Sequence[Staffed]) -> list[Placed]:
     return placed
 
 
-def _experts(instance: Instance, pools: Sequence[Staffed]) -> list[ExpertMap]:
+def _experts(instance: Instance, pools: Sequence[Staffed]) -> list[LayerMap]:
     """Experts placed for the recorded loads; without any in order over the slots, spare ones repeat the first."""
     found, balance = [], balance_of(instance)
     routed = [number for number, layer in enumerate(instance.llm.layers) if layer.ffn.experts]
@@ -363,7 +363,7 @@ def _experts(instance: Instance, pools: Sequence[Staffed]) -> list[ExpertMap]:
         usual = tuple(slot % experts for slot in range(experts + spare))
         placed = balance.maps(ep, spare) if balance else [usual] * len(routed)
         found += [
-            ExpertMap(pool=pool.name, layer=layer, physical_to_logical=slots)
+            LayerMap(pool=pool.name, layer=layer, physical_to_logical=slots)
             for layer, slots in zip(routed, placed, strict=True)
         ]
     return found

@@ -10,7 +10,7 @@ from itertools import chain
 
 import numpy as np
 
-from solver.cost.instance import Group, Instance
+from solver.cost.instance import Instance, PromiseGroup
 from solver.cost.network.contention import slowed
 from solver.cost.pool.retention import load_s, spared_s
 from solver.cost.pool.serving import Promise
@@ -76,7 +76,7 @@ def market(instance: Instance) -> Market:
     )
 
 
-def _need(group: Group, scenario: Scenario) -> Need:
+def _need(group: PromiseGroup, scenario: Scenario) -> Need:
     roles = set(scenario.constraints.roles or ("prefill", "decode", "unified"))
     wanted = scenario.options.disaggregate
     return Need(
@@ -134,7 +134,7 @@ def offer(
     return Offer(engine, tuple(found), dropped, priced, tuple(extrapolated))
 
 
-def _served(group: Group, need: Need, whole: Market) -> Iterator[tuple[Role, int | None, Group]]:
+def _served(group: PromiseGroup, need: Need, whole: Market) -> Iterator[tuple[Role, int | None, PromiseGroup]]:
     """Every role of a promise with nothing kept, and with each way to keep its idle KV: (role, way, what is served)."""
     for role in _roles(need):
         yield role, None, group
@@ -170,7 +170,7 @@ def _roles(need: Need) -> Iterator[Role]:
         yield "unified"
 
 
-def promises(group: Group, role: Role) -> Iterator[tuple[int, Promise]]:
+def promises(group: PromiseGroup, role: Role) -> Iterator[tuple[int, Promise]]:
     """What a role must keep of a group's promise, for every division of the end-to-end limit."""
     whole = group.promise
     if role == "unified":
@@ -187,7 +187,7 @@ def promises(group: Group, role: Role) -> Iterator[tuple[int, Promise]]:
 
 
 def _priced(
-    legal: Candidates, group: Group, promise: Promise, split: int, constraints: Constraints
+    legal: Candidates, group: PromiseGroup, promise: Promise, split: int, constraints: Constraints
 ) -> Iterator[Column]:
     """The best columns of all candidates, and those of each pinned pool by itself."""
     yield from columns(legal, group.mix, promise, group.index, split, constraints.min_replicas)

@@ -164,7 +164,7 @@ class Keeps:
 
 
 @dataclass(frozen=True)
-class Patterns:
+class DomainContents:
     """What a domain of one supply may hold, and how many domains hold it.
 
     Attributes
@@ -213,7 +213,7 @@ class LayoutProgram:
     level: Variable | None = None
     levels: list[tuple[Variable, Variable]] = field(default_factory=list)
     most: float = 0.0
-    contents: dict[int, Patterns] = field(default_factory=dict)
+    contents: dict[int, DomainContents] = field(default_factory=dict)
     keeps: dict[int, Keeps] = field(default_factory=dict)
     served_with: dict[tuple[int, int], list[Variable]] = field(default_factory=dict)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from solver.optimize.arithmetic.integers import IntegerProgram, IntegerRow, integerise
 from solver.optimize.arithmetic.linear import Expression, total
 from solver.optimize.arithmetic.relaxation import MARGIN, Relaxation, relax
-from solver.optimize.arithmetic.run import Answer, Effort, run
+from solver.optimize.arithmetic.run import Effort, SolverResult, run
 from solver.optimize.layout.kv_tiers import Keeping, Place, Split
 from solver.optimize.layout.program import LEVELS, Choice, DomainContent, LayoutProgram, Market
 from solver.optimize.layout.rules.survival import spread_out
@@ -111,7 +111,7 @@ class _Solved:
 
     program: LayoutProgram
     integers: IntegerProgram
-    answer: Answer
+    answer: SolverResult
 
     @property
     def value(self) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.study.fidelity.runs import Run
+from solver.study.fidelity.runs import MeasuredRun
 
 Floats = NDArray[np.float64]
 
@@ -134,7 +134,7 @@ class _Point:
     predicted_rate: float
 
 
-def decisions(runs: Sequence[Run], tpot_s: Floats, rate: Floats, devices: Floats) -> Decisions:
+def decisions(runs: Sequence[MeasuredRun], tpot_s: Floats, rate: Floats, devices: Floats) -> Decisions:
     """Choices between layouts of one LLM, device, engine, precision and request shape.
 
     Ordering: pairs of layouts at the same concurrency per device whose measured throughput per device differs by more
@@ -163,12 +163,12 @@ def decisions(runs: Sequence[Run], tpot_s: Floats, rate: Floats, devices: Floats
     return Decisions(ordered, pairs, ordered_dp, pairs_dp, ordered_ep, pairs_ep, regret, len(losses))
 
 
-def group_of(run: Run) -> tuple[object, ...]:
+def group_of(run: MeasuredRun) -> tuple[object, ...]:
     """What the runs compared with each other have in common."""
     return run.llm, run.device, run.engine, run.precision, run.prompt_tokens, run.output_tokens
 
 
-def _groups(runs: Sequence[Run], tpot_s: Floats, rate: Floats, devices: Floats) -> Iterator[list[_Point]]:
+def _groups(runs: Sequence[MeasuredRun], tpot_s: Floats, rate: Floats, devices: Floats) -> Iterator[list[_Point]]:
     found: dict[tuple[object, ...], dict[tuple[tuple[int, ...], float], list[tuple[float, ...]]]] = defaultdict(dict)
     for position, run in enumerate(runs):
         if run.disaggregated or run.tpot_ms is None or run.output_tokens_per_s_per_device is None:

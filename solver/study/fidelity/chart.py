@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from solver.errors import BadFile
-from solver.study.fidelity.report import QUANTITIES, Report, measured_by_quantity
+from solver.study.fidelity.report import QUANTITIES, FidelityReport, measured_by_quantity
 
 _TITLES = {"tpot": "TPOT [ms]", "ttft": "TTFT [ms]", "throughput": "output tokens/s per device"}
 
 
-def save(found: Report, path: str) -> None:
+def save(found: FidelityReport, path: str) -> None:
     """Write the chart as .svg, .png, .html or .json.
 
     Raises
@@ -28,7 +28,7 @@ def save(found: Report, path: str) -> None:
         raise BadFile(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def chart(found: Report) -> Any:
+def chart(found: FidelityReport) -> Any:
     """The chart, for notebooks (an ``altair.HConcatChart``)."""
     import altair as alt
 
@@ -36,7 +36,7 @@ def chart(found: Report) -> Any:
     return alt.hconcat(*panels).resolve_scale(color="shared").configure_view(stroke=None)
 
 
-def _panel(alt: Any, found: Report, quantity: str) -> Any:
+def _panel(alt: Any, found: FidelityReport, quantity: str) -> Any:
     known = measured_by_quantity(found.runs)[quantity]
     predicted = found.predicted[quantity]
     there = np.flatnonzero(np.isfinite(known) & np.isfinite(predicted))

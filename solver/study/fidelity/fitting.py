@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.calibration import Calibration, parameters
-from solver.study.fidelity.measured import Family, Table
+from solver.study.fidelity.measured import Family, PricedRuns
 
 Floats = NDArray[np.float64]
 
@@ -74,7 +74,7 @@ class _Knob:
         return f"{self.path} ({', '.join(shared)})"
 
 
-def fit(table: Table, tpot_s: Floats, ttft_s: Floats, start: Mapping[Family, Calibration]) -> Fitted:
+def fit(table: PricedRuns, tpot_s: Floats, ttft_s: Floats, start: Mapping[Family, Calibration]) -> Fitted:
     """Calibrations that predict measured runs best, near the ones to start from.
 
     Parameters
@@ -118,7 +118,7 @@ def _knobs(start: Mapping[Family, Calibration]) -> list[_Knob]:
     return found
 
 
-def _put(start: Mapping[Family, Calibration], table: Table, knobs: list[_Knob], x: Floats) -> dict[Family, Calibration]:
+def _put(start: Mapping[Family, Calibration], table: PricedRuns, knobs: list[_Knob], x: Floats) -> dict[Family, Calibration]:
     """Calibrations with every knob moved by x times its spread, inside its physical range."""
     values: dict[Family, dict[str, float]] = {family: {} for family in table.families}
     known = parameters()
@@ -129,7 +129,7 @@ def _put(start: Mapping[Family, Calibration], table: Table, knobs: list[_Knob], 
     return {family: start[family].with_values(changed) for family, changed in values.items()}
 
 
-def _weights(table: Table) -> Floats:
+def _weights(table: PricedRuns) -> Floats:
     """Runs of a much-measured LLM, device, engine and precision count less each (R,); 1 on average in square."""
     keys = [(p.llm.name, p.device.name, p.engine, str(p.llm.precision.experts)) for p in table.parts for _ in p.setups]
     count = Counter(keys)

@@ -10,14 +10,14 @@ import numpy as np
 
 from solver.cost.calibration import Calibration
 from solver.study.fidelity.fitting import Fitted, fit
-from solver.study.fidelity.measured import Family, Table
+from solver.study.fidelity.measured import Family, PricedRuns
 from solver.study.fidelity.predict import Predicted, families, predict
-from solver.study.fidelity.runs import Run, Runs, measured, served
+from solver.study.fidelity.runs import MeasuredRun, Runs, measured, served
 
 #: Parts of a random split.
 FOLDS = 5
 #: What can be left out, and the part of a run that says to which fold it belongs.
-SPLITS: Mapping[str, Callable[[Run], str]] = {
+SPLITS: Mapping[str, Callable[[MeasuredRun], str]] = {
     "llm": lambda run: run.llm,
     "device": lambda run: run.device,
     "engine": lambda run: run.engine,
@@ -31,7 +31,7 @@ def fit_runs(runs: Runs, start: Mapping[Family, Calibration]) -> Fitted | None:
     if not parts:
         return None
     tpot, ttft = (measured(runs, name)[where] / 1e3 for name in ("tpot_ms", "ttft_ms"))
-    return fit(Table(parts), tpot, ttft, start)
+    return fit(PricedRuns(parts), tpot, ttft, start)
 
 
 def predict_held_out(

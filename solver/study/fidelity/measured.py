@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from solver.cost.calibration import Calibration
 from solver.cost.pool.closed_loop import ROUNDS, closed_loop
 from solver.cost.steps.speeds import Speeds
-from solver.cost.steps.step import Group
+from solver.cost.steps.step import ExpertGroup
 from solver.cost.steps.timing import Timing
 from solver.cost.steps.work import Degrees, Work, stack
 from solver.llm import LLM
@@ -26,7 +26,7 @@ Family = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Served:
+class RunFamily:
     """Runs of one LLM in one precision on one device by one engine; arrays have one entry per run (R,).
 
     Attributes
@@ -59,10 +59,10 @@ class Served:
         return Work.of(self.llm, degrees, np.zeros(len(self.setups)), [setup.stages for setup in self.setups])
 
 
-class Table:
+class PricedRuns:
     """Runs of many LLMs, devices and engines, in the order of the parts."""
 
-    def __init__(self, parts: Sequence[Served]) -> None:
+    def __init__(self, parts: Sequence[RunFamily]) -> None:
         self.parts = tuple(parts)
         self._work = stack([part.work for part in parts])
         self._ep = self._work.ep
@@ -106,6 +106,6 @@ class Table:
         return np.array([float(s.chunk_tokens) for s in setups]), np.array([float(s.draft_tokens) for s in setups])
 
     @cached_property
-    def _group(self) -> Group:
+    def _group(self) -> ExpertGroup:
         one = np.ones(len(self))
-        return Group.of(self._ep, one, one, np.zeros(len(self)))
+        return ExpertGroup.of(self._ep, one, one, np.zeros(len(self)))

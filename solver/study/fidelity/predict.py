@@ -14,8 +14,8 @@ from solver.cost.calibration import Calibration, packaged
 from solver.cost.steps.replicas import Replicas
 from solver.replica import Setup
 from solver.study.fidelity.disaggregated_loop import disaggregated_loop
-from solver.study.fidelity.measured import Family, Table
-from solver.study.fidelity.runs import Run, Runs, served, served_llm
+from solver.study.fidelity.measured import Family, PricedRuns
+from solver.study.fidelity.runs import MeasuredRun, Runs, served, served_llm
 
 Floats = NDArray[np.float64]
 
@@ -64,7 +64,7 @@ def predict(runs: Runs, calibrations: Mapping[Family, Calibration]) -> Predicted
     tpot, ttft, slow = (np.full(count, math.nan) for _ in range(3))
     parts, where = served(runs)
     if parts:
-        tpot[where], ttft[where] = Table(parts).predict(calibrations)
+        tpot[where], ttft[where] = PricedRuns(parts).predict(calibrations)
     for position, run in enumerate(runs.runs):
         if run.disaggregated:
             tpot[position], slow[position], ttft[position] = _disaggregated(run, calibrations)
@@ -74,14 +74,14 @@ def predict(runs: Runs, calibrations: Mapping[Family, Calibration]) -> Predicted
     return Predicted(tpot, ttft, slow, np.array(devices, float))
 
 
-def _disaggregated(run: Run, calibrations: Mapping[Family, Calibration]) -> tuple[float, float, float]:
+def _disaggregated(run: MeasuredRun, calibrations: Mapping[Family, Calibration]) -> tuple[float, float, float]:
     if run.draft_tokens == "auto":
         return min(_with_drafts(run, calibrations, drafts, gain) for drafts, gain in USUAL_ACCEPTANCE.items())
     return _with_drafts(run, calibrations, run.draft_tokens, run.acceptance_length)
 
 
 def _with_drafts(
-    run: Run, calibrations: Mapping[Family, Calibration], drafts: int, accepted: float
+    run: MeasuredRun, calibrations: Mapping[Family, Calibration], drafts: int, accepted: float
 ) -> tuple[float, float, float]:
     device = topologies.device(run.device)
     llm = served_llm(run.llm, run.precision, run.engine, run.device, run.kv_cache)

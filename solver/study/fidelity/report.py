@@ -15,7 +15,7 @@ from solver.cost.pool.prediction import HALF_80
 from solver.study.fidelity.accuracy import Accuracy, Decisions, Floats, accuracy, decisions, group_of
 from solver.study.fidelity.measured import Family
 from solver.study.fidelity.predict import Predicted
-from solver.study.fidelity.runs import Run, Runs, measured
+from solver.study.fidelity.runs import MeasuredRun, Runs, measured
 
 QUANTITIES = ("tpot", "ttft", "throughput")
 BY = ("llm", "device", "engine", "precision")
@@ -23,7 +23,7 @@ _WORST = 10
 
 
 @dataclass(frozen=True)
-class Report:
+class FidelityReport:
     """Predicted against measured.
 
     Attributes
@@ -60,7 +60,7 @@ class Report:
             "rows": rows,
         }
 
-    def worst(self, quantity: str = "tpot") -> list[tuple[Run, float]]:
+    def worst(self, quantity: str = "tpot") -> list[tuple[MeasuredRun, float]]:
         """Runs whose prediction is furthest off, with predicted / measured."""
         ratio = self.predicted[quantity] / measured_by_quantity(self.runs)[quantity]
         off = np.abs(np.log(ratio))
@@ -68,7 +68,7 @@ class Report:
         return [(self.runs.runs[i], float(ratio[i])) for i in order if math.isfinite(off[i])]
 
 
-def report(runs: Runs, found: Predicted, calibrations: Mapping[Family, Calibration]) -> Report:
+def report(runs: Runs, found: Predicted, calibrations: Mapping[Family, Calibration]) -> FidelityReport:
     """Compare predictions with what was measured."""
     known = measured_by_quantity(runs)
     rate = found.tokens_per_s_per_device(runs)
@@ -81,7 +81,7 @@ def report(runs: Runs, found: Predicted, calibrations: Mapping[Family, Calibrati
     overall = {q: accuracy(predicted[q], known[q], [group_of(run) for run in runs.runs]) for q in predicted}
     if not overall["tpot_p95"].runs:
         del overall["tpot_p95"]
-    return Report(
+    return FidelityReport(
         runs=runs,
         overall=overall,
         by={kind: _by(runs, predicted, known, kind) for kind in (*BY, "group")},

@@ -19,7 +19,7 @@ from solver.errors import BadFile, BadInput
 from solver.llm import LLM
 from solver.llm.catalog import names as catalog_names
 from solver.replica import Engine, Parallelism, Role, Setup
-from solver.study.fidelity.measured import Served
+from solver.study.fidelity.measured import RunFamily
 from solver.workload.fields import Record, read_record
 from solver.workload.files import MOST_BYTES, read_text
 
@@ -48,7 +48,7 @@ _Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, le=1e9, allow
 _Share = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)]
 
 
-class Run(Record):
+class MeasuredRun(Record):
     """One measured run. Latencies are medians [ms]; lengths are the means served [tokens].
 
     Attributes
@@ -148,7 +148,7 @@ class Runs:
     """
 
     source: str
-    runs: tuple[Run, ...]
+    runs: tuple[MeasuredRun, ...]
     skipped: tuple[str, ...]
 
 
@@ -161,20 +161,20 @@ def read_runs(path: str) -> Runs:
     """
     rows = csv.DictReader(io.StringIO(read_text(Path(path), MOST_BYTES)))
     names = [name or "" for name in rows.fieldnames or []]
-    needed = [name for name, field in Run.model_fields.items() if field.is_required()]
+    needed = [name for name, field in MeasuredRun.model_fields.items() if field.is_required()]
     missing = [name for name in needed if name not in names]
     if missing:
         raise BadFile(f"{path}: no column {', '.join(missing)}; a table of runs needs {', '.join(needed)}")
-    found: list[Run] = []
+    found: list[MeasuredRun] = []
     skipped: list[str] = []
     try:
         for line, row in enumerate(rows, start=2):
             content = {
-                k: v.strip() for k, v in row.items() if k in Run.model_fields and isinstance(v, str) and v.strip()
+                k: v.strip() for k, v in row.items() if k in MeasuredRun.model_fields and isinstance(v, str) and v.strip()
             }
             content.setdefault("id", f"line {line}")
             try:
-                found.append(_known(read_record(Run, content, f"{path}, line {line}")))
+                found.append(_known(read_record(MeasuredRun, content, f"{path}, line {line}")))
             except BadInput as error:
                 skipped.append(str(error))
     except csv.Error as error:
@@ -188,7 +188,7 @@ def read_runs(path: str) -> Runs:
     return Runs(path, tuple(found), tuple(skipped))
 
 
-def _known(run: Run) -> Run:
+def _known(run: MeasuredRun) -> MeasuredRun:
     """The run, if its names are known."""
     topologies.device(run.device)
     if run.draft_tokens == "auto" and not run.disaggregated:
@@ -222,7 +222,7 @@ def _usual_kv_cache(precision: str, engine: str, device: topologies.Device) -> s
     return "fp8" if precision == "mxfp4" and "fp4" in device.flops else "bf16"
 
 
-def served(runs: Runs) -> tuple[list[Served], NDArray[np.intp]]:
+def served(runs: Runs) -> tuple[list[RunFamily], NDArray[np.intp]]:
     """Unified runs grouped for :class:`solver.study.fidelity.measured.Table`, and the position of each in ``runs`` (R,)."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for position, run in enumerate(runs.runs):
@@ -233,13 +233,13 @@ def served(runs: Runs) -> tuple[list[Served], NDArray[np.intp]]:
     return parts, np.array([p for positions in groups.values() for p in positions], int)
 
 
-def _served(key: tuple[str, ...], runs: list[Run]) -> Served:
+def _served(key: tuple[str, ...], runs: list[MeasuredRun]) -> RunFamily:
     llm = served_llm(*key)
 
     def column(name: str) -> Floats:
         return np.array([float(getattr(run, name)) for run in runs])
 
-    return Served(
+    return RunFamily(
         llm=llm,
         device=topologies.device(runs[0].device),
         engine=runs[0].engine,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from solver.cost.pool.retention import Kept
+from solver.cost.pool.retention import Retention
 
 #: Ages offered where the user names none [s].
 AGES_S = (15.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 2400.0, 3600.0, 14400.0, 86400.0)
@@ -18,7 +18,7 @@ NEARLY_ALL = 0.999
 Ages = tuple[float, ...]
 
 
-def grid(kept: Kept, ages_s: Sequence[float]) -> Ages:
+def grid(kept: Retention, ages_s: Sequence[float]) -> Ages:
     """Ages at which a class's KV may be dropped, from 0 to the first at which nearly all have returned."""
     idle = kept.request_class.idle_s
     if idle is None or not kept.request_class.returns or kept.found <= 0:
@@ -31,7 +31,7 @@ def grid(kept: Kept, ages_s: Sequence[float]) -> Ages:
     return tuple(found)
 
 
-def sets_of_ages(kept: Sequence[Kept], ages_s: Sequence[float]) -> list[Ages]:
+def sets_of_ages(kept: Sequence[Retention], ages_s: Sequence[float]) -> list[Ages]:
     """Ages at which each class's KV is dropped, from nothing private kept to all: the frontier of tokens found per byte.
 
     Each step lets the class wait longer that finds most for what it then holds. A common age for all classes, as
@@ -57,13 +57,13 @@ def sets_of_ages(kept: Sequence[Kept], ages_s: Sequence[float]) -> list[Ages]:
     return list(dict.fromkeys([*_thinned(kept, path), *_common(grids, ages_s, one_class=len(kept) == 1)]))
 
 
-def _slope(one: Kept, age: float, later: float) -> float:
+def _slope(one: Retention, age: float, later: float) -> float:
     """Tokens found more, per token held longer."""
     held = one.stored * (one.held_s(later) - one.held_s(age))
     return one.found * (one.hit(later) - one.hit(age)) / held if held > 0 else 0.0
 
 
-def _thinned(kept: Sequence[Kept], path: list[Ages]) -> list[Ages]:
+def _thinned(kept: Sequence[Retention], path: list[Ages]) -> list[Ages]:
     """At most ``MOST_SETS`` steps beyond the first, evenly spaced by the tokens they find; the last stays."""
     if len(path) <= MOST_SETS + 1:
         return path

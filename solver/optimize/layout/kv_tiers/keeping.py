@@ -9,7 +9,7 @@ from itertools import combinations_with_replacement
 from typing import Literal, get_args
 
 from solver.cost.pool.mix import Mix
-from solver.cost.pool.retention import Kept, mix_of
+from solver.cost.pool.retention import Retention, mix_of
 from solver.llm import LLM
 from solver.optimize.layout.kv_tiers.places import Place
 from solver.replica import Role
@@ -56,7 +56,7 @@ class Keeping:
 
     group: int
     role: Role
-    kept: tuple[Kept, ...]
+    kept: tuple[Retention, ...]
     hbm_s: tuple[float, ...]
     drop_s: tuple[float, ...]
     write_back: bool
@@ -70,7 +70,7 @@ class Keeping:
 
 
 def splits(
-    one: Kept, llm: LLM, hbm_s: float, drop_s: float, grid: Sequence[float], places: Sequence[Place]
+    one: Retention, llm: LLM, hbm_s: float, drop_s: float, grid: Sequence[float], places: Sequence[Place]
 ) -> list[Split]:
     """Every way to divide a class's waiting time from ``hbm_s`` to ``drop_s`` among some tiers, in their order."""
     names = [place.name for place in places]
@@ -83,7 +83,7 @@ def splits(
     return [_split(one, llm, [HBM.name, *names], [hbm_s, *ends, drop_s]) for ends in inner]
 
 
-def _split(one: Kept, llm: LLM, names: Sequence[KVTierName], ends: Sequence[float]) -> Split:
+def _split(one: Retention, llm: LLM, names: Sequence[KVTierName], ends: Sequence[float]) -> Split:
     rate, per_token = one.request_class.requests_per_s, one.bytes_per_token(llm)
     held: dict[KVTierName, float] = {}
     hits: dict[KVTierName, float] = {}

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from solver.cost.instance import Group, Instance
-from solver.cost.pool.retention import Kept
+from solver.cost.instance import Instance, PromiseGroup
+from solver.cost.pool.retention import Retention
 from solver.optimize.layout.kv_tiers.ages import AGES_S, HBM_AGES_S, grid, sets_of_ages
 from solver.optimize.layout.kv_tiers.keeping import Keeping, splits
 from solver.optimize.layout.kv_tiers.places import Place
@@ -17,7 +17,7 @@ from solver.replica import Role
 CACHES = (1, 2, 4)
 
 
-def keepings(instance: Instance, group: Group, roles: Sequence[Role], places: Sequence[Place]) -> tuple[Keeping, ...]:
+def keepings(instance: Instance, group: PromiseGroup, roles: Sequence[Role], places: Sequence[Place]) -> tuple[Keeping, ...]:
     """Ways to keep the idle KV of a promise; none where its classes reuse nothing or the user wants none.
 
     Under random routing a session finds its history in one cache of n, so pools of few caches are priced for that; a
@@ -31,12 +31,12 @@ def keepings(instance: Instance, group: Group, roles: Sequence[Role], places: Se
     for role in (role for role in roles if role != "decode"):
         sides = [True] if role == "unified" else [False, True] if _generates(group) else [False]
         for back, (caches, tiers) in product(sides, _caches(instance, places)):
-            kept = tuple(Kept.of(c, back, max(caches, 1)) for c in group.classes)
+            kept = tuple(Retention.of(c, back, max(caches, 1)) for c in group.classes)
             found += _of_side(instance, group, role, kept, back and role == "prefill", caches, tiers, ages_s)
     return tuple(found)
 
 
-def _generates(group: Group) -> bool:
+def _generates(group: PromiseGroup) -> bool:
     return any(c.returns and c.generated_tokens > 0 for c in group.classes)
 
 
@@ -57,9 +57,9 @@ def _caches(instance: Instance, places: Sequence[Place]) -> Iterator[tuple[int, 
 
 def _of_side(
     instance: Instance,
-    group: Group,
+    group: PromiseGroup,
     role: Role,
-    kept: tuple[Kept, ...],
+    kept: tuple[Retention, ...],
     write_back: bool,
     caches: int,
     tiers: Sequence[Place],

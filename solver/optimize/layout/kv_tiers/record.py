@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from solver.cost.pool.priced import PricedPool
-from solver.cost.pool.retention import Kept, load_s, spared_devices
+from solver.cost.pool.retention import Retention, load_s, spared_devices
 from solver.llm import LLM
 from solver.optimize.layout.kv_tiers.keeping import Keeping, Split
 from solver.optimize.layout.kv_tiers.places import Place
@@ -59,7 +59,7 @@ def records(
         )
 
 
-def slowest_load_s(pool: PricedPool, device: str, kept: Kept, split: Split, places: Sequence[Place]) -> float:
+def slowest_load_s(pool: PricedPool, device: str, kept: Retention, split: Split, places: Sequence[Place]) -> float:
     """Time to load a history from the slowest tier in which it is ever found [s]; 0 where that is HBM."""
     rates = [place.rate_of(device) for place in places if split.hits_per_s.get(place.name, 0.0) > 0]
     return max((float(load_s(pool.replicas, kept, rate)[0]) for rate in rates), default=0.0)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from solver.optimize.arithmetic.linear import Demand, at_least, at_most, equal, total
-from solver.optimize.layout.program import LayoutProgram, Patterns, Supply
+from solver.optimize.layout.program import DomainContents, LayoutProgram, Supply
 from solver.optimize.layout.rule import rule
 from solver.replica import ROLES
 
@@ -58,7 +58,7 @@ def patterns(program: LayoutProgram) -> Iterator[Demand]:
         followed = [
             program.linear.integer(f"content.{index}.{sizes}.{number}", 0, supply.count) for number in range(len(found))
         ]
-        program.contents[index] = Patterns(sizes, tuple(zip(found, followed, strict=True)))
+        program.contents[index] = DomainContents(sizes, tuple(zip(found, followed, strict=True)))
         yield at_most(total(followed), program.domains[index])
         for position, size in enumerate(sizes):
             placed = total(x for choice, x in program.on(index) if choice.column.footprint.size == size)
