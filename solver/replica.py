@@ -71,7 +71,7 @@ class Setup:
 
     Attributes
     ----------
-    domains: scale-up domains that the replica spreads over, in equal parts.
+    domains, hosts: scale-up domains and hosts that the replica spreads over, in equal parts.
     redundant_experts: spare expert copies of the replica.
     stages: layers of every pipeline stage; empty = the cut whose heaviest stage reads the fewest weights.
     chunk_tokens: most prompt tokens in one step of an attention rank.
@@ -84,6 +84,7 @@ class Setup:
     engine: Engine
     parallelism: Parallelism
     domains: int = 1
+    hosts: int = 1
     redundant_experts: int = 0
     stages: Stages = ()
     chunk_tokens: int = 8192
@@ -97,6 +98,16 @@ class Setup:
         return -(-self.domains // self.parallelism.pp)
 
     @property
+    def devices_per_host(self) -> int:
+        """Devices of the replica on each of its hosts."""
+        return self.parallelism.devices // self.hosts
+
+    @property
+    def tensor_domains(self) -> int:
+        """Scale-up domains that one tensor-parallel group spreads over."""
+        return -(-self.parallelism.tp * self.domains // self.parallelism.devices)
+
+    @property
     def held(self) -> tuple[object, ...]:
         """What decides which weights lie on which rank: replicas that agree here can stand in for each other."""
-        return self.role, self.engine, self.parallelism, self.domains, self.redundant_experts, self.stages
+        return self.role, self.engine, self.parallelism, self.domains, self.hosts, self.redundant_experts, self.stages

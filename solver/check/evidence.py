@@ -92,7 +92,7 @@ class Evidence:
             self.calibration(pool),
             self.mix(pool),
             imbalance=pool.imbalance,
-            accepted=self.instance.accepted(pool.draft_tokens),
+            accepted=self.instance.accepted(pool.draft_tokens, pool.role),
         )
 
     def mix(self, pool: Pool) -> Mix:

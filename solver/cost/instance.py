@@ -159,23 +159,26 @@ class Instance:
     def drafts(self, role: Role) -> tuple[int, ...]:
         """Numbers of draft tokens that pools of a role may use.
 
+        A prefill pool drafts nothing, but may have to be set up as if it did, where the engine hands over only between
+        pools that speculate alike.
+
         Raises
         ------
         BadInput: the checkpoint has no prediction layers.
         """
         wanted = self.scenario.speculation
-        if wanted is None or role == "prefill":
+        if wanted is None:
             return (0,)
         if not self.llm.mtp_layers and max(wanted.choices):
             raise BadInput(
                 f"speculation.method mtp: {self.llm.name} has no multi-token-prediction layers; leave speculation out"
             )
-        return wanted.choices
+        return wanted.choices if role != "prefill" else tuple(sorted({0, *(d for d in wanted.choices if d)}))[:2]
 
-    def accepted(self, drafts: int) -> float:
-        """Tokens that a step with so many drafts yields per sequence."""
+    def accepted(self, drafts: int, role: Role = "decode") -> float:
+        """Tokens that a step with so many drafts yields per sequence; a prefill pool's yield its first token alone."""
         wanted = self.scenario.speculation
-        return wanted.accepted(drafts) if wanted and drafts else 1.0
+        return wanted.accepted(drafts) if wanted and drafts and role != "prefill" else 1.0
 
     def usd_per_hour(self, device: str) -> float:
         """Price of one device for an hour.

@@ -74,7 +74,7 @@ class Search:
             offered = first
             if scale_out or whole.needs != needs:
                 offered = offer(self.instance, self.engine, whole, self.forbidden, scale_out)
-            found = realise(whole, offered.columns, self._judge(offered, routes), self.effort)
+            found = realise(offered.within(whole), offered.columns, self._judge(offered, routes), self.effort)
             if isinstance(found, NoLayout):
                 return best or (replace(found, because=reason) if reason else found), first
             pools = staff(self.instance, offered, routes, *found)
@@ -101,7 +101,7 @@ class Search:
         """The plan with what binds in the tiers where its idle KV waits."""
         if not plan.kv_tiers:
             return plan
-        found = memory_binding(plan, layout, whole, offered.columns, self.effort)
+        found = memory_binding(plan, layout, offered.within(whole), offered.columns, self.effort)
         return plan.model_copy(update={"binding": (*plan.binding, *found)})
 
     def _judge(self, offered: Offer, routes: Routes) -> Judge:

@@ -151,8 +151,9 @@ class Pool(Record):
     Attributes
     ----------
     name: how placement, routing and experts refer to it.
+    connector: how KV caches go from prefill to decode replicas, by the engine's name for it; None in a unified pool.
     serves: names of the request classes.
-    domains_per_replica, prompts_per_step, chunk_tokens, draft_tokens, redundant_experts, overlap, stages: as
+    domains_per_replica, hosts_per_replica, prompts_per_step, chunk_tokens, draft_tokens, redundant_experts, overlap, stages: as
         :class:`solver.replica.Setup` has them.
     batch_per_rank: mean running sequences of an attention rank at the planned load (decode, unified), or prompts in
         service.
@@ -167,11 +168,13 @@ class Pool(Record):
     name: str
     role: Role
     engine: Engine
+    connector: str | None = None
     device: str
     serves: tuple[str, ...]
     parallelism: PoolDegrees
     replicas: Degree
     domains_per_replica: Degree
+    hosts_per_replica: Degree
     batch_per_rank: Amount
     prompts_per_step: Degree
     chunk_tokens: Degree
@@ -196,6 +199,7 @@ class Pool(Record):
             engine=self.engine,
             parallelism=self.parallelism.shape(),
             domains=self.domains_per_replica,
+            hosts=self.hosts_per_replica,
             redundant_experts=self.redundant_experts,
             stages=tuple(stage.layers for stage in self.stages),
             chunk_tokens=self.chunk_tokens,

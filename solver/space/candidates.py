@@ -19,7 +19,8 @@ from solver.cost.steps.work import default_stages
 from solver.llm import LLM
 from solver.replica import Role, Setup, Stages
 from solver.space.engines import EngineRules
-from solver.space.legality import Setting, broken_rules, most_sequences
+from solver.space.handover import Handover
+from solver.space.legality import Inquiry, most_sequences
 from solver.space.shapes import Balance, Footprint, most_replicas, shapes
 from solver.workload import Constraints
 
@@ -47,6 +48,7 @@ class Candidate:
     accepted: float = 1.0
     imbalance: float | None = None
     least_imbalance: float | None = None
+    handover: int = 0
 
     def cut(self, stages: Stages) -> Candidate:
         """The same with its layers cut into these stages."""
@@ -106,6 +108,7 @@ def candidates(
     longest: int,
     drafting: Mapping[int, float] | None = None,
     balance: Balance | None = None,
+    handovers: Handover | None = None,
 ) -> tuple[Candidates | None, Counter[str]]:
     """All legal candidates (None if there are none), and how many others were dropped for which reason.
 
@@ -114,12 +117,16 @@ def candidates(
     longest: longest context that the engine is told to accept [tokens].
     drafting: tokens that a step yields per sequence, by the number of draft tokens that may be chosen; none without.
     balance: of recorded expert loads over expert ranks; the calibration's imbalance holds without.
+    handovers: tells which replicas hand over alike; without it all do.
     """
     dropped: Counter[str] = Counter()
     legal: list[Candidate] = []
     for drafts, accepted in sorted((drafting or {0: 1.0}).items()):
         started = _legal(llm, fleet, engine, role, constraints, drafts, dropped, balance)
-        legal += [replace(_balanced(row, balance), accepted=accepted) for row in started]
+        alike = handovers or Handover()
+        legal += [
+            replace(_balanced(row, balance), accepted=accepted, handover=alike.class_of(row.setup)) for row in started
+        ]
     if not legal:
         return None, dropped
     usual = {pp: default_stages(llm, pp) for pp in sorted({row.setup.parallelism.pp for row in legal})}
@@ -168,7 +175,7 @@ def _legal(
     dropped: Counter[str],
     balance: Balance | None,
 ) -> list[Candidate]:
-    """Setups that the engine would start and the user allows."""
+    """Setups that the engine would start and the user allows; of several ways to lie on hosts the fullest legal one."""
     asked = [
         Candidate(replace(setup, draft_tokens=draft_tokens), footprint)
         for setup, footprint in shapes(llm, engine, role, fleet, balance)
@@ -177,13 +184,17 @@ def _legal(
     dropped["larger than the cluster"] += len(asked) - len(fitting)
     if not fitting:
         return []
-    setting = Setting.of(llm, engine, role, [row.setup for row in fitting], max(fleet.domain_sizes))
+    inquiry = Inquiry(llm, engine, fleet.device, [row.setup for row in fitting], max(fleet.domain_sizes))
     alive = np.ones(len(fitting), bool)
-    for rule, mask in broken_rules(setting):
+    for rule, mask in inquiry.broken_rules():
         dropped[rule.name] += int((alive & mask).sum())
         alive &= ~mask
-    allowed = [row for row, ok in zip(fitting, alive, strict=True) if ok and _allowed(row.setup, constraints)]
-    dropped["forbidden by constraints"] += int(alive.sum()) - len(allowed)
+    legal: dict[Setup, Candidate] = {}
+    for row, ok in zip(fitting, alive, strict=True):
+        if ok:
+            legal.setdefault(replace(row.setup, hosts=1), row)
+    allowed = [row for row in legal.values() if _allowed(row.setup, constraints)]
+    dropped["forbidden by constraints"] += len(legal) - len(allowed)
     return allowed
 
 

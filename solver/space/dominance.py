@@ -18,12 +18,12 @@ def undominated(columns: Sequence[Column]) -> list[Column]:
 
     A replaces B if it serves at least as much, safely and at best, and fits into the space that B takes:
 
-    * fragments of a replica that needs one domain may lie anywhere, so ``size A`` dividing ``size B`` and no more
-    devices
-      in all suffice;
-    * with fragments of one size, A spreads over no more fragments in all and has no fewer replicas than B, so that no
+    * a replica in one domain may lie anywhere, so its hosts dividing those of B's fragments, its devices on each those of
+      B's, and no more devices in all suffice;
+    * with fragments of one kind, A spreads over no more fragments in all and has no fewer replicas than B, so that no
       domain that B fills holds more of A than A has replicas (Gale and Ryser).
 
+    * it has the same partners at the hand-over;
     * where idle KV is kept, a device's memory counts too, so A has as many devices and the same way to keep.
 
     Only for programs in which a column's part is its space, its rate and its promise: not where failures must be
@@ -31,7 +31,8 @@ def undominated(columns: Sequence[Column]) -> list[Column]:
     """
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for number, column in enumerate(columns):
-        key = column.group, column.role, column.split, column.footprint.device, column.keeping, column.slow
+        place = column.group, column.role, column.split, column.footprint.device, column.candidate.handover
+        key = (*place, column.keeping, column.slow)
         alike[key].append(number)
     kept: set[int] = {number for number, column in enumerate(columns) if column.pin is not None}
     for members in alike.values():
@@ -43,6 +44,7 @@ def _survivors(columns: Sequence[Column], members: Sequence[int]) -> Iterable[in
     if not members:
         return []
     size, domains = _table(columns, members, "size"), _table(columns, members, "domains")
+    hosts, part = _table(columns, members, "hosts"), _table(columns, members, "per_host")
     low = np.array([columns[n].low for n in members], float)
     high = np.array([columns[n].high for n in members], float)
     single = low == high
@@ -55,8 +57,8 @@ def _survivors(columns: Sequence[Column], members: Sequence[int]) -> Iterable[in
     survivors = []
     for b in order:
         serves = (safe >= safe[b]) & (bold >= bold[b]) & single & bool(single[b])
-        inside = (domains == 1) & (size[b] % size == 0) & (space <= space[b])
-        inside |= (size == size[b]) & (parts <= parts[b]) & (low >= low[b])
+        inside = (domains == 1) & (hosts[b] % hosts == 0) & (part[b] % part == 0) & (space <= space[b])
+        inside |= (hosts == hosts[b]) & (part == part[b]) & (parts <= parts[b]) & (low >= low[b])
         inside &= (space == space[b]) | (not keeping)
         better = serves & inside & (order != b)
         equal = better & (safe == safe[b]) & (bold == bold[b]) & (space == space[b])

@@ -2,8 +2,8 @@
 
 How much a replica can serve depends on how many share its queue, so a column covers a band of replica counts: it is
 priced at the fewest (safe) and, for the bound, at the most (optimistic). Within a cell (engine, role, promise,
-footprint, band)
-only the best candidate can be in a best plan: it is no worse in any row of the program.
+footprint, partners at the hand-over, band) only the best candidate can be in a best plan: it is no worse in any row
+of the program.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ Floats = NDArray[np.float64]
 #: Bands hold one count each up to here, and this ratio of counts beyond.
 SINGLE_COUNTS = 24
 BAND_RATIO = 1.08
+
+
+#: A footprint, and the class of replicas that hand over alike.
+Cell = tuple[Footprint, int]
 
 
 @dataclass(frozen=True)
@@ -105,11 +109,11 @@ def columns(
     alive = _promising(found, mix, promise)
     if alive is None:
         return []
-    by_footprint: dict[Footprint, list[int]] = defaultdict(list)
+    by_cell: dict[Cell, list[int]] = defaultdict(list)
     for row, candidate in enumerate(alive.rows):
-        by_footprint[candidate.footprint].append(row)
+        by_cell[_cell(candidate)].append(row)
     rows, lows, highs, cells = [], [], [], []
-    for cell, (footprint, members) in enumerate(sorted(by_footprint.items())):
+    for cell, ((footprint, _), members) in enumerate(sorted(by_cell.items())):
         for low, high in bands(most_replicas(alive.fleet, footprint)):
             if high >= least_replicas:
                 rows += members
@@ -138,12 +142,15 @@ def _promising(found: Candidates, mix: Mix, promise: Promise) -> Candidates | No
     alive, best, batch = found.keep(able), bold.requests_per_s[able], bold.batch[able]
     alive = with_limits(recut(alive, _typical(alive, mix, batch)), mix)
     worst = _most(alive, np.arange(len(alive)), np.ones(len(alive)), mix, promise).requests_per_s
-    floor: dict[Footprint, float] = defaultdict(float)
+    floor: dict[Cell, float] = defaultdict(float)
     for row, rate in zip(alive.rows, worst, strict=True):
-        floor[row.footprint] = max(floor[row.footprint], rate)
-    return alive.keep(
-        np.array([rate >= floor[row.footprint] for row, rate in zip(alive.rows, best, strict=True)])
-    )
+        floor[_cell(row)] = max(floor[_cell(row)], rate)
+    return alive.keep(np.array([rate >= floor[_cell(row)] for row, rate in zip(alive.rows, best, strict=True)]))
+
+
+def _cell(candidate: Candidate) -> Cell:
+    """Candidates that could stand in for each other: of one footprint, with the same partners at the hand-over."""
+    return candidate.footprint, candidate.handover
 
 
 def _typical(found: Candidates, mix: Mix, batch: Floats) -> Load:

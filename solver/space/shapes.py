@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from solver.cost.network.fleet import Fleet
 from solver.llm import LLM
@@ -14,17 +14,40 @@ from solver.space.engines import EngineRules
 
 #: Pipeline depths that are tried: deeper ones gain nothing that fewer, fuller stages do not.
 MOST_STAGES = 16
-#: Scale-up domains that one replica may spread over.
-MOST_DOMAINS = 64
+#: Scale-up domains that one replica, and one tensor-parallel group, may spread over.
+MOST_DOMAINS, MOST_TENSOR_DOMAINS = 64, 4
+
+
+class Fragment(NamedTuple):
+    """A replica's part in one scale-up domain: ``hosts`` hosts, ``per_host`` devices of each."""
+
+    hosts: int
+    per_host: int
+
+    @property
+    def size(self) -> int:
+        """Devices."""
+        return self.hosts * self.per_host
 
 
 @dataclass(frozen=True, order=True)
 class Footprint:
-    """What one replica takes from the cluster: a fragment of ``size`` devices in each of ``domains`` scale-up domains."""
+    """What one replica takes: ``domains`` scale-up domains, ``hosts`` hosts in each, ``per_host`` devices of each host."""
 
     device: str
-    size: int
     domains: int
+    hosts: int
+    per_host: int
+
+    @property
+    def fragment(self) -> Fragment:
+        """The part in each domain."""
+        return Fragment(self.hosts, self.per_host)
+
+    @property
+    def size(self) -> int:
+        """Devices in each domain."""
+        return self.hosts * self.per_host
 
     @property
     def devices(self) -> int:
@@ -47,9 +70,24 @@ class Balance(Protocol):
 
 def most_replicas(fleet: Fleet, footprint: Footprint) -> int:
     """Replicas of this footprint that fit when nothing else runs: each domain holds at most one fragment of each."""
-    fragments = sum(c.count * (c.size // footprint.size) for c in fleet.classes)
-    able = sum(c.count for c in fleet.classes if c.size >= footprint.size)
-    return fragments // footprint.domains if able >= footprint.domains else 0
+    held = [(c.count, most_fragments(c.profile.devices_per_host, footprint.fragment)) for c in fleet.classes]
+    able = sum(count for count, most in held if most)
+    return sum(count * most for count, most in held) // footprint.domains if able >= footprint.domains else 0
+
+
+def most_fragments(host_sizes: Sequence[int], fragment: Fragment) -> int:
+    """Fragments that one domain holds: each on distinct hosts, as many devices on each of them.
+
+    With n fragments a host holds at most n parts, so n fit if ``sum min(n, devices // per_host) >= n hosts`` (Gale, Ryser).
+
+    >>> most_fragments([4, 4, 4], Fragment(2, 2))
+    3
+    """
+    parts = [size // fragment.per_host for size in host_sizes]
+    count = sum(parts) // fragment.hosts
+    while count and sum(min(part, count) for part in parts) < count * fragment.hosts:
+        count -= 1
+    return count
 
 
 def shapes(
@@ -62,26 +100,40 @@ def shapes(
     balance: of recorded expert loads; without it a replica has no more spare copies than it needs to divide.
     """
     largest = max(fleet.domain_sizes)
-    for tp in _tensor_parallel(llm, largest):
+    for tp in _tensor_parallel(llm, largest, fleet.domains):
         for stage, spread in _stages(llm, tp, fleet.domain_sizes, fleet.domains, fleet.host_size):
             for pp in _depths(llm, stage, spread, largest, fleet.domains):
-                footprint = _footprint(fleet.device.name, stage, spread, pp, largest)
-                if footprint.domains > min(fleet.domains, MOST_DOMAINS):
+                size, domains = _fragment(stage, spread, pp, largest)
+                if domains > min(fleet.domains, MOST_DOMAINS):
                     continue
-                for degrees in _with_experts(llm, engine, tp, stage, pp, spread):
-                    for spare in _spare_copies(llm, engine, degrees, spread, balance):
-                        yield Setup(role, engine.name, degrees, footprint.domains, spare), footprint
+                for per_host in _parts(size, fleet.host_size):
+                    footprint = Footprint(fleet.device.name, domains, size // per_host, per_host)
+                    for degrees in _with_experts(llm, tp, stage, pp, spread):
+                        for spare in _spare_copies(llm, degrees, balance):
+                            hosts = domains * footprint.hosts
+                            yield Setup(role, engine.name, degrees, domains, hosts, spare), footprint
 
 
-def _tensor_parallel(llm: LLM, largest: int) -> list[int]:
-    """Divisors of the attention heads that fit into a domain."""
+def _parts(size: int, host: int) -> Iterator[int]:
+    """Devices of a fragment on each of its hosts, most first."""
+    for per_host in range(min(size, host), 0, -1):
+        if size % per_host == 0:
+            yield per_host
+
+
+def _tensor_parallel(llm: LLM, largest: int, domains: int) -> list[int]:
+    """Divisors of the attention heads that fit into a domain, or fill a few."""
     heads = math.gcd(*(layer.attention.heads for layer, _ in llm.layer_kinds))
-    return [tp for tp in range(1, min(heads, largest) + 1) if heads % tp == 0]
+    across = [largest * spread for spread in range(2, min(domains, MOST_TENSOR_DOMAINS) + 1)]
+    return [tp for tp in (*range(1, min(heads, largest) + 1), *across) if heads % tp == 0]
 
 
 def _stages(llm: LLM, tp: int, domain_sizes: tuple[int, ...], domains: int, host: int) -> Iterator[tuple[int, int]]:
     """Ranks of a pipeline stage, and the scale-up domains that they spread over."""
     largest = max(domain_sizes)
+    if tp > largest:
+        yield tp, tp // largest
+        return
     if not llm.experts:
         yield tp, 1
         return
@@ -111,38 +163,29 @@ def _depths(llm: LLM, stage: int, spread: int, largest: int, domains: int) -> It
             yield pp
 
 
-def _footprint(device: str, stage: int, spread: int, pp: int, largest: int) -> Footprint:
-    """Whole stages per domain, as many as fit and divide the pipeline evenly."""
+def _fragment(stage: int, spread: int, pp: int, largest: int) -> tuple[int, int]:
+    """Devices in each domain, and domains: whole stages per domain, as many as fit and divide the pipeline evenly."""
     if spread > 1:
-        return Footprint(device, stage // spread, spread)
-    together = max(count for count in range(1, pp + 1) if pp % count == 0 and (count * stage <= largest or count == 1))
-    return Footprint(device, stage * together, pp // together)
+        return stage // spread, spread
+    stages = max(count for count in range(1, pp + 1) if pp % count == 0 and (count * stage <= largest or count == 1))
+    return stage * stages, pp // stages
 
 
-def _with_experts(llm: LLM, engine: EngineRules, tp: int, stage: int, pp: int, spread: int) -> Iterator[Parallelism]:
+def _with_experts(llm: LLM, tp: int, stage: int, pp: int, spread: int) -> Iterator[Parallelism]:
     """The ways in which a stage's ranks can share the experts; across domains only whole experts travel well."""
     if not llm.experts:
         yield Parallelism(tp=tp, pp=pp)
         return
-    if spread > 1:
-        yield Parallelism(tp=tp, dp=stage // tp, ep=stage)
-        return
-    degrees = (
-        [1, stage] if engine.expert_parallel == "none_or_all" else [d for d in range(1, stage + 1) if stage % d == 0]
-    )
-    for ep in sorted(set(degrees)):
-        yield Parallelism(tp=tp, pp=pp, dp=stage // tp, ep=ep, moe_tp=stage // ep)
+    for ep in range(1, stage + 1):
+        if stage % ep == 0 and (spread == 1 or ep == stage or tp == stage):
+            yield Parallelism(tp=tp, pp=pp, dp=stage // tp, ep=ep, moe_tp=stage // ep)
 
 
-def _spare_copies(
-    llm: LLM, engine: EngineRules, degrees: Parallelism, spread: int, balance: Balance | None
-) -> Sequence[int]:
-    """Numbers of spare copies: the fewest that divide evenly over the ranks, where the engine needs that; more only
-    where recorded loads say what they buy."""
+def _spare_copies(llm: LLM, degrees: Parallelism, balance: Balance | None) -> Sequence[int]:
+    """Numbers of spare copies: none, and the fewest that divide evenly over the ranks; more only where recorded loads say
+    what they buy."""
     if degrees.ep == 1:
         return (0,)
     if balance is not None:
         return balance.spares(degrees.ep)
-    if engine.experts_divide == "with_redundancy" and spread == 1:
-        return (0,)
-    return (-llm.experts % degrees.ep,)
+    return tuple(dict.fromkeys((0, -llm.experts % degrees.ep)))

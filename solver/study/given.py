@@ -21,7 +21,7 @@ from solver.errors import BadInput
 from solver.llm import LLM
 from solver.replica import Engine, Parallelism, Role, Setup
 from solver.space.engines import engine_rules
-from solver.space.legality import Setting, most_sequences, refusals
+from solver.space.legality import Inquiry, most_sequences
 from solver.workload import RequestClass
 from solver.workload.fields import Rate, Record, Tokens, read_record
 from solver.workload.files import MOST_BYTES, parse_document, read_text
@@ -99,7 +99,8 @@ def _predict(pool: GivenPool) -> dict[str, Any]:
     domains = math.ceil(shape.ranks_per_stage / max(fleet.domain_sizes)) * shape.pp
     if shape.ranks_per_stage <= max(fleet.domain_sizes):
         domains = math.ceil(shape.pp / (max(fleet.domain_sizes) // shape.ranks_per_stage))
-    setup = Setup(pool.role, pool.engine, shape, domains, chunk_tokens=pool.chunk_tokens)
+    hosts = domains * max(1, -(-shape.devices // (domains * fleet.host_size)))
+    setup = Setup(pool.role, pool.engine, shape, domains, hosts, chunk_tokens=pool.chunk_tokens)
     _must_start(setup, llm, fleet)
     calibration, doubt = packaged(pool.engine, fleet.device.generation)
     request = RequestClass(
@@ -144,7 +145,7 @@ def _fleet(device: str, shape: Parallelism) -> Fleet:
 
 def _must_start(setup: Setup, llm: LLM, fleet: Fleet) -> None:
     rules = engine_rules(setup.engine)
-    broken = refusals(Setting.of(llm, rules, setup.role, [setup], max(fleet.domain_sizes)))[0]
+    broken = Inquiry(llm, rules, fleet.device, [setup], max(fleet.domain_sizes)).refusals()[0]
     if broken:
         raise BadInput(
             f"{rules.title} would not start {llm.name} as {setup.parallelism} ({setup.role}): "

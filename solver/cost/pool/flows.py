@@ -123,14 +123,23 @@ def _stages(devices: Sequence[str], size: int) -> list[tuple[str, ...]]:
     return [tuple(devices[start : start + size]) for start in range(0, len(devices), size)]
 
 
-def _tensor_parallel(llm: LLM, pool: Running, stage: tuple[str, ...], layers: int) -> Iterator[Flow]:
-    """Two all-reduces a layer, each moving 2 (n - 1) / n of the activations out of every rank."""
-    tp = pool.priced.setup.parallelism.tp
+def _tensor_parallel(llm: LLM, pool: Running, stage: tuple[str, ...], layers: int) -> Iterator[Sending]:
+    """Two all-reduces a layer, each moving 2 (n - 1) / n of the activations out of every rank of a domain.
+
+    Over d domains each rank's shard also moves 2 (d - 1) / d of itself between them.
+    """
+    setup = pool.priced.setup
+    tp, domains = setup.parallelism.tp, setup.tensor_domains
     if tp == 1:
         return
-    sent = 2 * layers * 2 * (tp - 1) / tp * pool.tokens_per_s * llm.hidden * 2
+    local = tp // domains
+    reduced = 2 * layers * pool.tokens_per_s * llm.hidden * 2
     for group in _stages(stage, tp):
-        yield Flow(group, group, sent)
+        for part in _stages(group, local):
+            if local > 1:
+                yield Flow(part, part, reduced * 2 * (local - 1) / local)
+        if domains > 1:
+            yield Crossing(group, reduced / local * 2 * (domains - 1) / domains)
 
 
 def _exchanged_bytes(llm: LLM, pool: Running) -> dict[Layer, tuple[float, float]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from solver.cost.calibration import Calibration
 from solver.cost.steps.memory import Ledger, ledger
 from solver.cost.steps.speeds import Speeds
-from solver.cost.steps.step import ExpertGroup
+from solver.cost.steps.step import StagePlacement
 from solver.cost.steps.timing import Timing
 from solver.cost.steps.work import Degrees, StageFloor, Work
 from solver.llm import LLM
@@ -84,15 +84,21 @@ class Replicas(Timing):
         chunks, spare, drafts, spread = map(
             each, ("chunk_tokens", "redundant_experts", "draft_tokens", "exchange_domains")
         )
+        placement = StagePlacement.of(
+            degree.ep,
+            spread,
+            each("tensor_domains"),
+            column(calibration.imbalance if imbalance is None else imbalance),
+            each("overlap"),
+        )
         work = Work.of(llm, degree, spare, [setup.stages for setup in setups])
         speeds = Speeds.of(device, llm.precision, calibration, links.scale_out)
-        uneven = column(calibration.imbalance if imbalance is None else imbalance)
         return cls(
             llm=llm,
             work=work,
             speeds=speeds,
             calibration=calibration,
-            group=ExpertGroup.of(degree.ep, spread, uneven, each("overlap")),
+            group=placement,
             ledger=ledger(
                 llm,
                 device,

@@ -10,14 +10,20 @@ pipeline stages the sums run over each stage's layers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.cost.network.collectives import all_reduce, expert_exchange, gather_and_scatter, token_copies
+from solver.cost.network.collectives import (
+    all_reduce,
+    all_reduce_across,
+    expert_exchange,
+    gather_and_scatter,
+    token_copies,
+)
 from solver.cost.steps.roofline import block, experts_touched
 from solver.cost.steps.speeds import Rate, Speeds
 from solver.cost.steps.work import COMBINE_WIDTH, DISPATCH_WIDTH, Work
@@ -73,32 +79,36 @@ class Load:
 
 
 @dataclass(frozen=True)
-class ExpertGroup:
+class StagePlacement:
     """Where the ranks of a stage sit, and how evenly experts load them; arrays (R,).
 
     Attributes
     ----------
-    domains: scale-up domains over which one stage's expert group spreads.
+    domains: scale-up domains over which one stage's expert group spreads; tensor_domains: over which a tensor-parallel
+        group does.
     imbalance: hottest expert rank over the mean.
     overlap: 1 where two half-batches hide the exchange behind compute.
     largest: expected largest of as many standard normal numbers as an expert group has ranks.
     """
 
     domains: Floats
+    tensor_domains: Floats
     imbalance: Floats
     overlap: Floats
     largest: Floats
 
     @classmethod
-    def of(cls, ranks: Floats, domains: Floats, imbalance: Floats, overlap: Floats) -> ExpertGroup:
+    def of(
+        cls, ranks: Floats, domains: Floats, tensor_domains: Floats, imbalance: Floats, overlap: Floats
+    ) -> StagePlacement:
         """Groups of ``ranks`` expert ranks (Blom's approximation of the largest)."""
         normal = NormalDist()
         known = {n: normal.inv_cdf((n - 0.375) / (n + 0.25)) for n in np.unique(ranks).tolist()}
-        return cls(domains, imbalance, overlap, np.array([known[n] for n in ranks.tolist()]))
+        return cls(domains, tensor_domains, imbalance, overlap, np.array([known[n] for n in ranks.tolist()]))
 
-    def rows(self, index: Any) -> ExpertGroup:
+    def rows(self, index: Any) -> StagePlacement:
         """Some of the rows, by index or mask."""
-        return ExpertGroup(self.domains[index], self.imbalance[index], self.overlap[index], self.largest[index])
+        return StagePlacement(*(getattr(self, f.name)[index] for f in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -146,7 +156,7 @@ class StepTime:
         return compute + self.head_parts_s[0], memory + self.head_parts_s[1], network + self.hops_s, overhead
 
 
-def step(work: Work, speeds: Speeds, group: ExpertGroup, load: Load) -> StepTime:
+def step(work: Work, speeds: Speeds, group: StagePlacement, load: Load) -> StepTime:
     """Price one step of every row.
 
     With two-batch overlap each layer runs twice on half the tokens, and the exchange of one half hides behind the
@@ -189,7 +199,7 @@ def _column(values: Floats | float) -> Floats:
     return np.asarray(values, float)[..., None]
 
 
-def _blocks(work: Work, speeds: Speeds, group: ExpertGroup, load: Load) -> tuple[Floats, Floats, Floats]:
+def _blocks(work: Work, speeds: Speeds, group: StagePlacement, load: Load) -> tuple[Floats, Floats, Floats]:
     """Seconds of one layer's blocks, and of their compute and memory traffic alone; each (R, K)."""
     tokens = _column(load.decode * load.queries + load.prefill)
     blocks: list[_Block] = [
@@ -280,7 +290,7 @@ def _router(work: Work, speeds: Speeds, tokens: Floats) -> _Block:
     return _gemm(speeds.plain, tokens, work.router, 2 * work.router, np.zeros_like(work.router))
 
 
-def _experts(work: Work, speeds: Speeds, group: ExpertGroup, load: Load) -> _Block:
+def _experts(work: Work, speeds: Speeds, group: StagePlacement, load: Load) -> _Block:
     """The hottest rank: its share of the group's tokens, and the copies on it that at least one of them selects.
 
     Besides its standing imbalance the hottest of several ranks is above its share by chance in every step: by the
@@ -331,7 +341,7 @@ def _head(work: Work, speeds: Speeds, load: Load) -> tuple[Floats, Floats, Float
     return block(compute, memory, float(np.max(speeds.smoothness))), compute, memory
 
 
-def _network(work: Work, speeds: Speeds, group: ExpertGroup, load: Load) -> Floats:
+def _network(work: Work, speeds: Speeds, group: StagePlacement, load: Load) -> Floats:
     """Seconds of one layer's collectives (R, K).
 
     Tensor parallelism reduces after attention and after the FFN. Experts shared by data-parallel ranks replace the
@@ -339,12 +349,28 @@ def _network(work: Work, speeds: Speeds, group: ExpertGroup, load: Load) -> Floa
     """
     tokens = load.decode * load.queries + load.prefill
     size = tokens * work.hidden * 2
-    reduce = _column(all_reduce(work.tp, size, speeds.scale_up, speeds.all_reduce_s, speeds.all_reduce_growth))
+    reduce = _column(_all_reduce(work, speeds, group, size))
     exchanging = (work.top_k > 0) & (_column(work.dp) > 1)
     if not np.any(exchanging):
         return reduce + np.broadcast_to(reduce, work.top_k.shape)
     fastest = np.minimum.reduce([kernel.seconds for kernel in _exchange_kernels(work, speeds, group, tokens)])
     return reduce + np.where(exchanging, fastest, reduce)
+
+
+def _all_reduce(work: Work, speeds: Speeds, group: StagePlacement, size: Floats) -> Floats:
+    """Seconds of a tensor-parallel group's all-reduce of ``size`` bytes (R,)."""
+    if not np.any(group.tensor_domains > 1):
+        return all_reduce(work.tp, size, speeds.scale_up, speeds.all_reduce_s, speeds.all_reduce_growth)
+    return all_reduce_across(
+        work.tp,
+        group.tensor_domains,
+        size,
+        inside=speeds.scale_up,
+        outside=speeds.scale_out,
+        latency=speeds.all_reduce_s,
+        growth=speeds.all_reduce_growth,
+        hop=speeds.hop_s,
+    )
 
 
 @dataclass(frozen=True)
@@ -361,7 +387,7 @@ class ExpertExchange:
     inside_bytes: Floats
 
 
-def fastest_exchange(work: Work, speeds: Speeds, group: ExpertGroup, tokens: Floats) -> ExpertExchange:
+def fastest_exchange(work: Work, speeds: Speeds, group: StagePlacement, tokens: Floats) -> ExpertExchange:
     """The exchange of so many tokens of each attention rank (R,), by the kernel that is fastest in each row and layer."""
     kernels = _exchange_kernels(work, speeds, group, tokens)
     best = np.argmin([kernel.seconds for kernel in kernels], axis=0)
@@ -373,7 +399,7 @@ def fastest_exchange(work: Work, speeds: Speeds, group: ExpertGroup, tokens: Flo
     return ExpertExchange(*(np.where(present, table, 0.0) for table in chosen))
 
 
-def _exchange_kernels(work: Work, speeds: Speeds, group: ExpertGroup, tokens: Floats) -> list[ExpertExchange]:
+def _exchange_kernels(work: Work, speeds: Speeds, group: StagePlacement, tokens: Floats) -> list[ExpertExchange]:
     """Every way in which an engine could exchange tokens; those that cannot take infinitely long.
 
     Inside one domain: all-gather and reduce-scatter of every rank's tokens, or an all-to-all. Across domains:

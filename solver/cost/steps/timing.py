@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.steps.speeds import Speeds
-from solver.cost.steps.step import ExpertGroup, Load, StepTime, step
+from solver.cost.steps.step import Load, StagePlacement, StepTime, step
 from solver.cost.steps.work import Work, stack
 
 Floats = NDArray[np.float64]
@@ -28,7 +28,7 @@ class Timing:
 
     work: Work
     speeds: Speeds
-    group: ExpertGroup
+    group: StagePlacement
     chunk_tokens: Floats
     draft_tokens: Floats
     accepted: Floats
@@ -40,7 +40,7 @@ class Timing:
         return Timing(
             stack([part.work for part in parts]),
             Speeds.stack([part.speeds for part in parts], [len(part) for part in parts]),
-            ExpertGroup(*(np.concatenate([getattr(g, f.name) for g in groups]) for f in fields(ExpertGroup))),
+            StagePlacement(*(np.concatenate([getattr(g, f.name) for g in groups]) for f in fields(StagePlacement))),
             *(np.concatenate([getattr(part, name) for part in parts]) for name in ("chunk_tokens", "draft_tokens", "accepted")),
         )
 

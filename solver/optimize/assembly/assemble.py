@@ -64,6 +64,7 @@ class Staffed:
     Attributes
     ----------
     exchange: what the fabric leaves to its expert exchange; None where that stays inside domains.
+    connector: how it hands KV caches over; None where it is unified.
     keeps: how it keeps idle KV, with the split of each class; None where it keeps none.
     places: the tiers outside of HBM.
     """
@@ -76,6 +77,7 @@ class Staffed:
     devices: tuple[tuple[str, ...], ...]
     most: Service
     exchange: Exchange | None
+    connector: str | None
     keeps: tuple[Keeping, tuple[Split, ...]] | None = None
     places: tuple[Place, ...] = ()
 
@@ -172,10 +174,21 @@ def staff(instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapp
         )
         promise = dict(promises(group, column.role))[column.split]
         fullest = _within_hbm(priced, priced.most(promise))
+        connector = _connector(offer, layout, column)
         found.append(
-            Staffed(name, chosen, group, priced, calibration, devices, fullest, exchange, keeps, layout.places)
+            Staffed(
+                name, chosen, group, priced, calibration, devices, fullest, exchange, connector, keeps, layout.places
+            )
         )
     return found
+
+
+def _connector(offer: Offer, layout: Layout, column: Column) -> str | None:
+    """What hands KV caches over; None for a pool that runs both phases."""
+    if column.role == "unified":
+        return None
+    connection = layout.connections[column.group] if layout.connections else None
+    return connection.connector if connection else engine_rules(offer.engine).connectors[0].name
 
 
 def _place(column: Column) -> tuple[object, ...]:
@@ -275,11 +288,13 @@ def _pool(instance: Instance, rules: EngineRules, pool: Staffed, rate: float, po
         name=pool.name,
         role=setup.role,
         engine=setup.engine,
+        connector=pool.connector,
         device=column.footprint.device,
         serves=tuple(c.name for c in pool.group.classes),
         parallelism=PoolDegrees.of(setup.parallelism),
         replicas=pool.priced.count,
         domains_per_replica=setup.domains,
+        hosts_per_replica=setup.hosts,
         batch_per_rank=float(point.batch[0]),
         prompts_per_step=setup.prompts_per_step,
         chunk_tokens=setup.chunk_tokens,

@@ -17,7 +17,6 @@ from solver.optimize.layout.program import Market
 from solver.optimize.layout.search import Layout, best_layout
 from solver.replica import Engine
 from solver.space.engines import engine_rules
-from solver.space.legality import REFUSALS
 from solver.workload import SLO, Scenario
 from topologies.units import show_seconds
 
@@ -75,7 +74,7 @@ def _never_legal(instance: Instance, offers: Sequence[Offer]) -> str:
     for offered in offers:
         for dropped in offered.dropped.values():
             reasons.update(dropped)
-    because = {rule.name: rule.because for rule in REFUSALS}
+    because = {rule.name: rule.because for offer in offers for rule in engine_rules(offer.engine).rules}
     worst = [f"{because.get(name, name)} ({count} shapes)" for name, count in reasons.most_common(3) if count]
     kinds = ", ".join(f"{fleet.devices} x {fleet.device.name}" for fleet in instance.fleets)
     engines = ", ".join(engine_rules(offer.engine).title for offer in offers)
@@ -155,7 +154,8 @@ def _ways_out(instance: Instance, whole: Market, engines: Sequence[Engine], effo
 def _any_layout(instance: Instance, engines: Sequence[Engine], effort: Effort) -> Layout | None:
     whole = market(instance)
     for engine in engines:
-        found = best_layout(whole, offer(instance, engine, whole).columns, effort)
+        offered = offer(instance, engine, whole)
+        found = best_layout(offered.within(whole), offered.columns, effort)
         if isinstance(found, Layout):
             return found
     return None

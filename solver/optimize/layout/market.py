@@ -20,8 +20,10 @@ from solver.optimize.layout.kv_tiers.places import places
 from solver.optimize.layout.program import Market, Need, Supply
 from solver.replica import Engine, Parallelism, Role
 from solver.space.candidates import Candidates, candidates, price, with_limits
-from solver.space.engines import engine_rules
+from solver.space.engines import EngineRules, engine_rules
+from solver.space.handover import Handover, handover
 from solver.space.profiles import Column, columns
+from solver.space.shapes import shapes
 from solver.workload import Constraints, Scenario
 from solver.workload.kv_tiers import KVTierName
 
@@ -37,13 +39,19 @@ class Offer:
     ----------
     dropped: candidates that cannot be used, by role and reason.
     extrapolated: why the calibration should be trusted less.
+    handovers: which replicas may feed which.
     """
 
     engine: Engine
     columns: tuple[Column, ...]
+    handovers: Handover
     dropped: dict[Role, Counter[str]]
     priced: int
     extrapolated: tuple[str, ...]
+
+    def within(self, whole: Market) -> Market:
+        """The market in which pools hand over as this engine can."""
+        return whole if self.handovers.free else replace(whole, connections=self.handovers.connections)
 
 
 def market(instance: Instance) -> Market:
@@ -102,7 +110,9 @@ def offer(
     """
     found: list[Column] = []
     dropped: dict[Role, Counter[str]] = {}
-    extrapolated, priced, balance = [], 0, balance_of(instance)
+    rules, balance = engine_rules(engine), balance_of(instance)
+    handovers = _handovers(instance, rules)
+    extrapolated, priced = [], 0
     for fleet in (slowed(fleet, (scale_out or {}).get(fleet.device.name)) for fleet in instance.fleets):
         calibration, doubt = instance.calibration(engine, fleet.device.name)
         if doubt:
@@ -115,10 +125,10 @@ def offer(
         for group, need in zip(instance.groups, whole.needs, strict=True):
             for role, way, served in _served(group, need, whole):
                 legal, reasons = candidates(
-                    instance.llm, fleet, engine_rules(engine), calibration, role, served.mix,
+                    instance.llm, fleet, rules, calibration, role, served.mix,
                     instance.scenario.constraints, instance.longest,
-                    {drafts: instance.accepted(drafts) for drafts in instance.drafts(role)},
-                    balance,
+                    {drafts: instance.accepted(drafts, role) for drafts in instance.drafts(role)},
+                    balance, handovers,
                 )  # fmt: skip
                 if way is None:
                     dropped.setdefault(role, Counter()).update(reasons)
@@ -131,7 +141,19 @@ def offer(
                 for split, promise in promises(group, role):
                     offered = _priced(legal, served, promise, split, instance.scenario.constraints)
                     found += offered if way is None else _keeping(legal, offered, whole, way)
-    return Offer(engine, tuple(found), dropped, priced, tuple(extrapolated))
+    return Offer(engine, tuple(found), handovers, dropped, priced, tuple(extrapolated))
+
+
+def _handovers(instance: Instance, rules: EngineRules) -> Handover:
+    """Which replicas of any kind of device may feed which: legal ones and others alike."""
+    setups = [
+        replace(setup, draft_tokens=drafts)
+        for fleet in instance.fleets
+        for role in ("prefill", "decode")
+        for setup, _ in shapes(instance.llm, rules, role, fleet)
+        for drafts in instance.drafts(role)
+    ]
+    return handover(instance.llm, rules, instance.fleets[0].device, setups)
 
 
 def _served(group: PromiseGroup, need: Need, whole: Market) -> Iterator[tuple[Role, int | None, PromiseGroup]]:

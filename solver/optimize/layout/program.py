@@ -15,12 +15,14 @@ from solver.optimize.layout.kv_tiers import Keeping, Place
 from solver.optimize.layout.kv_tiers.keeping import TierAmount
 from solver.optimize.layout.standing import Standing
 from solver.replica import Role
+from solver.space.handover import Connection
 from solver.space.profiles import Column
+from solver.space.shapes import Fragment, most_fragments
 from solver.workload.kv_tiers import KVTierName
 from topologies import DomainClass
 
-#: Fragments of each size in one domain.
-DomainContent = dict[int, int]
+#: Fragments of each kind in one domain.
+DomainContent = dict[Fragment, int]
 #: Steps into which the objective ``throughput`` divides the largest multiple of the traffic that could be served.
 LEVELS = 2**13
 
@@ -57,7 +59,11 @@ class Supply:
     @property
     def host_sizes(self) -> tuple[int, ...]:
         """Healthy devices of each host of one domain, largest first."""
-        return tuple(host.devices for host in self.domain_class.profile.hosts)
+        return self.domain_class.profile.devices_per_host
+
+    def holds(self, fragment: Fragment) -> int:
+        """Fragments of a kind that all its domains hold together when nothing else runs."""
+        return self.count * most_fragments(self.host_sizes, fragment)
 
     @property
     def rented_host(self) -> int:
@@ -82,10 +88,10 @@ class Need:
 
 @dataclass(frozen=True)
 class Packing:
-    """Sizes of fragments, largest first, of which the contents of a supply's domains are enumerated."""
+    """Kinds of fragments of which the contents of a supply's domains are enumerated."""
 
     supply: int
-    sizes: tuple[int, ...]
+    kinds: tuple[Fragment, ...]
 
 
 @dataclass(frozen=True)
@@ -103,11 +109,12 @@ class Market:
     Attributes
     ----------
     pins: replicas of each pool that the user has settled; None = any number.
-    packings: sizes of fragments for which the contents of a domain are enumerated.
+    packings: kinds of fragments for which the contents of a domain are enumerated.
     joint: columns that do not always fit together, of which each domain's content is enumerated.
     whole_hosts: count hosts fragment by fragment, as if none were shared by fragments of different sizes.
     standing: replicas that run already; of equally good layouts the one that loads the fewest weights is best.
     keepings: ways to keep idle KV that columns are priced for; places: the tiers outside of HBM where it can wait.
+    connections: ways to hand KV caches over, the preferred ones first; empty where every replica connects with every one.
     """
 
     supplies: tuple[Supply, ...]
@@ -126,6 +133,7 @@ class Market:
     standing: tuple[Standing, ...] = ()
     keepings: tuple[Keeping, ...] = ()
     places: tuple[Place, ...] = ()
+    connections: tuple[Connection, ...] = ()
 
     def supply(self, index: int) -> Supply:
         """The supply of that index."""
@@ -169,17 +177,17 @@ class DomainContents:
 
     Attributes
     ----------
-    sizes: of the fragments that are counted.
-    held: every content (fragments of each size), with the number of domains that hold it.
+    kinds: fragments that are counted.
+    held: every content (fragments of each kind), with the number of domains that hold it.
     """
 
-    sizes: tuple[int, ...]
+    kinds: tuple[Fragment, ...]
     held: tuple[tuple[tuple[int, ...], Variable], ...]
 
     def chosen(self, values: Sequence[int]) -> tuple[DomainContent, ...]:
-        """What every domain in use holds: fragments by size."""
+        """What every domain in use holds: fragments by kind."""
         return tuple(
-            dict(zip(self.sizes, content, strict=True))
+            dict(zip(self.kinds, content, strict=True))
             for content, domains in self.held
             for _ in range(values[domains.index])
         )
@@ -200,6 +208,7 @@ class LayoutProgram:
     contents: by supply, what its domains may hold where that is enumerated.
     keeps: by keeping that is in question, whether it is chosen, and the split of each of its classes.
     served_with: by keeping and class, steps of the multiple that each split serves (objective ``throughput``).
+    connected: by promise, whether its pools hand over by each connection; empty where nothing needs to be demanded.
     """
 
     market: Market
@@ -216,6 +225,7 @@ class LayoutProgram:
     contents: dict[int, DomainContents] = field(default_factory=dict)
     keeps: dict[int, Keeps] = field(default_factory=dict)
     served_with: dict[tuple[int, int], list[Variable]] = field(default_factory=dict)
+    connected: list[list[Variable]] = field(default_factory=list)
 
     def rate(self, choice: Choice) -> float:
         """Requests/s of one replica, as this program counts them."""

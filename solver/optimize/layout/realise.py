@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 from solver.errors import SolverDefect
 from solver.optimize.arithmetic.run import Effort
-from solver.optimize.layout.mapping import Mapping, Unpackable, placements, sizes_on
+from solver.optimize.layout.hosts import contents
+from solver.optimize.layout.mapping import Mapping, Unpackable, kinds_on, placements
 from solver.optimize.layout.program import Joint, Market, Packing
-from solver.optimize.layout.rules.packing import contents
 from solver.optimize.layout.search import Layout, NoLayout, best_layout
 from solver.space.profiles import Column
+from solver.space.shapes import Fragment
 
 #: Times that counts may turn out to be unpackable, or dearer than counted, before the best mapping so far is taken.
 MOST_REPACKS = 20
@@ -63,7 +64,7 @@ def realise(
         first = first or layout
         found = placements(layout, whole.supplies, effort, whole.standing)
         if isinstance(found, Unpackable):
-            widened = _with_packings(whole, {(found.supply, sizes_on(found.pools, found.supply))})
+            widened = _with_packings(whole, {(found.supply, kinds_on(found.pools, found.supply))})
             if widened == whole:
                 entry = Joint(found.supply, tuple(pool.column for pool in found.pools))
                 widened = replace(whole, joint=tuple(dict.fromkeys((*whole.joint, entry))))
@@ -75,7 +76,7 @@ def realise(
             enough = max(layout.value * (1 + max(effort.gap, ROUNDING)), layout.bound / (1 - min(judge.gap, 0.99)))
             if whole.objective == "throughput" or rent <= enough:
                 return replace(best[0], bound=layout.bound), best[1]
-            widened = _with_packings(whole, {(s.index, sizes_on(layout.pools, s.index)) for s in whole.supplies})
+            widened = _with_packings(whole, {(s.index, kinds_on(layout.pools, s.index)) for s in whole.supplies})
         if widened == whole:
             break
         whole = widened
@@ -84,14 +85,14 @@ def realise(
     return best
 
 
-def _with_packings(whole: Market, unsettled: set[tuple[int, tuple[int, ...]]]) -> Market:
-    """The market with contents enumerated for more sizes, one set for each supply; unchanged where that is too many."""
-    known = {packing.supply: packing.sizes for packing in whole.packings}
-    for supply, sizes in sorted(unsettled):
-        if not sizes:
+def _with_packings(whole: Market, unsettled: set[tuple[int, tuple[Fragment, ...]]]) -> Market:
+    """The market with contents enumerated for more kinds, one set for each supply; unchanged where that is too many."""
+    known = {packing.supply: packing.kinds for packing in whole.packings}
+    for supply, kinds in sorted(unsettled):
+        if not kinds:
             continue
-        merged = tuple(sorted({*known.get(supply, ()), *sizes}, reverse=True))
-        room = whole.supply(supply).size
-        if sum(1 for _ in itertools.islice(contents(room, merged), MOST_CONTENTS + 1)) <= MOST_CONTENTS:
+        merged = tuple(sorted({*known.get(supply, ()), *kinds}, reverse=True))
+        found = contents(whole.supply(supply).host_sizes, merged)
+        if sum(1 for _ in itertools.islice(found, MOST_CONTENTS + 1)) <= MOST_CONTENTS:
             known[supply] = merged
     return replace(whole, packings=tuple(Packing(*entry) for entry in sorted(known.items())))

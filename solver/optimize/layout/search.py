@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from solver.optimize.arithmetic.integers import IntegerProgram, IntegerRow, integerise
-from solver.optimize.arithmetic.linear import Expression, total
+from solver.optimize.arithmetic.linear import Expression, Variable, total
 from solver.optimize.arithmetic.relaxation import MARGIN, Relaxation, relax
 from solver.optimize.arithmetic.run import Effort, SolverResult, run
 from solver.optimize.layout.kv_tiers import Keeping, Place, Split
@@ -16,6 +16,7 @@ from solver.optimize.layout.program import LEVELS, Choice, DomainContent, Layout
 from solver.optimize.layout.rules.survival import spread_out
 from solver.optimize.layout.write import write
 from solver.space.dominance import undominated
+from solver.space.handover import Connection
 from solver.space.profiles import Column
 
 #: Columns per promise and role with which a first solution is sought.
@@ -51,6 +52,7 @@ class Layout:
     contents: by supply, what every domain in use holds (fragments by size), where that was decided.
     keeps: by number, the ways to keep idle KV that were chosen, with the split of each class.
     places: the tiers outside of HBM.
+    connections: by promise, how its pools hand over; None where they are unified, or where everything connects.
     """
 
     pools: tuple[Chosen, ...]
@@ -61,6 +63,7 @@ class Layout:
     contents: dict[int, tuple[DomainContent, ...]]
     keeps: dict[int, tuple[Keeping, tuple[Split, ...]]] = field(default_factory=dict)
     places: tuple[Place, ...] = ()
+    connections: tuple[Connection | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ def best_layout(
         {supply: patterns.chosen(chosen) for supply, patterns in best.program.contents.items()},
         _keeps(best.program, chosen),
         market.places,
+        _connections(best.program, chosen),
     )
 
 
@@ -304,7 +308,7 @@ def _tie_break(best: _Solved, effort: Effort) -> tuple[int, ...]:
         + choice.replicas * (DEVICE_WEIGHT * choice.column.footprint.devices)
         for choice in program.choices
     )
-    goal = total([goal, *_far(program)])
+    goal = total([goal, *_far(program), *_preferred(program)])
     terms = tuple((variable.index, int(factor)) for variable, factor in goal.sorted())
     again = IntegerProgram(integers.names, integers.bounds, (*integers.rows, _as_good(best)), terms, 1.0, False)
     quiet = Effort(effort.time_limit_s / 4, effort.workers, effort.seed)
@@ -319,6 +323,12 @@ def _far(program: LayoutProgram) -> Iterator[Expression]:
         for variables in keeps.splits:
             for place, variable in enumerate(v for v in variables if v is not None):
                 yield variable * (KEEP_WEIGHT * (len(variables) - 1 - place) // (len(variables) * len(keeps.splits)))
+
+
+def _preferred(program: LayoutProgram) -> Iterator[Expression]:
+    """Weights of connections by their place in the list: less than a step of latency."""
+    for chosen in program.connected:
+        yield from (variable * number for number, variable in enumerate(chosen))
 
 
 def _pools(program: LayoutProgram, values: Sequence[int]) -> tuple[Chosen, ...]:
@@ -344,6 +354,14 @@ def _keeps(program: LayoutProgram, values: Sequence[int]) -> dict[int, tuple[Kee
             )
             found[number] = keeping, splits
     return found
+
+
+def _connections(program: LayoutProgram, values: Sequence[int]) -> tuple[Connection | None, ...]:
+    def used(chosen: Sequence[Variable]) -> Connection | None:
+        pairs = zip(chosen, program.market.connections, strict=True)
+        return next((connection for variable, connection in pairs if values[variable.index]), None)
+
+    return tuple(used(chosen) if chosen else None for chosen in program.connected)
 
 
 def _modes(program: LayoutProgram, values: Sequence[int]) -> tuple[bool, ...]:

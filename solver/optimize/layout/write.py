@@ -33,8 +33,10 @@ def _variables(program: LayoutProgram, ceiling: float | None) -> None:
         program.domains[supply.index] = linear.integer(f"domains.{supply.index}", 0, supply.count)
         hosts = supply.count * len(supply.host_sizes)
         program.hosts[supply.index] = linear.integer(f"hosts.{supply.index}", 0, hosts)
-    for group in range(len(market.needs)):
+    for group, need in enumerate(market.needs):
         program.disaggregated.append(linear.boolean(f"disaggregated.{group}"))
+        open_to = len(market.connections) if need.disaggregated else 0
+        program.connected.append([linear.boolean(f"connected.{group}.{number}") for number in range(open_to)])
     for number, column in enumerate(program.columns):
         footprint = column.footprint
         used = linear.boolean(f"used.{number}")
@@ -42,7 +44,7 @@ def _variables(program: LayoutProgram, ceiling: float | None) -> None:
         fragments = {
             supply.index: linear.integer(f"fragments.{number}.{supply.index}", 0, _most_fragments(supply, column))
             for supply in market.supplies
-            if supply.device == footprint.device and supply.size >= footprint.size
+            if supply.device == footprint.device and supply.holds(footprint.fragment)
         }
         program.choices.append(Choice(column, used, replicas, fragments))
     for number in sorted({c.keeping for c in program.columns if c.keeping is not None}):
@@ -63,7 +65,7 @@ def _variables(program: LayoutProgram, ceiling: float | None) -> None:
 
 
 def _most_fragments(supply: Supply, column: Column) -> int:
-    return min(supply.count * (supply.size // column.footprint.size), column.high * column.footprint.domains)
+    return min(supply.holds(column.footprint.fragment), column.high * column.footprint.domains)
 
 
 def _most_level(program: LayoutProgram) -> float:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from solver.cost.calibration import Calibration
 from solver.cost.pool.closed_loop import ROUNDS, closed_loop
 from solver.cost.steps.speeds import Speeds
-from solver.cost.steps.step import ExpertGroup
+from solver.cost.steps.step import StagePlacement
 from solver.cost.steps.timing import Timing
 from solver.cost.steps.work import Degrees, Work, stack
 from solver.llm import LLM
@@ -106,6 +106,6 @@ class PricedRuns:
         return np.array([float(s.chunk_tokens) for s in setups]), np.array([float(s.draft_tokens) for s in setups])
 
     @cached_property
-    def _group(self) -> ExpertGroup:
+    def _group(self) -> StagePlacement:
         one = np.ones(len(self))
-        return ExpertGroup.of(self._ep, one, one, np.zeros(len(self)))
+        return StagePlacement.of(self._ep, one, one, one, np.zeros(len(self)))

@@ -6,6 +6,6 @@ compact (few hosts), spread (a failure takes little of each pool, prefill beside
 gets its share of each pool), and, after a loss, in place (surviving replicas keep their devices).
 """
 
-from solver.optimize.layout.mapping.place import Mapping, Unpackable, placements, sizes_on
+from solver.optimize.layout.mapping.place import Mapping, Unpackable, kinds_on, placements
 
-__all__ = ["Mapping", "Unpackable", "placements", "sizes_on"]
+__all__ = ["Mapping", "Unpackable", "kinds_on", "placements"]

@@ -1,33 +1,64 @@
-"""Fragments of pools into scale-up domains: first fit, spread evenly, or exactly by CP-SAT."""
+"""Fragments of pools into scale-up domains and their hosts: first fit, spread evenly, or exactly by CP-SAT."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from solver.optimize.arithmetic.integers import IntegerProgram, IntegerRow
 from solver.optimize.arithmetic.run import Effort, run
-from solver.optimize.layout.program import Supply
+from solver.optimize.layout.program import DomainContent, Supply
 from solver.optimize.layout.search import Chosen
 from topologies import Domain
+
+#: Devices of a replica, or of its part in one domain, host by host.
+Devices = tuple[str, ...]
 
 
 @dataclass
 class Bin:
-    """A domain being filled: how many fragments of each pool it holds, and devices that are left."""
+    """A domain being filled.
+
+    Attributes
+    ----------
+    free: devices of each host that are left.
+    held: devices of the fragments that it holds, by number of the pool.
+    """
 
     domain: Domain
-    room: int
-    held: dict[int, int] = field(default_factory=dict)
+    free: list[list[str]]
+    held: dict[int, list[Devices]]
+
+    @classmethod
+    def of(cls, domain: Domain) -> Bin:
+        """An empty domain."""
+        return cls(domain, [list(devices) for devices in domain.hosts], {})
+
+    @property
+    def room(self) -> int:
+        """Devices that are left."""
+        return sum(map(len, self.free))
 
     def takes(self, number: int, pool: Chosen) -> bool:
         """Whether one more fragment of a pool fits."""
-        return self.room >= pool.column.footprint.size and self.held.get(number, 0) < most_in_one(pool)
+        footprint = pool.column.footprint
+        able = sum(len(host) >= footprint.per_host for host in self.free)
+        return able >= footprint.hosts and len(self.held.get(number, ())) < most_in_one(pool)
 
-    def add(self, number: int, pool: Chosen) -> None:
-        """Put one more fragment of a pool into the domain."""
-        self.held[number] = self.held.get(number, 0) + 1
-        self.room -= pool.column.footprint.size
+    def add(self, number: int, pool: Chosen) -> Devices:
+        """Put one more fragment of a pool onto the fullest hosts that have room for its parts."""
+        footprint = pool.column.footprint
+        able = [h for h, devices in enumerate(self.free) if len(devices) >= footprint.per_host]
+        chosen = sorted(sorted(able, key=lambda h: (len(self.free[h]), h))[: footprint.hosts])
+        return self.put(number, [device for h in chosen for device in self.free[h][: footprint.per_host]])
+
+    def put(self, number: int, devices: Sequence[str]) -> Devices:
+        """Put a fragment onto these devices."""
+        taken = set(devices)
+        self.free = [[device for device in host if device not in taken] for host in self.free]
+        self.held.setdefault(number, []).append(tuple(devices))
+        return tuple(devices)
 
 
 def most_in_one(pool: Chosen) -> int:
@@ -55,8 +86,8 @@ def fill(pools: Sequence[Chosen], counts: Sequence[int], domains: Sequence[Domai
     ----------
     counts: fragments of each pool.
     """
-    bins = [Bin(domain, domain.size) for domain in domains]
-    for number in _largest_first(pools):
+    bins = [Bin.of(domain) for domain in domains]
+    for number in largest_first(pools):
         first = 0
         for _ in range(counts[number]):
             chosen = next((i for i in range(first, len(bins)) if bins[i].takes(number, pools[number])), None)
@@ -72,8 +103,8 @@ def spread(pools: Sequence[Chosen], counts: Sequence[int], domains: Sequence[Dom
 
     Round by round every domain takes one more, tightest first; None if something is left over.
     """
-    bins = [Bin(domain, domain.size) for domain in domains]
-    for number in _largest_first(pools):
+    bins = [Bin.of(domain) for domain in domains]
+    for number in largest_first(pools):
         left = counts[number]
         while left:
             able = sorted((b for b in bins if b.takes(number, pools[number])), key=lambda b: b.room)[:left]
@@ -85,8 +116,14 @@ def spread(pools: Sequence[Chosen], counts: Sequence[int], domains: Sequence[Dom
     return bins
 
 
-def _largest_first(pools: Sequence[Chosen]) -> list[int]:
-    return sorted(range(len(pools)), key=lambda n: (-pools[n].column.footprint.size, n))
+def largest_first(pools: Sequence[Chosen]) -> list[int]:
+    """Numbers of the pools, those that need most of a host first, then those that need most hosts."""
+
+    def need(number: int) -> tuple[int, int, int]:
+        footprint = pools[number].column.footprint
+        return -footprint.per_host, -footprint.hosts, number
+
+    return sorted(range(len(pools)), key=need)
 
 
 def exact(
@@ -95,38 +132,81 @@ def exact(
     supply: Supply,
     domains: Sequence[Domain],
     effort: Effort,
-    decided: Sequence[dict[int, int]] | None = None,
+    decided: Sequence[DomainContent] | None = None,
 ) -> list[Bin] | None:
-    """An exact packing: fragments of each pool in each domain, every domain within its size; None where there is none.
+    """An exact packing of the fragments of each pool; None where there is none.
+
+    A fragment has one part on each of its hosts, so n fragments of a pool in a domain are n hosts parts, at most n on a
+    host: any such numbers of parts can be joined (Gale, Ryser).
 
     Parameters
     ----------
-    decided: what each domain in use holds, by size of fragment.
+    decided: what each domain in use holds.
     """
-    here = [number for number in _largest_first(pools) if counts[number]]
-    names: list[str] = []
-    bounds, rows = [], []
+    here = [number for number in largest_first(pools) if counts[number]]
+    program = _HostProgram(pools, here, domains)
     for number in here:
-        first = len(names)
-        most = min(most_in_one(pools[number]), supply.size // pools[number].column.footprint.size)
-        names += [f"held.{number}.{d}" for d in range(len(domains))]
-        bounds += [(0, most)] * len(domains)
-        terms = tuple((first + d, 1) for d in range(len(domains)))
-        rows.append(IntegerRow("placed", terms, counts[number], counts[number]))
-    for d in range(len(domains)):
-        sized = [(i * len(domains) + d, pools[number].column.footprint.size) for i, number in enumerate(here)]
-        rows.append(IntegerRow("room", tuple(sized), None, supply.size))
+        program.require("placed", [(program.held[number, d], 1) for d in range(len(domains))], counts[number], exactly=True)
+    for d, domain in enumerate(domains):
+        for h, devices in enumerate(domain.hosts):
+            sized = [(program.parts[number, d, h], pools[number].column.footprint.per_host) for number in here]
+            program.require("room", sized, len(devices))
         if decided is not None:
             content = decided[d] if d < len(decided) else {}
-            for size in sorted({size for _, size in sized}):
-                held = content.get(size, 0)
-                rows.append(IntegerRow("content", tuple((i, 1) for i, s in sized if s == size), held, held))
-    answer = run(IntegerProgram(tuple(names), tuple(bounds), tuple(rows), (), 1.0, False), effort)
-    if not answer.values:
-        return None
-    bins = []
-    for d, domain in enumerate(domains):
-        held_here = {number: answer.values[i * len(domains) + d] for i, number in enumerate(here)}
-        used = sum(count * pools[number].column.footprint.size for number, count in held_here.items())
-        bins.append(Bin(domain, domain.size - used, {number: count for number, count in held_here.items() if count}))
-    return bins
+            for kind in sorted({pools[number].column.footprint.fragment for number in here}):
+                alike = [(program.held[n, d], 1) for n in here if pools[n].column.footprint.fragment == kind]
+                program.require("content", alike, content.get(kind, 0), exactly=True)
+    answer = run(program.finished(), effort)
+    return [program.bin(d, answer.values) for d in range(len(domains))] if answer.values else None
+
+
+class _HostProgram:
+    """Fragments of each pool in each domain, and their parts on each host."""
+
+    def __init__(self, pools: Sequence[Chosen], here: Sequence[int], domains: Sequence[Domain]) -> None:
+        self._pools, self._here, self._domains = pools, here, domains
+        self._names: list[str] = []
+        self._bounds: list[tuple[int, int]] = []
+        self._rows: list[IntegerRow] = []
+        self.held: dict[tuple[int, int], int] = {}
+        self.parts: dict[tuple[int, int, int], int] = {}
+        for number in here:
+            footprint = pools[number].column.footprint
+            for d, domain in enumerate(domains):
+                most = min(most_in_one(pools[number]), domain.size // footprint.size)
+                self.held[number, d] = held = self._variable(f"held.{number}.{d}", most)
+                for h, devices in enumerate(domain.hosts):
+                    part = self._variable(f"part.{number}.{d}.{h}", len(devices) // footprint.per_host)
+                    self.parts[number, d, h] = part
+                    self.require("distinct hosts", [(part, 1), (held, -1)], 0)
+                parts = [(self.parts[number, d, h], 1) for h in range(len(domain.hosts))]
+                self.require("whole", [*parts, (held, -footprint.hosts)], 0, exactly=True)
+
+    def _variable(self, name: str, most: int) -> int:
+        self._names.append(name)
+        self._bounds.append((0, most))
+        return len(self._names) - 1
+
+    def require(self, rule: str, terms: Sequence[tuple[int, int]], most: int, exactly: bool = False) -> None:
+        """Demand a sum of at most, or exactly, so much."""
+        self._rows.append(IntegerRow(rule, tuple(terms), most if exactly else None, most))
+
+    def finished(self) -> IntegerProgram:
+        """The program, without an objective."""
+        return IntegerProgram(tuple(self._names), tuple(self._bounds), tuple(self._rows), (), 1.0, False)
+
+    def bin(self, d: int, values: Sequence[int]) -> Bin:
+        """A domain with fragments on devices."""
+        found = Bin.of(self._domains[d])
+        for number in self._here:
+            footprint = self._pools[number].column.footprint
+            left = Counter({h: values[self.parts[number, d, h]] for h in range(len(self._domains[d].hosts))})
+            taken: dict[int, list[str]] = defaultdict(list)
+            for _ in range(values[self.held[number, d]]):
+                # Taking the hosts with most parts left keeps the rest joinable.
+                for h in sorted(left, key=lambda host: (-left[host], host))[: footprint.hosts]:
+                    left[h] -= 1
+                    taken[h] = found.free[h][: footprint.per_host]
+                found.put(number, [device for h in sorted(taken) for device in taken[h]])
+                taken.clear()
+        return found

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from solver.optimize.arithmetic.run import Effort
-from solver.optimize.layout.mapping.bins import Bin, exact, fill, near_each_other, spread
+from solver.optimize.layout.mapping.bins import Bin, Devices, exact, fill, near_each_other, spread
 from solver.optimize.layout.mapping.in_place import in_place
-from solver.optimize.layout.mapping.ranks import Replica, ranks
+from solver.optimize.layout.mapping.ranks import ranks
 from solver.optimize.layout.mapping.units import by_unit
 from solver.optimize.layout.program import Supply
 from solver.optimize.layout.search import Chosen, Layout
 from solver.optimize.layout.standing import Standing
+from solver.space.shapes import Fragment
 from topologies import Domain
 
 Packed = list[Bin] | None
@@ -35,7 +36,7 @@ class Mapping:
     in_place: whether surviving replicas kept their devices.
     """
 
-    devices: tuple[tuple[Replica, ...], ...]
+    devices: tuple[tuple[Devices, ...], ...]
     in_place: bool = False
 
 
@@ -81,6 +82,6 @@ def _also(before: Packed, more: Callable[[], Packed]) -> Packed:
     return None if found is None or before is None else before + found
 
 
-def sizes_on(pools: Sequence[Chosen], supply: int) -> tuple[int, ...]:
-    """Sizes of the fragments on a supply, largest first."""
-    return tuple(sorted({p.column.footprint.size for p in pools if p.fragments.get(supply)}, reverse=True))
+def kinds_on(pools: Sequence[Chosen], supply: int) -> tuple[Fragment, ...]:
+    """Kinds of the fragments on a supply."""
+    return tuple(sorted({p.column.footprint.fragment for p in pools if p.fragments.get(supply)}, reverse=True))

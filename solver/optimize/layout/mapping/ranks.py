@@ -1,33 +1,23 @@
-"""Devices for ranks: a domain's devices cut into fragments, fragments joined into replicas."""
+"""Devices for ranks: fragments joined into replicas."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from solver.optimize.layout.mapping.bins import Bin
+from solver.optimize.layout.mapping.bins import Bin, Devices
 from solver.optimize.layout.search import Chosen
 
-Replica = tuple[str, ...]
 
-
-def ranks(pools: Sequence[Chosen], bins: Sequence[Bin]) -> tuple[tuple[Replica, ...], ...]:
-    """Devices of every replica of every pool.
-
-    Larger fragments are cut first, host by host, so that groups whose size divides a host's lie inside one.
-    """
-    fragments: list[list[Replica]] = [[] for _ in pools]
-    for current in bins:
-        taken = 0
-        for number in sorted(current.held, key=lambda n: (-pools[n].column.footprint.size, n)):
-            size = pools[number].column.footprint.size
-            for _ in range(current.held[number]):
-                fragments[number].append(current.domain.devices[taken : taken + size])
-                taken += size
+def ranks(pools: Sequence[Chosen], bins: Sequence[Bin]) -> tuple[tuple[Devices, ...], ...]:
+    """Devices of every replica of every pool."""
     home = {device: index for index, b in enumerate(bins) if b.held for device in b.domain.devices}
-    return tuple(_joined(pool, parts, home) for pool, parts in zip(pools, fragments, strict=True))
+    return tuple(
+        _joined(pool, [part for b in bins for part in b.held.get(number, ())], home)
+        for number, pool in enumerate(pools)
+    )
 
 
-def _joined(pool: Chosen, parts: Sequence[Replica], home: dict[str, int]) -> tuple[Replica, ...]:
+def _joined(pool: Chosen, parts: Sequence[Devices], home: dict[str, int]) -> tuple[Devices, ...]:
     """Join fragments so that no replica has two in one domain.
 
     Fragments come domain by domain and no domain holds more than there are replicas, so dealing them out in turn never

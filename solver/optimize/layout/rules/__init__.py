@@ -6,13 +6,14 @@ from solver.optimize.layout.rules.packing import (
     device_limit,
     distinct_domains,
     fragments,
+    host_packing,
     hosts,
     joint_contents,
     packing,
     patterns,
 )
 from solver.optimize.layout.rules.pools import bands, one_column, pins, pools
-from solver.optimize.layout.rules.service import demand, levels_of_modes, modes, splits
+from solver.optimize.layout.rules.service import demand, handover, levels_of_modes, modes, splits
 from solver.optimize.layout.rules.survival import survive_domains, survive_hosts
 
 RULES: tuple[Rule, ...] = (
@@ -23,12 +24,14 @@ RULES: tuple[Rule, ...] = (
     fragments,
     distinct_domains,
     packing,
+    host_packing,
     patterns,
     joint_contents,
     hosts,
     device_limit,
     modes,
     levels_of_modes,
+    handover,
     splits,
     demand,
     survive_domains,

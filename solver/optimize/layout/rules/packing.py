@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from solver.optimize.arithmetic.linear import Demand, at_least, at_most, equal, total
+from solver.optimize.layout.hosts import contents, joint, least_hosts
 from solver.optimize.layout.program import DomainContents, LayoutProgram, Supply
 from solver.optimize.layout.rule import rule
 from solver.replica import ROLES
@@ -37,34 +38,50 @@ def packing(program: LayoutProgram) -> Iterator[Demand]:
     for supply in program.market.supplies:
         pairs = list(program.on(supply.index))
         for size in sorted({1} | {choice.column.footprint.size for choice, _ in pairs}):
-            held = total(
-                x * (choice.column.footprint.size // size)
-                for choice, x in pairs
-                if choice.column.footprint.size >= size
-            )
+            held = total(x * (choice.column.footprint.size // size) for choice, x in pairs)
             yield at_most(held, program.domains[supply.index] * (supply.size // size))
+
+
+@rule("packing of hosts", "parts of replicas fit onto the hosts of the domains")
+def host_packing(program: LayoutProgram) -> Iterator[Demand]:
+    """The same for every number of devices that a replica takes of a host, and for the hosts in use."""
+    for supply in program.market.supplies:
+        pairs = list(program.on(supply.index))
+        largest, several = max(supply.host_sizes), len(supply.host_sizes) > 1
+        for part in sorted({1} | {choice.column.footprint.per_host for choice, _ in pairs}):
+            held = total(
+                x * (choice.column.footprint.hosts * (choice.column.footprint.per_host // part)) for choice, x in pairs
+            )
+            if several:
+                room = sum(host // part for host in supply.host_sizes)
+                yield at_most(held, program.domains[supply.index] * room)
+            yield at_most(held, program.hosts[supply.index] * (largest // part))
 
 
 @rule("contents", "what lies in each domain fits, and its hosts are counted")
 def patterns(program: LayoutProgram) -> Iterator[Demand]:
     """Every domain in use holds one of the contents that fit; its hosts follow from what it holds.
 
-    Exact where the chosen fragments have these sizes and no other; for other sizes it demands no more than is needed.
+    Exact where the chosen fragments are of these kinds and no other; for others it demands no more than is needed.
     """
     for settled in program.market.packings:
-        index, sizes = settled.supply, settled.sizes
+        index, kinds = settled.supply, settled.kinds
         supply = program.market.supply(index)
-        found = list(contents(supply.size, sizes))
+        found = list(contents(supply.host_sizes, kinds))
         followed = [
-            program.linear.integer(f"content.{index}.{sizes}.{number}", 0, supply.count) for number in range(len(found))
+            program.linear.integer(f"content.{index}.{len(kinds)}.{number}", 0, supply.count)
+            for number in range(len(found))
         ]
-        program.contents[index] = DomainContents(sizes, tuple(zip(found, followed, strict=True)))
+        program.contents[index] = DomainContents(kinds, tuple(zip(found, followed, strict=True)))
         yield at_most(total(followed), program.domains[index])
-        for position, size in enumerate(sizes):
-            placed = total(x for choice, x in program.on(index) if choice.column.footprint.size == size)
+        for position, kind in enumerate(kinds):
+            placed = total(x for choice, x in program.on(index) if choice.column.footprint.fragment == kind)
             held = total(y * content[position] for y, content in zip(followed, found, strict=True) if content[position])
             yield equal(placed, held)
-        taken = total(y * hosts_of(supply, content, sizes) for y, content in zip(followed, found, strict=True))
+        taken = total(
+            y * (least_hosts(supply.host_sizes, dict(zip(kinds, content, strict=True))) or 0)
+            for y, content in zip(followed, found, strict=True)
+        )
         yield at_most(taken, program.hosts[index])
 
 
@@ -76,9 +93,9 @@ def joint_contents(program: LayoutProgram) -> Iterator[Demand]:
         here = [(choice, x) for choice, x in program.on(supply.index) if choice.column in together.columns]
         if not here:
             continue
-        sizes = tuple(choice.column.footprint.size for choice, _ in here)
+        kinds = tuple(choice.column.footprint.fragment for choice, _ in here)
         most = [choice.column.high if choice.column.footprint.domains > 1 else supply.size for choice, _ in here]
-        found = [c for c in contents(supply.size, sizes) if all(n <= m for n, m in zip(c, most, strict=True))]
+        found = [c for c in joint(supply.host_sizes, kinds) if all(n <= m for n, m in zip(c, most, strict=True))]
         first = len(program.linear.variables)
         followed = [program.linear.integer(f"joint.{first}.{number}", 0, supply.count) for number in range(len(found))]
         yield at_most(total(followed), program.domains[supply.index])
@@ -87,43 +104,13 @@ def joint_contents(program: LayoutProgram) -> Iterator[Demand]:
             yield at_most(placed, held)
 
 
-def contents(room: int, sizes: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """How many fragments of each size may lie together in a domain: every combination that fits, but the empty one.
-
-    >>> sorted(contents(8, (4, 3)))
-    [(0, 1), (0, 2), (1, 0), (1, 1), (2, 0)]
-    """
-
-    def fill(position: int, left: int) -> Iterator[tuple[int, ...]]:
-        if position == len(sizes):
-            yield ()
-            return
-        for count in range(left // sizes[position] + 1):
-            for rest in fill(position + 1, left - count * sizes[position]):
-                yield (count, *rest)
-
-    return (content for content in fill(0, room) if any(content))
-
-
-def hosts_of(supply: Supply, content: tuple[int, ...], sizes: tuple[int, ...]) -> int:
-    """Hosts that a domain's content takes, fullest hosts first."""
-    devices, taken = sum(count * size for count, size in zip(content, sizes, strict=True)), 0
-    for host in supply.host_sizes:
-        if devices <= 0:
-            break
-        devices, taken = devices - host, taken + 1
-    return taken
-
-
-@rule("hosts", "hosts in use hold the devices in use")
+@rule("hosts", "a domain in use has a host in use")
 def hosts(program: LayoutProgram) -> Iterator[Demand]:
     """With ``whole_hosts`` no fragment shares a host with a larger or odd-sized one."""
     for supply in program.market.supplies:
-        index, largest = supply.index, max(supply.host_sizes)
-        yield at_most(program.devices(index), program.hosts[index] * largest)
-        yield at_most(program.domains[index], program.hosts[index])
+        yield at_most(program.domains[supply.index], program.hosts[supply.index])
         if program.market.whole_hosts and not program.optimistic:
-            yield from _whole_hosts(program, supply, largest)
+            yield from _whole_hosts(program, supply, max(supply.host_sizes))
 
 
 def _whole_hosts(program: LayoutProgram, supply: Supply, host: int) -> Iterator[Demand]:
@@ -132,9 +119,9 @@ def _whole_hosts(program: LayoutProgram, supply: Supply, host: int) -> Iterator[
     unit = math.lcm(*range(1, host + 1))
     counted, most = [], 0
     for choice, held in program.on(supply.index):
-        size = choice.column.footprint.size
-        together = min(host // size, choice.column.touched or host) if size < host else 1
-        taken = -(-size // host) * unit // max(together, 1)
+        footprint = choice.column.footprint
+        together = min(host // footprint.per_host, choice.column.touched or host)
+        taken = footprint.hosts * unit // max(together, 1)
         counted.append(held * taken)
         most = max(most, held.high * taken)
     if not counted:

@@ -38,6 +38,24 @@ def levels_of_modes(program: LayoutProgram) -> Iterator[Demand]:
         yield at_most(together + disaggregated * LEVELS, LEVELS)
 
 
+@rule("hand-over", "every prefill replica can hand its KV cache over to every decode replica of a promise")
+def handover(program: LayoutProgram) -> Iterator[Demand]:
+    """One connection for each promise whose pools are apart; only classes of replicas that are on it serve."""
+    connections = program.market.connections
+    for group, chosen in enumerate(program.connected):
+        if not chosen:
+            continue
+        yield equal(total(chosen), program.disaggregated[group])
+        for role in ("prefill", "decode"):
+            for choice in program.serving(group, role):
+                able = [
+                    variable
+                    for variable, connection in zip(chosen, connections, strict=True)
+                    if choice.column.candidate.handover in connection.classes(role)
+                ]
+                yield at_most(choice.used, total(able))
+
+
 @rule("splits", "prefill and decode together keep the end-to-end promise")
 def splits(program: LayoutProgram) -> Iterator[Demand]:
     """Prefill and decode pools of a promise share one division of its end-to-end limit."""

@@ -30,8 +30,9 @@ def spread_out(market: Market, columns: Sequence[Column]) -> list[Column]:
 def _touches(market: Market, column: Column) -> Iterator[int]:
     """The fewest replicas per domain for every number of domains that a column could be spread over."""
     footprint = column.footprint
-    able = [s for s in market.supplies if s.device == footprint.device and s.size >= footprint.size]
-    domains, most = sum(s.count for s in able), max((s.size // footprint.size for s in able), default=0)
+    able = [s for s in market.supplies if s.device == footprint.device and s.holds(footprint.fragment)]
+    domains = sum(s.count for s in able)
+    most = max((s.holds(footprint.fragment) // s.count for s in able), default=0)
     parts = column.high * footprint.domains
     yield from sorted({-(-parts // used) for used in range(1, domains + 1) if -(-parts // used) <= most})
 
@@ -72,8 +73,8 @@ def survive_hosts(program: LayoutProgram) -> Iterator[Demand]:
     def lost(choice: Choice) -> float:
         if program.optimistic:
             return 1.0
-        size = choice.column.footprint.size
-        return failures * max((max(1, hosts[supply] // size) for supply in choice.fragments), default=1)
+        part = choice.column.footprint.per_host
+        return failures * max((max(1, hosts[supply] // part) for supply in choice.fragments), default=1)
 
     yield from _remain(program, lost)
 
