@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
-from solver.errors import BadInput
+from solver.errors import BadInput, UnknownName
 
 Role = Literal["prefill", "decode", "unified"]
 Engine = Literal["vllm", "sglang", "trtllm", "ideal"]
@@ -15,6 +15,23 @@ Stages = tuple[tuple[int, int], ...]
 ROLES: tuple[Role, ...] = get_args(Role)
 ENGINES: tuple[Engine, ...] = get_args(Engine)
 SERVING_ENGINES: tuple[Engine, ...] = ("vllm", "sglang", "trtllm")
+
+
+def engine_and_version(text: str) -> tuple[Engine, str | None]:
+    """An engine as people name it, with the version after an ``@``: None without one.
+
+    >>> engine_and_version("vllm@0.33"), engine_and_version("sglang")
+    (('vllm', '0.33'), ('sglang', None))
+
+    Raises
+    ------
+    UnknownName: no such engine.
+    """
+    name, _, version = text.partition("@")
+    for engine in ENGINES:
+        if engine == name:
+            return engine, version or None
+    raise UnknownName("engine", name[:40], ENGINES)
 
 
 @dataclass(frozen=True, order=True)

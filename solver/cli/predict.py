@@ -33,7 +33,7 @@ def predict(
     output_tokens: Annotated[int, typer.Option(min=1)] = 1000,
     weights: Annotated[str, typer.Option(help="checkpoint, or a dtype.")] = "checkpoint",
     kv_cache: Annotated[str, typer.Option(help="auto, or a dtype.")] = "auto",
-    engine: Annotated[str, typer.Option(help="vllm, sglang, trtllm or ideal.")] = "vllm",
+    engine: Annotated[str, typer.Option(help="vllm, sglang, trtllm or ideal; @VERSION if not current.")] = "vllm",
     chunk_tokens: Annotated[int, typer.Option(min=1, help="Most prompt tokens in one step of a rank.")] = 8192,
     as_json: AsJson = False,
 ) -> None:

@@ -151,6 +151,7 @@ class Pool(Record):
     Attributes
     ----------
     name: how placement, routing and experts refer to it.
+    engine_version: whose rules hold.
     connector: how KV caches go from prefill to decode replicas, by the engine's name for it; None in a unified pool.
     serves: names of the request classes.
     domains_per_replica, hosts_per_replica, prompts_per_step, chunk_tokens, draft_tokens, redundant_experts, overlap, stages: as
@@ -168,6 +169,7 @@ class Pool(Record):
     name: str
     role: Role
     engine: Engine
+    engine_version: str
     connector: str | None = None
     device: str
     serves: tuple[str, ...]

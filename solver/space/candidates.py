@@ -184,7 +184,7 @@ def _legal(
     dropped["larger than the cluster"] += len(asked) - len(fitting)
     if not fitting:
         return []
-    inquiry = Inquiry(llm, engine, fleet.device, [row.setup for row in fitting], max(fleet.domain_sizes))
+    inquiry = Inquiry(llm, engine, fleet.device, [row.setup for row in fitting])
     alive = np.ones(len(fitting), bool)
     for rule, mask in inquiry.broken_rules():
         dropped[rule.name] += int((alive & mask).sum())

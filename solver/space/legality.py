@@ -30,19 +30,17 @@ class Inquiry:
     Attributes
     ----------
     setups: of one engine (R,).
-    domain_size: devices of the largest scale-up domain.
     """
 
     llm: LLM
     engine: EngineRules
     device: Device
     setups: Sequence[Setup]
-    domain_size: int = 1_000_000
 
     @cached_property
     def facts(self) -> dict[str, Any]:
         """Everything that a rule may ask."""
-        return llm_facts(self.llm) | setup_facts(self.llm, self.device, self.setups, self.domain_size)
+        return llm_facts(self.llm) | setup_facts(self.llm, self.device, self.setups)
 
     def breaks(self, rule: EngineRule) -> Mask:
         """The replicas that break a rule (R,), with any kind of layer."""

@@ -220,11 +220,11 @@ def _fastest(instance: Instance, engine: str, role: Role) -> float:
     """Least TPOT at which any candidate of a role keeps a sequence busy, by bisection."""
     mix = Mix.of([c for group in instance.groups for c in group.classes])
     most = most_decode if role == "decode" else most_unified
-    least = math.inf
+    rules, least = engine_rules(engine, instance.scenario.engine_version), math.inf
     for fleet in instance.fleets:
         calibration, _ = instance.calibration(engine, fleet.device.name)
         found, _ = candidates(
-            instance.llm, fleet, engine_rules(engine), calibration, role, mix, instance.scenario.constraints,
+            instance.llm, fleet, rules, calibration, role, mix, instance.scenario.constraints,
             instance.longest,
         )  # fmt: skip
         if found is None:

@@ -19,8 +19,8 @@ from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.serving import MOST_UTILISATION
 from solver.errors import BadInput
 from solver.llm import LLM
-from solver.replica import Engine, Parallelism, Role, Setup
-from solver.space.engines import engine_rules
+from solver.replica import Parallelism, Role, Setup, engine_and_version
+from solver.space.engines import EngineRules, engine_rules
 from solver.space.legality import Inquiry, most_sequences
 from solver.workload import RequestClass
 from solver.workload.fields import Rate, Record, Tokens, read_record
@@ -34,6 +34,7 @@ class GivenPool(Record):
 
     Attributes
     ----------
+    engine: with a version where the current one is not meant (``vllm@0.32``).
     parallelism: degrees; moe_tp follows from the others where it is left out.
     concurrency: requests in flight on one replica; requests_per_s: arrivals at one replica instead.
     burst: all requests were started at once (closed loops).
@@ -42,7 +43,7 @@ class GivenPool(Record):
     llm: str | dict[str, Any]
     device: str
     role: Role = "unified"
-    engine: Engine = "vllm"
+    engine: Annotated[str, Field(max_length=60)] = "vllm"
     parallelism: dict[Literal["tp", "pp", "ep", "dp", "moe_tp", "cp"], Degree] = Field(default_factory=dict)
     replicas: Degree = 1
     concurrency: Annotated[float, Field(gt=0, le=1e7)] | None = None
@@ -100,13 +101,14 @@ def _predict(pool: GivenPool) -> dict[str, Any]:
     if shape.ranks_per_stage <= max(fleet.domain_sizes):
         domains = math.ceil(shape.pp / (max(fleet.domain_sizes) // shape.ranks_per_stage))
     hosts = domains * max(1, -(-shape.devices // (domains * fleet.host_size)))
-    setup = Setup(pool.role, pool.engine, shape, domains, hosts, chunk_tokens=pool.chunk_tokens)
-    _must_start(setup, llm, fleet)
-    calibration, doubt = packaged(pool.engine, fleet.device.generation)
+    rules = engine_rules(*engine_and_version(pool.engine))
+    setup = Setup(pool.role, rules.name, shape, domains, hosts, chunk_tokens=pool.chunk_tokens)
+    _must_start(setup, rules, llm, fleet)
+    calibration, doubt = packaged(rules.name, fleet.device.generation)
     request = RequestClass(
         "given", prompt_tokens=pool.prompt_tokens, output_tokens=pool.output_tokens, requests_per_s=1.0
     )
-    most = most_sequences(engine_rules(pool.engine), setup)
+    most = most_sequences(rules, setup)
     priced = PricedPool.of(
         setup, pool.replicas, llm, fleet, calibration, Mix.of([request]), max_sequences=most
     )
@@ -143,9 +145,8 @@ def _fleet(device: str, shape: Parallelism) -> Fleet:
     return fleets(cluster)[0]
 
 
-def _must_start(setup: Setup, llm: LLM, fleet: Fleet) -> None:
-    rules = engine_rules(setup.engine)
-    broken = Inquiry(llm, rules, fleet.device, [setup], max(fleet.domain_sizes)).refusals()[0]
+def _must_start(setup: Setup, rules: EngineRules, llm: LLM, fleet: Fleet) -> None:
+    broken = Inquiry(llm, rules, fleet.device, [setup]).refusals()[0]
     if broken:
         raise BadInput(
             f"{rules.title} would not start {llm.name} as {setup.parallelism} ({setup.role}): "

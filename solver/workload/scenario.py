@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from solver.errors import BadInput
-from solver.replica import SERVING_ENGINES, Engine, Role, Setup
+from solver.errors import BadInput, UnknownName
+from solver.replica import SERVING_ENGINES, Engine, Role, Setup, engine_and_version
 from solver.workload.fields import Count, Price, Record, Seconds, Share, Tokens, read_record
 from solver.workload.kv_tiers import HBM, KVTierName
 from solver.workload.traffic import SLO, Traffic
@@ -186,6 +186,19 @@ ExpertLoads = Annotated[
 ]
 
 
+def _engine(text: str) -> str:
+    if text != "auto":
+        try:
+            engine_and_version(text)
+        except UnknownName as error:
+            raise ValueError(str(error)) from None
+    return text
+
+
+#: An engine, with or without a version (``vllm@0.32``), or ``auto``.
+EngineChoice = Annotated[str, AfterValidator(_engine)]
+
+
 class Scenario(Record):
     """Everything a solve depends on.
 
@@ -196,7 +209,8 @@ class Scenario(Record):
     traffic, slo: to whom, and how fast.
     objective: ``cost`` meets the demand for the fewest USD/h; ``throughput`` serves most of the mix with the whole
     cluster.
-    engine: whose rules and calibration hold; ``auto`` solves for each and compares.
+    engine: whose rules and calibration hold, with a version where the current one is not meant (``vllm@0.32``); ``auto``
+    solves for each and compares.
     billing: what is rented: single devices, whole hosts, or whole scale-up domains.
     owned: the whole cluster is a fixed cost.
     expert_loads: recorded workloads over which experts are placed: files (SGLang's ``logical_count`` JSON, CSV, .npy), or
@@ -211,7 +225,7 @@ class Scenario(Record):
     traffic: Traffic
     slo: SLO = SLO()
     objective: Literal["cost", "throughput"] = "cost"
-    engine: Engine | Literal["auto"] = "vllm"
+    engine: EngineChoice = "vllm"
     options: Options = Options()
     constraints: Constraints = Constraints()
     billing: Literal["device", "host", "domain"] = "host"
@@ -233,7 +247,7 @@ class Scenario(Record):
     def _pinned_engine(self) -> None:
         """Pinned pools run on the scenario's engine, and all on one: KV caches are not handed over between engines."""
         pinned = {pool.engine for pool in self.constraints.pools if pool.engine is not None}
-        allowed = pinned if self.engine == "auto" else {self.engine}
+        allowed = pinned if self.engine == "auto" else set(self.engines)
         if len(pinned) > 1 or not pinned <= allowed:
             raise ValueError(
                 f"constraints.pools pin {', '.join(sorted(pinned))}; engine is {self.engine}: a plan runs on one engine, so "
@@ -244,9 +258,14 @@ class Scenario(Record):
     def engines(self) -> tuple[Engine, ...]:
         """Engines to solve for: the one named, or every serving engine that the pinned pools allow."""
         if self.engine != "auto":
-            return (self.engine,)
+            return (engine_and_version(self.engine)[0],)
         pinned = {pool.engine for pool in self.constraints.pools if pool.engine is not None}
         return tuple(engine for engine in SERVING_ENGINES if not pinned or engine in pinned)
+
+    @property
+    def engine_version(self) -> str | None:
+        """Version of the engine that is named; None for the current one."""
+        return None if self.engine == "auto" else engine_and_version(self.engine)[1]
 
     @classmethod
     def from_mapping(cls, content: object, name: str) -> Scenario:

@@ -48,7 +48,7 @@ from solver.plan.schema import (
     Stage,
 )
 from solver.replica import ROLES, Role
-from solver.space.engines import EngineRules, engine_rules
+from solver.space.engines import EngineRules
 from solver.space.legality import most_sequences
 from solver.space.profiles import Column, prompts_held
 from topologies import Routes
@@ -101,7 +101,6 @@ def assemble(
     instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapping: Mapping, seed: int | None
 ) -> Plan:
     """Write the plan of a layout whose ranks have devices."""
-    rules = engine_rules(offer.engine)
     pools = staff(instance, offer, routes, layout, mapping)
     served = _served(instance, layout, pools)
     shares = _shares(pools)
@@ -119,7 +118,7 @@ def assemble(
         scenario=instance.scenario,
         status="optimal" if objective.gap <= instance.scenario.options.gap else "feasible",
         objective=objective,
-        pools=tuple(_pool(instance, rules, p, planned[p.name], points[p.name]) for p in pools),
+        pools=tuple(_pool(instance, offer.rules, p, planned[p.name], points[p.name]) for p in pools),
         placement=tuple(_placed(pools)),
         experts=tuple(_experts(instance, pools)),
         kv_tiers=tiers,
@@ -168,7 +167,7 @@ def staff(instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapp
             slowed(instance.fleet(column.footprint.device), exchange),
             calibration,
             group.mix if keeps is None else keeps[0].mix,
-            max_sequences=min(float(most_sequences(engine_rules(offer.engine), column.candidate.setup)), column.limit),
+            max_sequences=min(float(most_sequences(offer.rules, column.candidate.setup)), column.limit),
             imbalance=column.candidate.imbalance,
             accepted=column.candidate.accepted,
         )
@@ -188,7 +187,7 @@ def _connector(offer: Offer, layout: Layout, column: Column) -> str | None:
     if column.role == "unified":
         return None
     connection = layout.connections[column.group] if layout.connections else None
-    return connection.connector if connection else engine_rules(offer.engine).connectors[0].name
+    return connection.connector if connection else offer.rules.connectors[0].name
 
 
 def _place(column: Column) -> tuple[object, ...]:
@@ -288,6 +287,7 @@ def _pool(instance: Instance, rules: EngineRules, pool: Staffed, rate: float, po
         name=pool.name,
         role=setup.role,
         engine=setup.engine,
+        engine_version=rules.version,
         connector=pool.connector,
         device=column.footprint.device,
         serves=tuple(c.name for c in pool.group.classes),

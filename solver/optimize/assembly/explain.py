@@ -16,7 +16,6 @@ from solver.optimize.layout.market import Offer, market, offer
 from solver.optimize.layout.program import Market
 from solver.optimize.layout.search import Layout, best_layout
 from solver.replica import Engine
-from solver.space.engines import engine_rules
 from solver.workload import SLO, Scenario
 from topologies.units import show_seconds
 
@@ -74,10 +73,10 @@ def _never_legal(instance: Instance, offers: Sequence[Offer]) -> str:
     for offered in offers:
         for dropped in offered.dropped.values():
             reasons.update(dropped)
-    because = {rule.name: rule.because for offer in offers for rule in engine_rules(offer.engine).rules}
+    because = {rule.name: rule.because for offer in offers for rule in offer.rules.rules}
     worst = [f"{because.get(name, name)} ({count} shapes)" for name, count in reasons.most_common(3) if count]
     kinds = ", ".join(f"{fleet.devices} x {fleet.device.name}" for fleet in instance.fleets)
-    engines = ", ".join(engine_rules(offer.engine).title for offer in offers)
+    engines = ", ".join(offer.rules.title for offer in offers)
     return (
         f"No plan exists: {engines} would start {instance.llm.name} in no shape on {kinds}. "
         f"What stands in the way: {'; '.join(worst)}."

@@ -33,7 +33,7 @@ SPLITS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
 
 @dataclass(frozen=True)
 class Offer:
-    """All columns of one engine.
+    """All columns of one version of an engine.
 
     Attributes
     ----------
@@ -42,12 +42,17 @@ class Offer:
     handovers: which replicas may feed which.
     """
 
-    engine: Engine
+    rules: EngineRules
     columns: tuple[Column, ...]
     handovers: Handover
     dropped: dict[Role, Counter[str]]
     priced: int
     extrapolated: tuple[str, ...]
+
+    @property
+    def engine(self) -> Engine:
+        """The engine."""
+        return self.rules.name
 
     def within(self, whole: Market) -> Market:
         """The market in which pools hand over as this engine can."""
@@ -110,7 +115,7 @@ def offer(
     """
     found: list[Column] = []
     dropped: dict[Role, Counter[str]] = {}
-    rules, balance = engine_rules(engine), balance_of(instance)
+    rules, balance = engine_rules(engine, instance.scenario.engine_version), balance_of(instance)
     handovers = _handovers(instance, rules)
     extrapolated, priced = [], 0
     for fleet in (slowed(fleet, (scale_out or {}).get(fleet.device.name)) for fleet in instance.fleets):
@@ -141,7 +146,7 @@ def offer(
                 for split, promise in promises(group, role):
                     offered = _priced(legal, served, promise, split, instance.scenario.constraints)
                     found += offered if way is None else _keeping(legal, offered, whole, way)
-    return Offer(engine, tuple(found), handovers, dropped, priced, tuple(extrapolated))
+    return Offer(rules, tuple(found), handovers, dropped, priced, tuple(extrapolated))
 
 
 def _handovers(instance: Instance, rules: EngineRules) -> Handover:

@@ -80,13 +80,8 @@ def _cache_shape(attention: Attention) -> tuple[object, ...]:
     return attention.kind, attention.kv_heads, attention.kv_elements_per_token, attention.window, attention.state_bytes
 
 
-def setup_facts(llm: LLM, device: Device, setups: Sequence[Setup], domain_size: int) -> dict[str, Any]:
-    """What rules may ask of replicas (R,).
-
-    Parameters
-    ----------
-    domain_size: devices of the largest scale-up domain.
-    """
+def setup_facts(llm: LLM, device: Device, setups: Sequence[Setup]) -> dict[str, Any]:
+    """What rules may ask of replicas (R,)."""
     degrees = {
         name: np.array([getattr(s.parallelism, name) for s in setups], np.int64)
         for name in ("tp", "pp", "ep", "dp", "moe_tp", "cp")
@@ -109,5 +104,4 @@ def setup_facts(llm: LLM, device: Device, setups: Sequence[Setup], domain_size: 
         "overlap": np.array([s.overlap for s in setups]),
         "device": device.name,
         "generation": device.generation,
-        "domain_size": domain_size,
     }
