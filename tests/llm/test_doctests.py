@@ -15,7 +15,10 @@ MODULES = [
     "solver.llm.network",
     "solver.llm.precision",
     "solver.llm.config.files",
-    "solver.llm.config.globs",
+    "solver.llm.config.expressions",
+    "solver.llm.config.families",
+    "solver.llm.config.modules",
+    "solver.llm.recurrent_shapes",
 ]
 
 

@@ -1,7 +1,7 @@
 """LLMs by name, from the JSON files of this folder; read once, when the first name is asked for.
 
 An entry has ``title``, ``aliases`` (Hugging Face ids and other names), ``hidden``, ``vocab``, ``max_context``,
-``attention`` and ``ffn`` (shapes by label, as :data:`solver.llm.attention_shapes.SHAPES` and
+``attention`` and ``ffn`` (shapes by label, as :data:`solver.llm.recurrent_shapes.SHAPES` and
 :class:`solver.llm.ffn.FFN` take them), ``layers`` (runs of ``[repeat, [attention, ffn], ...]``), ``precision`` (dtype
 by part; ``all`` = every linear part), ``encoder_bytes`` where measured, ``source`` and ``as_of``. ``like`` takes another
 entry's fields for those not given.
@@ -15,10 +15,10 @@ from importlib.resources import files
 from typing import Any
 
 from solver.errors import UnknownName
-from solver.llm.attention_shapes import SHAPES
 from solver.llm.ffn import FFN
 from solver.llm.network import LLM, Layer
 from solver.llm.precision import LINEAR_PARTS, Precision
+from solver.llm.recurrent_shapes import SHAPES
 
 Entry = dict[str, Any]
 
