@@ -86,7 +86,7 @@ def _experts(pool: Running, stage: tuple[str, ...], layers: Sequence[object]) ->
     for layer in layers:
         ffn = layer.ffn  # type: ignore[attr-defined]
         if ffn.experts:
-            reached = min(ffn.top_k, len(stage) - 1)
+            reached = min(ffn.visited, len(stage) - 1)
             sent += pool.tokens_per_s / shape.tp * reached * ffn.expert_hidden * (DISPATCH_WIDTH + COMBINE_WIDTH)
     if sent:
         yield Flow(stage, stage, sent)

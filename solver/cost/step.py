@@ -312,8 +312,9 @@ def _launches(work: Work, speeds: Speeds) -> Floats:
         return (parameters > 0) * _column(2 * rate.launch + speeds.activation_s)
 
     return (
-        (work.projections - 1) * _column(speeds.project_in.launch)
-        + _column(speeds.project_out.launch + speeds.attention.launch + speeds.layer_s)
+        (work.projections - 1) * work.mixes * _column(speeds.project_in.launch)
+        + work.mixes * _column(speeds.project_out.launch + speeds.attention.launch)
+        + (work.mixes + work.feeds) / 2 * _column(speeds.layer_s)
         + work.recurrent * _column(speeds.recurrent_s)
         + work.normed * _column(speeds.head_norm_s)
         + (work.index_flop > 0) * _column(speeds.indexer_s)
@@ -334,8 +335,8 @@ def _head(work: Work, speeds: Speeds, load: Load) -> tuple[Floats, Floats, Float
 def _network(work: Work, speeds: Speeds, group: Group, load: Load) -> Floats:
     """Seconds of one layer's collectives (R, K).
 
-    Tensor parallelism reduces after attention and after the FFN. Experts shared by data-parallel ranks replace the
-    second reduction with an exchange.
+    Tensor parallelism reduces after attention and after the FFN, where a layer has them. Experts shared by data-parallel
+    ranks replace the second reduction with an exchange.
     """
     tokens = load.decode * load.queries + load.prefill
     size = tokens * work.hidden * 2
@@ -344,8 +345,8 @@ def _network(work: Work, speeds: Speeds, group: Group, load: Load) -> Floats:
     )
     exchanged = (work.top_k > 0) & (_column(work.dp) > 1)
     if not np.any(exchanged):
-        return reduce + np.broadcast_to(reduce, work.top_k.shape)
-    return reduce + np.where(exchanged, _exchange(work, speeds, group, tokens), reduce)
+        return reduce * (work.mixes + work.feeds)
+    return reduce * work.mixes + np.where(exchanged, _exchange(work, speeds, group, tokens), reduce * work.feeds)
 
 
 def _exchange(work: Work, speeds: Speeds, group: Group, tokens: Floats) -> Floats:

@@ -101,7 +101,7 @@ def offer(
     """
     found: list[Column] = []
     dropped: dict[Role, Counter[str]] = {}
-    extrapolated, priced, balance = [], 0, balance_of(instance)
+    extrapolated, priced, balance = list(instance.llm.notes), 0, balance_of(instance)
     for fleet in (slowed(fleet, (scale_out or {}).get(fleet.device.name)) for fleet in instance.fleets):
         calibration, doubt = instance.calibration(engine, fleet.device.name)
         if doubt:
