@@ -31,6 +31,10 @@ def predict(
     ] = None,
     prompt_tokens: Annotated[int, typer.Option(min=1)] = 1000,
     output_tokens: Annotated[int, typer.Option(min=1)] = 1000,
+    as_: Annotated[
+        str | None,
+        typer.Option("--as", metavar="FAMILY", help="Read the config as this family, on your responsibility."),
+    ] = None,
     weights: Annotated[str, typer.Option(help="checkpoint, or a dtype.")] = "checkpoint",
     kv_cache: Annotated[str, typer.Option(help="auto, or a dtype.")] = "auto",
     engine: Annotated[str, typer.Option(help="vllm, sglang, trtllm or ideal.")] = "vllm",
@@ -44,7 +48,7 @@ def predict(
         pools = given_layout(layout)
     else:
         given: dict[str, Any] = {
-            "llm": llm, "device": device, "role": role, "parallelism": {"tp": tp, "pp": pp, "ep": ep, "dp": dp},
+            "llm": llm, "as": as_, "device": device, "role": role, "parallelism": {"tp": tp, "pp": pp, "ep": ep, "dp": dp},
             "concurrency": concurrency, "requests_per_s": requests_per_s, "prompt_tokens": prompt_tokens,
             "output_tokens": output_tokens, "weights": weights, "kv_cache": kv_cache, "engine": engine,
             "chunk_tokens": chunk_tokens,

@@ -19,7 +19,7 @@ intB_gNb      B/8 + 4/N          the same with a bf16 bias per group (MLX, torch
 fp8_ds_mla    1                  KV cache only: MLA latent in fp8 with scales, rotary part in bf16 (FlashMLA)
 ============  =================  ==========================================================================
 
-Formats whose weights multiply activations in another precision carry it in their name: ``nvfp4_w4a16``, ``mxfp4_w4a16``,
+Formats whose weights multiply activations in another precision carry it in their name: ``nvfp4_w4a16`` and
 ``fp8_w8a16`` (bf16 activations), ``int4_gN_a8`` (fp8 activations). A part of a checkpoint that is kept in several formats
 has the one that most of its parameters have, and the mean size of an element: ``nvfp4@0.7031``.
 """
@@ -97,7 +97,6 @@ MXFP8 = Dtype("mxfp8", 1.0, scale_bytes=1, group=32, compute="fp8", needs="fp4",
 NVFP4 = Dtype("nvfp4", 0.5, scale_bytes=1, group=16, compute="fp4", needs="fp4", block=16)
 MXFP4 = Dtype("mxfp4", 0.5, scale_bytes=1, group=32, compute="fp8", needs="fp4", block=32)
 NVFP4_W4A16 = Dtype("nvfp4_w4a16", 0.5, scale_bytes=1, group=16, block=16)
-MXFP4_W4A16 = Dtype("mxfp4_w4a16", 0.5, scale_bytes=1, group=32, block=32)
 FP8_W8A16 = Dtype("fp8_w8a16", 1.0)
 NF4 = Dtype("nf4", 0.5, scale_bytes=4, group=64, block=64)
 NF4_DOUBLE = Dtype("nf4_double", 0.5, scale_bytes=1 + 4 / 256, group=64, block=64)
@@ -144,7 +143,7 @@ def blended(sizes: Mapping[Dtype, float]) -> Dtype:
 WEIGHT_DTYPES = {
     d.name: d
     for d in (
-        *(BF16, FP8, FP8_BLOCK, FP8_W8A16, MXFP8, NVFP4, NVFP4_W4A16, MXFP4, MXFP4_W4A16, INT8, NF4, NF4_DOUBLE),
+        *(BF16, FP8, FP8_BLOCK, FP8_W8A16, MXFP8, NVFP4, NVFP4_W4A16, MXFP4, INT8, NF4, NF4_DOUBLE),
         *(int4(32), int4(64), int4(128), integer(4), integer(8)),
     )
 }

@@ -50,6 +50,7 @@ class GivenPool(Record):
     output_tokens: Tokens = 1000
     weights: str | dict[str, str] = "checkpoint"
     kv_cache: str = "auto"
+    family: Annotated[str, Field(max_length=60)] | None = Field(default=None, alias="as")
     chunk_tokens: Tokens = 8192
     burst: bool = False
 
@@ -92,7 +93,7 @@ def predict_pools(pools: Sequence[GivenPool]) -> list[dict[str, Any]]:
 
 
 def _predict(pool: GivenPool) -> dict[str, Any]:
-    llm = LLM.from_config(pool.llm, weights=pool.weights, kv_cache=pool.kv_cache)
+    llm = LLM.from_config(pool.llm, weights=pool.weights, kv_cache=pool.kv_cache, family=pool.family)
     shape = pool.shape(llm)
     fleet = _fleet(pool.device, shape)
     stage_domains = math.ceil(shape.ranks_per_stage / max(fleet.domain_sizes))
@@ -119,7 +120,7 @@ def _predict(pool: GivenPool) -> dict[str, Any]:
         "memory": priced.memory_bytes(min(max(figures["batch_per_rank"], 1.0), priced.limit)),
         "roofline": {f"{name}_s": value for name, value in zip(names, parts, strict=True)}
         | {"bound_by": names[int(np.argmax(parts))]},
-        "extrapolated": [doubt] if doubt else [],
+        "extrapolated": [*llm.notes, *([doubt] if doubt else [])],
     }
 
 

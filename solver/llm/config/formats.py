@@ -13,7 +13,6 @@ from solver.llm.dtypes import (
     INT8,
     MAX_GROUP,
     MXFP4,
-    MXFP4_W4A16,
     MXFP8,
     NVFP4,
     NVFP4_W4A16,
@@ -76,7 +75,7 @@ def group_format(group: Config) -> Dtype:
     alone = "input_activations" in group.values and not group.has("input_activations")
     if (kind, bits) == ("float", 4):
         nvidia = size == 16 or strategy == "tensor_group"
-        return (NVFP4_W4A16 if alone else NVFP4) if nvidia else (MXFP4_W4A16 if alone else MXFP4)
+        return (NVFP4_W4A16 if alone else NVFP4) if nvidia else MXFP4
     if (kind, bits) == ("float", 8):
         if size == 32:
             return MXFP8
@@ -140,7 +139,7 @@ def _quark_weight(weight: Config, entry: Config) -> Dtype:
         blocks = scheme == "per_block" or (scheme == "per_group" and size == 128)
         return MXFP8 if scheme == "per_group" and size == 32 else FP8_BLOCK if blocks else FP8_W8A16 if alone else FP8
     if kind in ("fp4", "mx", "mxfp4"):
-        return MXFP4_W4A16 if alone else MXFP4
+        return MXFP4
     if kind.startswith(("int", "uint")):
         bits = int(digits) if (digits := kind.strip("uint")).isdecimal() else 0
         if 2 <= bits <= 8:

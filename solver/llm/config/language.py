@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from solver.errors import UnknownArchitecture, nearest
 from solver.llm.config.families import FAMILIES, family_of
@@ -95,12 +96,19 @@ def _native(outer: Config) -> Config:
 
 
 def encoders_left_out(outer: Config, part: Config) -> tuple[str, ...]:
-    """Return a note for what stands beside the language part."""
-    beside = [key for key in ENCODERS for config in {id(c): c for c in (outer, part)}.values() if key in config.values]
-    present = [key for key in dict.fromkeys(beside) if key not in ("encoder_config",) or outer is not part]
+    """Return a note for what stands beside the language part, at any level above it."""
+    present = list(dict.fromkeys(_beside(outer.values, part.values)))
     if not present:
         return ()
     return (f"{', '.join(present)} left out: only the language part is counted, not the weights and peaks of encoders",)
+
+
+def _beside(values: Mapping[str, Any], part: Mapping[str, Any]) -> Iterator[str]:
+    yield from (key for key in ENCODERS if key in values)
+    for key in PARTS:
+        nested = values.get(key)
+        if isinstance(nested, Mapping) and nested is not part:
+            yield from _beside(nested, part)
 
 
 def read_family(outer: Config, part: Config, forced: str | None) -> tuple[str, tuple[str, ...]]:
