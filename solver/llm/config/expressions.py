@@ -253,6 +253,28 @@ class _Machine:
         return frozenset(found)
 
 
+_TOKEN = re.compile(r"\{[\d,]*\}|\\.|\[\^?\]?[^\]]*\]|[()|*+?{}.^$]|[^\\\[()|*+?{}.^$]")
+
+
+def _literals(text: str) -> list[str]:
+    """Return the runs of literal text that every match must contain, the first from its start if it starts with one."""
+    runs, depth = [""], 0
+    tokens = _TOKEN.findall(text)
+    for token, after in zip(tokens, [*tokens[1:], ""], strict=True):
+        depth += (token == "(") - (token == ")")
+        if token == "|" and depth == 0:
+            return [""]
+        char = token[1:] if token[0] == "\\" and not token[1:].isalnum() else token
+        if depth == 0 and len(char) == 1 and char not in "()" and (token[0] == "\\" or token not in "*+?{}.^$|"):
+            if after[:1] in ("*", "?", "{"):
+                runs.append("")
+            else:
+                runs[-1] += char
+        elif token != "^":
+            runs.append("")
+    return runs
+
+
 class Expression:
     """A regular expression that matches from the start of a name and need not reach its end, as ``re.match`` does.
 
@@ -269,15 +291,15 @@ class Expression:
         reader = _Reader(text, where)
         piece = reader.read()
         self.machine = _Machine(piece)
-        literal = re.match(r"\^?((?:[\w-]|\\\.)*)", text)
-        start = literal[1].replace("\\.", ".") if literal and "|" not in text.split("(")[0] else ""
-        quantified = text[literal.end() : literal.end() + 1] in ("*", "+", "?", "{") if literal else False
-        self.start = start[:-1] if quantified else start
+        literals = _literals(text)
+        self.start, self.needed = literals[0], max(literals, key=len)
         self.anywhere = text.removeprefix("^").startswith((".*", ".+"))
         self.wanted = [(demanded, _Machine(ahead)) for demanded, ahead in reader.wanted]
 
     def matches(self, name: str) -> bool:
         """Whether it matches."""
-        if not name.startswith(self.start) or any(ahead.run(name) != demanded for demanded, ahead in self.wanted):
+        if self.needed not in name or not name.startswith(self.start):
+            return False
+        if any(ahead.run(name) != demanded for demanded, ahead in self.wanted):
             return False
         return self.machine.run(name)

@@ -307,6 +307,9 @@ def _kv_cache(sources: Sequence[Config], default: Dtype) -> Dtype:
             if algorithm not in KV_ALGORITHMS:
                 raise rules.bad("kv_cache_quant_algo", f"is {algorithm[:40]!r}; known: {', '.join(KV_ALGORITHMS)}")
             return KV_ALGORITHMS[algorithm]
+        scheme = rules.raw("kv_cache_scheme")
+        if isinstance(scheme, str) and scheme.upper() in KV_ALGORITHMS:
+            return KV_ALGORITHMS[scheme.upper()]
         scheme = rules.section("kv_cache_scheme")
         if scheme is not None:
             bits = scheme.count("num_bits", 8)
