@@ -274,8 +274,8 @@ def beside(attention: Attention, recurrent: Attention) -> Attention:
     )
 
 
-def no_attention() -> Attention:
-    """Stand for the attention of a layer that is an FFN alone (Nemotron-H)."""
+def no_attention(hidden: int = 0) -> Attention:
+    """Stand for the attention of a layer that is an FFN alone (Nemotron-H); it has no width."""
     return Attention("none", 0, 1, 0, 0, 0, 0, 0, 0, 0)
 
 

@@ -91,7 +91,7 @@ def test_what_is_not_understood_is_named(text: str) -> None:
         (["model.language_model.layers.3*"], ["layers.3.mlp.up_proj", "layers.31.mlp.up_proj"], ["layers.4.mlp.up_proj"]),
         (["backbone.layers.4.mixer.in_proj"], ["layers.4.mixer.in_proj"], ["layers.4.mixer.out_proj"]),
         (["transformer.h.1.attn"], ["layers.1.attn.c_attn"], ["layers.2.attn.c_attn"]),
-        (["model.visual.blocks.0.attn", "vision_tower.encoder.layers.0.self_attn"], [], ["layers.0.attn.q", "layers.0.self_attn.q"]),
+        (["model.visual.blocks.0.attn", "vision_tower.encoder.layers.0.self_attn"], [], ["layers.0.attn.q"]),
         (["mtp.layers.0*", "mtp.layers.0.mlp"], ["mtp.layers.0.mlp.down_proj"], ["layers.0.mlp.down_proj"]),
         (["*.attn.*"], ["layers.0.attn.wq_a"], ["layers.0.attn", "layers.0.ffn.w1"]),
         (["self_attn"], ["layers.7.self_attn.k_proj"], ["layers.7.cross_attn.k_proj"]),

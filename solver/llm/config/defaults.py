@@ -16,7 +16,6 @@ from typing import Any
 SMALL = {
     *("max_position_embeddings", "head_dim", "tie_word_embeddings", "attention_bias", "mlp_bias"),
     *(
-        "sliding_window",
         "sliding_window_pattern",
         "max_window_layers",
         "use_sliding_window",
