@@ -190,7 +190,7 @@ class TestNccl:
 
     def test_a_device_off_the_switch(self, file):
         found = read(file(texts.NCCL.replace('count="18" tclass="0x068000"', 'count="1" tclass="0x068001"', 1)))
-        assert found.faults == []
+        assert found.faults == ["node-1/gpu0: 1 NVLinks where h100 is made with 18"]
         link = '<nvlink target="0000:05:00.0" count="18" tclass="0x068000"/>'
         found = read(file(texts.NCCL.replace(link, "", 1)))
         assert found.graph.nodes["node-1/gpu0"]["healthy"] is False

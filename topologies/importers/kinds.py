@@ -41,15 +41,18 @@ def _found(product: str, told: float, notes: Notes) -> Device:
 
 
 def _guessed(machine: Machine, notes: Notes) -> Device:
-    """The device of a machine whose file names none: by the name of the file, if its NVLinks agree; else it is asked for."""
+    """The device of a machine whose file names none: by the file's name, if its links agree; else it is asked for."""
     links = machine.most_links
-    fitting = products.made_with(links, machine.coherent)
+    fitting = products.made_with(links, machine.coherent) if machine.links == "NVLink" else products.meshed()
+    if machine.generation:
+        fitting = [name for name in fitting if device(name).generation == machine.generation]
     named = products.named_in(machine.hint)
     if named and (named in fitting or not links):
         notes.assume(f"the file of {machine.name} names no product; taken as {named}, by the file's name")
         return device(named)
-    shown = f"its {links} NVLinks fit {', '.join(fitting) or 'none of the catalog'}" if links else "it shows no NVLink"
-    example = fitting[0] if fitting else "h100"
+    what = f"{links} NVLinks" if machine.links == "NVLink" else "XGMI links"
+    shown = f"its {what} fit {', '.join(fitting) or 'none of the catalog'}" if links else f"it shows no {machine.links}"
+    example = fitting[0] if fitting else "mi300x" if machine.links == "XGMI" else "h100"
     raise BadInput(
         f"the file of host {machine.name[:80]!r} names no product, and {shown}; say which it is, such as device={example!r}"
     )

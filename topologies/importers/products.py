@@ -150,6 +150,10 @@ _PCI_IDS = {
 }
 _LINK_BYTES_PER_S = {"ampere": 25e9, "hopper": 25e9, "blackwell": 50e9, "rubin": 50e9}
 _OTHER_LINK_BYTES_PER_S = 25e9
+#: NVLinks that a bridge between two cards carries; those of four lanes of GA102 are slower.
+_BRIDGED = {"a100-pcie-80gb": 12, "a100-pcie-40gb": 12, "h100-pcie": 12, "a40": 4, "a6000": 4, "rtx3090": 4}
+_CARD_LINKS = 4
+_CARD_LINK_BYTES_PER_S = 14.0625e9
 
 
 @functools.lru_cache(maxsize=1024)
@@ -233,7 +237,14 @@ def by_pci_id(vendor: str, identifier: str) -> str:
 
 
 def nvlink_bytes_per_s(kind: Device) -> float:
-    """One NVLink of a device in one direction [bytes/s]: 25 GB/s up to Hopper, 50 GB/s from Blackwell on."""
+    """One link of a device in one direction [bytes/s].
+
+    25 GB/s up to Hopper, 50 GB/s from Blackwell on, 14 GB/s over the bridges of workstation cards; XGMI as in the catalog.
+    """
+    if kind.scale_up_fabric == "mesh":
+        return kind.scale_up_pair_bytes_per_s
+    if _BRIDGED.get(kind.name) == _CARD_LINKS:
+        return _CARD_LINK_BYTES_PER_S
     return _LINK_BYTES_PER_S.get(kind.generation, _OTHER_LINK_BYTES_PER_S)
 
 
@@ -246,10 +257,6 @@ def nvlinks(kind: Device) -> int:
     if kind.scale_up_fabric != "switch":
         return 0
     return round(kind.scale_up_bytes_per_s / nvlink_bytes_per_s(kind))
-
-
-#: NVLinks that a bridge between two cards carries.
-_BRIDGED = {"a100-pcie-80gb": 12, "a100-pcie-40gb": 12, "h100-pcie": 12, "a40": 4, "a6000": 4, "rtx3090": 4}
 
 
 def made_with(links: int, coherent: bool | None) -> list[str]:
@@ -265,6 +272,21 @@ def made_with(links: int, coherent: bool | None) -> list[str]:
         and _BRIDGED.get(one.name, nvlinks(one)) == links > 0
         and (coherent is None or coherent == (one.host_link == "c2c"))
     ]
+
+
+def made_bridged(kind: Device) -> int:
+    """NVLinks that a bridge of a card carries; 0 for a device without."""
+    return _BRIDGED.get(kind.name, 0)
+
+
+def meshed() -> list[str]:
+    """AMD devices of the catalog, which XGMI joins."""
+    return [one.name for one in devices().values() if one.vendor == "AMD"]
+
+
+def is_bridged(kind: Device) -> bool:
+    """Whether NVLink bridges join some cards of a host, so that a card without one is whole."""
+    return kind.scale_up_fabric == "pcie" or kind.scale_up_domain < kind.devices_per_host
 
 
 def named_in(words: str) -> str:
