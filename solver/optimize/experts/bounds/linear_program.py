@@ -19,6 +19,10 @@ class Answer:
     duals: Floats
 
 
+class Infeasible(SolverDefect):
+    """Nothing keeps all rows; who tells a program that may be so catches it."""
+
+
 class LinearProgram:
     """Variables in blocks, rows as index lists, one objective to minimise.
 
@@ -53,11 +57,18 @@ class LinearProgram:
         return index
 
     def minimise(self) -> Answer:
-        """Solve a program that has an optimum."""
+        """Solve a program that has an optimum.
+
+        Raises
+        ------
+        Infeasible: nothing keeps all rows.
+        """
         solver = self._solvers.ModelSolverHelper("GLOP")
         solver.set_solver_specific_parameters("use_preprocessing: false")
         solver.solve(self._program)
         status = solver.status()
+        if status == self._solvers.SolveStatus.INFEASIBLE:
+            raise Infeasible("a linear program of expert placement that nothing fulfils")
         if status != self._solvers.SolveStatus.OPTIMAL:
             raise SolverDefect(f"GLOP ended a linear program of expert placement with {status}")
         return Answer(np.array(solver.variable_values()), np.array(solver.dual_values()))
