@@ -150,7 +150,9 @@ def _add(value: Any, found: Document, file: str, number: int) -> None:
         key = next(key for key in _LISTS if _is_rows(value.get(key)))
         if any("t" in row and "in" in row for row in value[key][:20]):
             rows = list(_agents(value, str(value.get("id", number)), None, 0.0, 0))
-            found.add(rows, "agents", "sub-agents are taken to continue the context of the turn that calls them")
+            nested = any(isinstance(row.get("requests"), list) for row in value[key])
+            note = "sub-agents are taken to continue the context of the turn that calls them" if nested else ""
+            found.add(rows, "agents", note)
         else:
             found.add(value[key], "")
     else:

@@ -15,7 +15,7 @@ from typing import Any
 from solver.errors import BadInput, UnknownName
 from solver.traces.clocks import UNITS, is_time, moment, unit_of, unit_of_key
 from solver.traces.record import Broken, Entry, believed, whole
-from solver.traces.tables import cells
+from solver.traces.tables import cells, mark_of
 
 Row = Mapping[str, Any]
 
@@ -206,12 +206,29 @@ def json_row(line: str) -> Row:
     return row
 
 
+def header_names(header: str) -> list[str]:
+    """Names of the columns, in lower case, with ``_`` for spaces.
+
+    >>> header_names("Input Tokens;Output Tokens")
+    ['input_tokens', 'output_tokens']
+
+    Raises
+    ------
+    Broken
+    """
+    return [_plain_name(name) for name in cells(header, mark_of(header))]
+
+
+def _plain_name(name: str) -> str:
+    return "_".join(name.strip().lower().split())
+
+
 def csv_rows(header: str) -> Callable[[str], Row]:
     """A reader of the rows below a header; names are in lower case."""
-    names = [name.strip().lower() for name in cells(header)]
+    mark, names = mark_of(header), header_names(header)
 
     def read(line: str) -> Row:
-        found = cells(line)
+        found = cells(line, mark)
         if len(found) != len(names):
             raise Broken(f"{len(found)} columns where the header has {len(names)}")
         return {name: cell.strip() or None for name, cell in zip(names, found, strict=True)}
@@ -220,9 +237,11 @@ def csv_rows(header: str) -> Callable[[str], Row]:
 
 
 def lowered(fields: Fields) -> Fields:
-    """The same names in lower case, for CSV."""
+    """The same names as :func:`header_names` gives them."""
     names = {
-        key: tuple(name.lower() for name in value) for key, value in vars(fields).items() if isinstance(value, tuple)
+        key: tuple(_plain_name(name) for name in value)
+        for key, value in vars(fields).items()
+        if isinstance(value, tuple)
     }
     return replace(fields, **names)  # type: ignore[arg-type]
 
@@ -313,7 +332,17 @@ _ARRIVAL = (
         "arrival_timestamp",
         "arrived_at",
     ),
-    *("arrival", "timestamp_s", "timestamp_ms", "timestamp", "request_start_ns", "request_start_time", "request_time"),
+    *(
+        "arrival",
+        "timestamp_s",
+        "timestamp_ms",
+        "timestamp_us",
+        "timestamp_ns",
+        "timestamp",
+        "request_start_ns",
+        "request_start_time",
+        "request_time",
+    ),
     *("start_time_s", "start_time_ms", "start_time", "startTime", "start_ts", "started_at", "created_at", "created"),
     *("time_s", "time_ms", "time", "ts", "t", "datetime", "date"),
 )

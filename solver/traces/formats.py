@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from solver.errors import BadFile, UnknownName
-from solver.traces.fields import KNOWN, MULTI_TURN, Fields, Keyed, csv_rows, json_row, lacking, lowered
+from solver.traces.fields import KNOWN, MULTI_TURN, Fields, Keyed, csv_rows, header_names, json_row, lacking, lowered
 from solver.traces.jsonl import Bailian, Mooncake
 from solver.traces.record import Broken, Entry
-from solver.traces.tables import AZURE, BURSTGPT, PLAIN, Azure, BurstGPT, Plain, cells, missing
+from solver.traces.tables import AZURE, BURSTGPT, PLAIN, Azure, BurstGPT, Plain, missing
 
 
 class Layout(Protocol):
@@ -74,7 +74,7 @@ def _keyed_table(name: str, fields: Fields, looks: str) -> Format:
         if line.startswith(("{", "[")):
             return "not CSV"
         try:
-            header = dict.fromkeys((cell.strip().lower() for cell in cells(line)), "?")
+            header = dict.fromkeys(header_names(line), "?")
         except Broken as fault:
             return str(fault)
         absent = lacking(header, own)

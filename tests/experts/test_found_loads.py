@@ -57,6 +57,9 @@ SAME = {
     "ids.csv": wide("", lambda layer: (layer,)).lstrip(),
     "semicolons.csv": wide("layer," + EXPERTS, lambda layer: (layer,)).replace(",", ";"),
     "tabs.tsv": wide("layer," + EXPERTS, lambda layer: (layer,)).replace(",", "\t"),
+    "spaces.csv": wide("").lstrip().replace(",", " "),
+    "transposed.csv": "\n".join(["expert,layer_0,layer_1", *(f"{j},{EPLB[0][j]},{EPLB[1][j]}" for j in range(12))]),
+    "nested.json": {"data": {"model.layers.0.mlp": EPLB[0], "model.layers.1.mlp": EPLB[1]}},
     "long.csv": f"layer,expert,count\n{LONG}",
     "bare_long.csv": LONG,
 }

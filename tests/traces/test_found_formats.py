@@ -113,6 +113,11 @@ FOUND = {
     "weka": (jsonl(rows("t", "in", "out", more=lambda at: {"hash_ids": [1]})), "weka", "times in s"),
     "splitwise": (table(rows("arrival_timestamp", "prompt_size", "token_size")), "splitwise", "times in s"),
     "vidur": (table(rows("arrived_at", "num_prefill_tokens", "num_decode_tokens")), "vidur", "times in s"),
+    "semicolons": (
+        table(rows("Arrival_s", "Prompt Tokens", "Output Tokens")).replace(",", ";"),
+        "tokens",
+        "times in s",
+    ),
     "litellm": (
         table(
             rows("x", "prompt_tokens", "completion_tokens", more=lambda at: {"startTime": ISO[at], "session_id": at})

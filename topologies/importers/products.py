@@ -289,6 +289,10 @@ def is_bridged(kind: Device) -> bool:
     return kind.scale_up_fabric == "pcie" or kind.scale_up_domain < kind.devices_per_host
 
 
+#: Names that may as well be the number of a file.
+_ALSO_NUMBERS = frozenset({"t4", "l4", "a10", "a40", "l40", "l20", "b60"})
+
+
 def named_in(words: str) -> str:
     """The catalog device that some words name, such as those of a file's name; empty for none or several.
 
@@ -298,6 +302,7 @@ def named_in(words: str) -> str:
     found = {
         name
         for name in devices()
-        if re.search(rf"(?<![a-z0-9])(?:hgx|dgx)?{re.escape(name)}(?![a-z0-9])", words.lower())
+        if name not in _ALSO_NUMBERS
+        and re.search(rf"(?<![a-z0-9])(?:hgx|dgx)?{re.escape(name)}(?![a-z0-9])", words.lower())
     }
     return found.pop() if len(found) == 1 else ""

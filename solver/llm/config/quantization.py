@@ -280,7 +280,7 @@ METHODS: dict[str, Callable[[Config], Scheme]] = {
     "mxfp4": _experts_only,
     "fp8": _fp8,
     "gpt-oss-mxfp4": _experts_only,
-    **dict.fromkeys(("fbgemm-fp8", "deepseek-v4-fp8", "w8a8-fp8"), _fp8),
+    **dict.fromkeys(("fbgemm-fp8", "deepseek-v4-fp8", "w8a8-fp8", "ptpc-fp8"), _fp8),
     "mxfp8": lambda rules: _all_but(MXFP8, rules),
     "w8a8-int8": lambda rules: _all_but(INT8, rules),
     **dict.fromkeys(

@@ -16,10 +16,19 @@ from solver.optimize.experts.arrays import Float, Floats, Numbers
 #: Largest file of loads that is read [bytes].
 MOST_BYTES = 1024**3
 #: Keys under which counts by expert stand, and those of counts by slot, which a map turns into experts.
-COUNTS = ("logical_count", "expert_load", "expert_loads", "loads", "counts", "expert_counts", "tokens_per_expert")
+COUNTS = (
+    "logical_count",
+    "expert_load",
+    "expert_loads",
+    "loads",
+    "counts",
+    "expert_counts",
+    "tokens_per_expert",
+    "layers",
+)
 _BY_SLOT = ("global_physical_count", "physical_count", "expert_load_window", "expert_load_pass")
 _MAPS = ("last_physical_to_logical_map", "physical_to_logical_map")
-_NUMBERED = re.compile(r"(?:.*?)(\d{1,5})")
+_NUMBERED = re.compile(r"\D*(\d{1,5})\D*")
 _LOGICAL = "logical_count"
 
 
@@ -61,6 +70,13 @@ def counts_of(path: Path, content: Any) -> Numbers:
         raise BadFile(_expected(path))
     if isinstance(content.get("records"), list) and all(isinstance(entry, dict) for entry in content["records"]):
         return _records(path, content["records"], _first(content, _MAPS))
+    inner = [value for value in content.values() if isinstance(value, dict | list)]
+    if (
+        len(inner) == 1
+        and not any(map(_NUMBERED.fullmatch, map(str, content)))
+        and not _first(content, (*COUNTS, *_BY_SLOT))
+    ):
+        return counts_of(path, inner[0])
     return _one(path, content, None)
 
 

@@ -34,6 +34,9 @@ _LOAD = (
     "hits",
     "value",
     "frequency",
+    "share",
+    "fraction",
+    "probability",
     "logical_count",
 )
 _STEP = ("step", "pass", "forward_pass_id", "iteration", "iter", "time", "timestamp", "rank")
@@ -64,10 +67,16 @@ def read_table(path: Path) -> Floats:
 
 def _rows(path: Path) -> list[list[str]]:
     text = read_text(path)
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
     mark = max(",;\t", key=first.count)
-    lines = (line.lstrip("# ") if number == 0 else line for number, line in enumerate(text.splitlines()))
-    rows = [row for row in csv.reader(lines, delimiter=mark) if any(cell.strip() for cell in row)]
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not first.count(mark):
+        rows = [line.split() for line in lines]
+    else:
+        bare = [line.lstrip("# ") if line.startswith("#") else line for line in lines]
+        rows = [row for row in csv.reader(bare, delimiter=mark) if any(cell.strip() for cell in row)]
+    while len(rows) > 1 and lines[0].startswith("#") and len(rows[0]) != len(rows[1]):
+        rows, lines = rows[1:], lines[1:]
     while rows and all(len(row) == len(rows[0]) and not row[-1].strip() for row in rows):
         rows = [row[:-1] for row in rows]
     return rows
@@ -86,7 +95,7 @@ def _bare(path: Path, rows: list[list[str]]) -> Floats:
         pairs = {tuple(pair) for pair in table[:, :2].tolist()}
         layers, experts = (int(size) for size in table[:, :2].max(axis=0) + 1)
         if len(pairs) == len(table) == layers * experts and (table[:, :2] == table[:, :2].astype(int)).all():
-            return _filled(path, table, 1)
+            return _filled(path, table)
     first = table[:, 0]
     counts_rows = len(table) > 1 and (np.diff(first) == 1).all() and first[0] in (0, 1, 2, 3)
     if counts_rows and table.shape[1] % 2:
@@ -103,6 +112,8 @@ def _wide(path: Path, header: list[str], rows: list[list[str]]) -> Floats:
     """A row for each layer: the numbered columns are experts, the others ids."""
     if not rows:
         raise BadFile(f"{path}: a header and no rows")
+    if (expert := _place(header, _EXPERT)) is not None and any(name.startswith("layer") for name in header):
+        return _transposed(path, header, rows, expert)
     experts: dict[int, int] = {}
     stems = set[str]()
     for place, name in enumerate(header):
@@ -128,6 +139,17 @@ def _wide(path: Path, header: list[str], rows: list[list[str]]) -> Floats:
     return table if layer is None else _by_layer(path, _numbers(path, [[row[layer]] for row in rows], 2)[:, 0], table)
 
 
+def _transposed(path: Path, header: list[str], rows: list[list[str]], expert: int) -> Floats:
+    """A row for each expert and a numbered column for each layer, as (layers, experts)."""
+    columns = [place for place, name in enumerate(header) if re.fullmatch(r"layer[ _.:#-]?\d{1,5}", name)]
+    if len(columns) != len(header) - 1 or any(len(row) != len(header) for row in rows):
+        raise BadFile(f"{path}: beside its experts the header has other columns than layers: {', '.join(header)[:100]}")
+    table = _numbers(path, [[row[place] for place in (expert, *columns)] for row in rows], 2)
+    numbers = [int(re.findall(r"\d+", header[place])[0]) for place in columns]
+    named = [(layer, one[0], load) for one in table for layer, load in zip(numbers, one[1:], strict=True)]
+    return _filled(path, np.array(named, Float))
+
+
 def _by_layer(path: Path, layers: Floats, table: Floats) -> Floats:
     """Rows put where their layer says; several rows of a layer, of steps or ranks, are summed."""
     at = layers.astype(int)
@@ -143,10 +165,10 @@ def _long_form(path: Path, header: list[str], rows: list[list[str]], columns: li
         if len(row) != len(header):
             raise BadFile(f"{path}: line {number} has {len(row)} cells, the header has {len(header)}")
     several = any(name in _STEP for name in header)
-    return _filled(path, _numbers(path, [[row[column] for column in columns] for row in rows], 2), 2, several)
+    return _filled(path, _numbers(path, [[row[column] for column in columns] for row in rows], 2), several)
 
 
-def _filled(path: Path, table: Floats, first: int, several: bool = False) -> Floats:
+def _filled(path: Path, table: Floats, several: bool = False) -> Floats:
     """Loads (layers, experts) of rows of layer, expert and load; ``several`` rows of a pair are summed."""
     at = table[:, :2].astype(int) if len(table) else np.zeros((0, 2), int)
     if not len(table) or (at != table[:, :2]).any() or (at < 0).any():
