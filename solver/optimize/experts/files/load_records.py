@@ -73,6 +73,7 @@ def counts_of(path: Path, content: Any) -> Numbers:
     inner = [value for value in content.values() if isinstance(value, dict | list)]
     if (
         len(inner) == 1
+        and inner[0]
         and not any(map(_NUMBERED.fullmatch, map(str, content)))
         and not _first(content, (*COUNTS, *_BY_SLOT))
     ):
