@@ -20,7 +20,10 @@ from topologies.schema import MAX_DEVICES, MOST_AMOUNT
 
 _RATES = {"": 1.0, "GFLOP/s": 1e9, "TFLOP/s": 1e12, "PFLOP/s": 1e15}
 DTYPES = ("bf16", "fp8", "fp4", "int8")
-Generation = Literal["ampere", "ada", "hopper", "blackwell", "rubin", "cdna3", "cdna4", "tpu", "custom"]
+Generation = Literal[
+    "volta", "turing", "ampere", "ada", "hopper", "blackwell", "blackwell-rtx", "rubin", "cdna2", "cdna3", "cdna4", "cdna5",
+    "tpu", "trainium", "gaudi", "battlemage", "ascend", "custom",
+]  # fmt: skip
 ScaleUpFabric = Literal["switch", "mesh", "torus", "pcie"]
 HostLink = Literal["pcie", "c2c"]
 
@@ -123,7 +126,7 @@ class Device:
             if key not in known:
                 raise UnknownName("device field", str(key), known)
         if "like" in values:
-            given = _as_dict(device(values["like"])) | {"sources": {}, "verified": False} | given
+            given = _like(device(values["like"]), given)
         missing = [key for key, entry in known.items() if _required(entry) and key not in given]
         if missing:
             raise BadInput(
@@ -178,6 +181,16 @@ def _from_catalog(entry: dict[str, Any], cited: Mapping[str, str]) -> Device:
 def _as_dict(one: Device) -> dict[str, Any]:
     values = {entry.name: getattr(one, entry.name) for entry in dataclasses.fields(one)}
     return {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+
+
+def _like(one: Device, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a device made from another; a memory of its own is usable in the same share, never above itself."""
+    values = {**_as_dict(one), "sources": {}, "verified": False, "title": "", **given}
+    if "hbm_bytes" in given and not given.get("hbm_usable_bytes"):
+        label = _read("hbm_bytes", given["hbm_bytes"])
+        share = min(1.0, one.hbm_usable_bytes / one.hbm_bytes)
+        values["hbm_usable_bytes"] = label * share if isinstance(label, int | float) and 0 < label < 1e18 else 0.0
+    return values
 
 
 def _read(key: str, value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from solver.cli.app import AsJson, app
+from solver.cli.device import DEVICE_HELP, device_option
 from solver.errors import BadInput, UnknownName
 
 cluster = typer.Typer(help="Import, look at and export clusters.", no_args_is_help=True)
@@ -22,7 +23,7 @@ _Source = Annotated[
         help="builder:argument=value,..., a cluster file, a scenario, a plan, or a file that cluster import reads.",
     ),
 ]
-_Device = Annotated[str | None, typer.Option(help="Kind of every device where the files do not tell.")]
+_Device = Annotated[str | None, typer.Option(help=f"Kind of every device, where the files do not tell. {DEVICE_HELP}")]
 #: Formats of ``export``, and what each is for.
 EXPORTS = {
     "json": "the cluster file of rackplan",
@@ -51,7 +52,7 @@ def import_(
     from topologies import importers, save
 
     fill: dict[str, Any] = {
-        "device": device,
+        "device": device_option(device),
         "devices_per_host": devices_per_host,
         "oversubscription": oversubscription,
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import topologies
+from solver.cli.device import device_option
 from solver.cli.scenario import cluster_spec
 from solver.errors import BadFile, BadInput, UnknownName
 from solver.workload.files import MOST_BYTES, packaged, parse_document, read_content, read_text
@@ -61,7 +62,7 @@ def described(source: str, device: str | None = None) -> Described:
 def _of_file(path: Path, device: str | None) -> Described:
     spec = _spec(path) if path.suffix.lower() in _DOCUMENTS else None
     if spec is None:
-        found = topologies.importers.read(path, device=device)
+        found = topologies.importers.read(path, device=device_option(device))
         return Described(found.graph, tuple(found.faults), tuple(found.assumptions))
     if set(spec) == {"graph"}:
         return Described(topologies.validate(topologies.from_plain(spec["graph"])))

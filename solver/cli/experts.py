@@ -27,7 +27,9 @@ EXAMPLE = (
 def experts(
     loads: Annotated[
         list[Path],
-        typer.Argument(metavar="LOADS...", help="SGLang logical_count JSON, CSV or .npy; each file is a load profile."),
+        typer.Argument(
+            metavar="LOADS...", help="JSON of SGLang or vLLM, CSV, .npy or .npz; each file is a load profile."
+        ),
     ],
     ranks: Annotated[int, typer.Option(help="Ranks of the expert-parallel group.")],
     slots: Annotated[int, typer.Option(help="Slots for expert copies on a rank, redundant ones included.")],
@@ -35,7 +37,8 @@ def experts(
         int | None, typer.Option(help="Successive ranks on a node: adds balance against traffic that leaves a node.")
     ] = None,
     groups: Annotated[
-        int | None, typer.Option(help="Expert groups that live on one node; without it one group for each node.")
+        int | None,
+        typer.Option(help="Expert groups that live on one node; without it one for each node where that divides."),
     ] = None,
     off_node: Annotated[
         str | None, typer.Option(help="Most tokens served off the home node of their expert, such as 9%.")

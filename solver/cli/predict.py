@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from solver.cli.app import AsJson, app
+from solver.cli.device import DEVICE_HELP, device_option
 
 
 @app.command(
@@ -19,7 +20,7 @@ def predict(
         str | None, typer.Argument(metavar="[LAYOUT]", help="A YAML or JSON file with a list of pools.")
     ] = None,
     llm: Annotated[str | None, typer.Option(help="Catalog name or path of a config.json.")] = None,
-    device: Annotated[str | None, typer.Option(help="Catalog name of the device.")] = None,
+    device: Annotated[str | None, typer.Option(help=DEVICE_HELP)] = None,
     role: Annotated[str, typer.Option(help="unified, prefill or decode.")] = "unified",
     tp: Annotated[int, typer.Option(min=1)] = 1,
     pp: Annotated[int, typer.Option(min=1)] = 1,
@@ -31,6 +32,10 @@ def predict(
     ] = None,
     prompt_tokens: Annotated[int, typer.Option(min=1)] = 1000,
     output_tokens: Annotated[int, typer.Option(min=1)] = 1000,
+    as_: Annotated[
+        str | None,
+        typer.Option("--as", metavar="FAMILY", help="Read the config as this family, on your responsibility."),
+    ] = None,
     weights: Annotated[str, typer.Option(help="checkpoint, or a dtype.")] = "checkpoint",
     kv_cache: Annotated[str, typer.Option(help="auto, or a dtype.")] = "auto",
     engine: Annotated[str, typer.Option(help="vllm, sglang, trtllm or ideal; @VERSION if not current.")] = "vllm",
@@ -44,7 +49,8 @@ def predict(
         pools = given_layout(layout)
     else:
         given: dict[str, Any] = {
-            "llm": llm, "device": device, "role": role, "parallelism": {"tp": tp, "pp": pp, "ep": ep, "dp": dp},
+            "llm": llm, "as": as_, "device": device_option(device), "role": role,
+            "parallelism": {"tp": tp, "pp": pp, "ep": ep, "dp": dp},
             "concurrency": concurrency, "requests_per_s": requests_per_s, "prompt_tokens": prompt_tokens,
             "output_tokens": output_tokens, "weights": weights, "kv_cache": kv_cache, "engine": engine,
             "chunk_tokens": chunk_tokens,

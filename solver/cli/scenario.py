@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from solver.cli.device import device_option, split_arguments
 from solver.errors import BadInput
 from solver.plan import Plan
 from solver.workload import Scenario
@@ -76,11 +77,12 @@ def cluster_spec(text: str) -> dict[str, Any]:
     if not colon and ("." in name or "/" in name):
         return {"file": text}
     spec: dict[str, Any] = {"builder": name.strip()}
-    for pair in (part for part in arguments.split(",") if part.strip()):
+    for pair in split_arguments(arguments):
         key, equals, value = pair.partition("=")
         if not equals:
             raise BadInput(
                 f"--cluster {text[:80]!r}: write builder:argument=value,..., for example hgx:nodes=4,device=h200"
             )
-        spec[key.strip()] = parse_yaml(value, f"--cluster {key.strip()[:40]}")
+        where = f"--cluster {key.strip()[:40]}"
+        spec[key.strip()] = device_option(value, where) if value.lstrip().startswith("{") else parse_yaml(value, where)
     return spec

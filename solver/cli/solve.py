@@ -28,6 +28,10 @@ def solve(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the plan here.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page that shows the plan.")] = None,
     llm: Annotated[str | None, typer.Option(help="Catalog name or path of a config.json.")] = None,
+    as_: Annotated[
+        str | None,
+        typer.Option("--as", metavar="FAMILY", help="Read the config as this family, on your responsibility."),
+    ] = None,
     cluster: Annotated[
         str | None, typer.Option(help="builder:argument=value,... such as nvl72:racks=2, or a cluster file.")
     ] = None,
@@ -72,6 +76,7 @@ def solve(
 
     flags: dict[str, Any] = {
         "llm.config": llm,
+        "llm.as": as_,
         "cluster": cluster,
         "traffic.classes.0.prompt_tokens": prompt_tokens,
         "traffic.classes.0.output_tokens": output_tokens,

@@ -23,12 +23,25 @@ CHARTS = (".html", ".svg", ".png")
 
 @traffic.command(epilog="Example: rackplan traffic show conversation.jsonl --classes 4 -o traffic.html")
 def show(
-    file: Annotated[Path, typer.Argument(help="A trace: Mooncake, Qwen-Bailian JSONL, Azure, BurstGPT, plain CSV.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A trace, plain or .gz: Mooncake, Qwen-Bailian, Azure, BurstGPT, Splitwise, Vidur, LiteLLM, aiperf, guidellm, "
+            "vLLM or SGLang bench results, OpenTelemetry GenAI spans, t/in/out, or CSV or JSON of any names (--columns)."
+        ),
+    ],
     format: Annotated[str, typer.Option(help="Format of the trace; told from its first lines if auto.")] = "auto",
     classes: Annotated[str, typer.Option(help="Request classes to form: a number, or auto.")] = "auto",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write charts here: .html, .svg or .png.")
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Names of a trace's columns: prompt=NAME,output=NAME,arrival=NAME and session, class."),
+    ] = None,
+    time_unit: Annotated[
+        str, typer.Option(help="Unit of times: s, ms, us, ns; auto tells it from the format.")
+    ] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Show arrivals, lengths, reuse, idle times and request classes of a trace."""
@@ -38,7 +51,7 @@ def show(
     if output is not None and output.suffix.lower() not in CHARTS:
         raise BadInput(f"-o {output}: charts are written as {', '.join(CHARTS)}")
     with progress(file) as report:
-        summary = summarise(file, Reading(format=format, progress=report))
+        summary = summarise(file, Reading(format=format, columns=columns, time_unit=time_unit, progress=report))
     told = to_json(summary, wanted) if as_json else describe(summary, wanted)
     if output is not None:
         _save(charts(summary, wanted), output)

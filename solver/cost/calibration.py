@@ -317,7 +317,12 @@ def packaged_calibrations() -> dict[tuple[str, str], Calibration]:
 
 
 #: Generations without a calibration of their own borrow the one that resembles them most.
-_BORROWS = {"ampere": "hopper", "ada": "hopper", "rubin": "blackwell"}
+_BORROWS = {
+    **dict.fromkeys(("volta", "turing", "ampere", "ada", "tpu", "trainium", "gaudi", "battlemage", "ascend"), "hopper"),
+    **dict.fromkeys(("blackwell-rtx", "rubin"), "blackwell"),
+    "cdna2": "cdna3",
+    "cdna5": "cdna4",
+}
 
 
 def packaged(engine: str, generation: str) -> tuple[Calibration, str | None]:
@@ -335,6 +340,8 @@ def packaged(engine: str, generation: str) -> tuple[Calibration, str | None]:
     if engine not in {e for e, _ in table}:
         raise UnknownName("engine", engine, sorted({e for e, _ in table} | {"ideal"}))
     lender = _BORROWS.get(generation, "hopper")
+    if (engine, lender) not in table:
+        lender = "hopper"
     return table[
         engine, lender
     ], f"{engine} was not measured on {generation} devices; its {lender} calibration stands in"

@@ -78,7 +78,7 @@ class Instance:
         """
         spec = scenario.llm
         config = _beside(folder, spec.config) if isinstance(spec.config, str) else spec.config
-        llm = LLM.from_config(config, weights=spec.weights, kv_cache=spec.kv_cache)
+        llm = LLM.from_config(config, weights=spec.weights, kv_cache=spec.kv_cache, family=spec.family)
         cluster = _cluster(scenario, folder)
         found = cls(_whole(scenario, folder, llm, cluster), llm, cluster)
         found.longest  # noqa: B018 - raises where a class does not fit the LLM

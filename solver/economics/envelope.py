@@ -84,7 +84,7 @@ def _weights_read(llm: LLM, batch: Floats) -> Floats:
         ffn = layer.ffn
         if ffn.experts:
             each = ffn.expert_bytes(llm.precision)
-            touched = ffn.experts * (1 - (1 - ffn.top_k / ffn.experts) ** batch)
+            touched = ffn.experts * (1 - (1 - ffn.visited / ffn.experts) ** batch)
             total += count * (layer.weight_bytes(llm.precision) - (ffn.experts - touched) * each)
         else:
             total += count * layer.weight_bytes(llm.precision)

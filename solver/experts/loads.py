@@ -11,6 +11,9 @@ import numpy.typing as npt
 from solver.errors import BadInput, UnknownName
 from solver.experts.arrays import Bools, Float, Floats
 
+#: Digits of a share that are kept.
+_DIGITS = 11
+
 
 @dataclass(frozen=True, eq=False)
 class Loads:
@@ -103,9 +106,12 @@ class Loads:
         return tuple(np.flatnonzero(~self._busy()).tolist())
 
     def shares(self) -> Floats:
-        """Share of a layer's tokens by expert (MoE layers, profiles, experts); the last axis sums to 1."""
+        """Share of a layer's tokens by expert (MoE layers, profiles, experts); the last axis sums to 1.
+
+        Rounded, so that one recording in tokens, thousands or fractions is one recording to whatever breaks ties.
+        """
         busy = self.values[:, self._busy()].transpose(1, 0, 2)
-        return np.asarray(busy / busy.sum(axis=2, keepdims=True))
+        return np.asarray(np.round(busy / busy.sum(axis=2, keepdims=True), _DIGITS))
 
     def mean_shares(self) -> Floats:
         """Weighted mean over profiles of :meth:`shares` (MoE layers, experts)."""

@@ -12,13 +12,14 @@ A network of one's own is built by hand::
 """
 
 from solver.llm.attention import Attention
-from solver.llm.attention_shapes import compressed, gated_delta, grouped_query, kimi_delta, latent
+from solver.llm.attention_shapes import compressed, grouped_query, latent
 from solver.llm.catalog import names
 from solver.llm.dtypes import Dtype, dtype, kv_dtype
 from solver.llm.ffn import FFN
 from solver.llm.network import LLM, Layer, count_kinds
 from solver.llm.plain import from_plain, to_plain
 from solver.llm.precision import Precision
+from solver.llm.recurrent_shapes import gated_delta, kimi_delta, lightning, mamba1, mamba2, short_convolution
 
 __all__ = [
     "FFN",
@@ -36,6 +37,10 @@ __all__ = [
     "kimi_delta",
     "kv_dtype",
     "latent",
+    "lightning",
+    "mamba1",
+    "mamba2",
     "names",
+    "short_convolution",
     "to_plain",
 ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from solver.llm.dtypes import BF16, FP8_DS_MLA, Dtype
 from solver.llm.precision import Precision
 
-KINDS = ("full", "sliding", "chunked", "mla", "compressed", "linear")
+KINDS = ("full", "sliding", "chunked", "mla", "compressed", "linear", "none")
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,15 @@ class Attention:
     ----------
     kind: ``full`` (grouped-query), ``sliding`` (the last ``window`` keys), ``chunked`` (keys since the last multiple of
         ``window``), ``mla`` (multi-head latent), ``compressed`` (DeepSeek-V4: a window of plain keys and one entry per
-        ``compression`` older tokens), ``linear`` (recurrent state, no KV cache).
-    heads: query heads; tensor parallelism divides them.
+        ``compression`` older tokens), ``linear`` (recurrent state, no KV cache: delta rules, state-space layers, short
+        convolutions), ``none`` (the layer is an FFN alone).
+    heads: query heads; tensor parallelism divides them. 0 in a layer without attention.
     kv_heads: ways in which tensor parallelism can split the KV cache or the state (1 for MLA: whole on every rank).
     sharded_parameters: parameters that tensor parallelism divides.
     replicated_parameters: parameters that are whole on every tensor-parallel rank (MLA's down-projections, norms ...).
     bf16_parameters: those of the replicated ones that are bf16 in every checkpoint (norms, biases, small gates).
     output_parameters: those of the sharded ones that belong to the output projection.
-    kv_elements_per_token: cached elements per entry, in the KV-cache dtype.
+    kv_elements_per_token: cached elements per entry, in the KV-cache dtype; 0 where the layer reads another one's cache.
     kv_extra_bytes_per_token: cached beside each entry in a format of its own (the indexer's key) [bytes]; whole on
         every tensor-parallel rank.
     kv_mixed_bytes_per_token: size of an entry in the ``fp8_ds_mla`` layout [bytes]; 0 where there is no such layout.
@@ -39,6 +40,8 @@ class Attention:
     indexer_flop_per_key: operations per query token and key that the indexer scores [FLOP].
     flop_per_token: operations per token that do not depend on the context, beyond the projections [FLOP].
     normed: queries and keys pass norms of their own.
+    projections: parameters of each matrix before the output projection that a checkpoint may keep in a format of its own,
+        by the name that :mod:`solver.llm.config.modules` knows; only used while a config is read.
     """
 
     kind: str
@@ -60,6 +63,7 @@ class Attention:
     indexer_flop_per_key: int = 0
     flop_per_token: int = 0
     normed: bool = False
+    projections: tuple[tuple[str, int], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def low_rank(self) -> bool:
@@ -111,7 +115,7 @@ class Attention:
 
         An upper bound for ``chunked``: the mean over positions is half the chunk.
         """
-        if self.kind == "linear":
+        if self.kind in ("linear", "none"):
             return 0.0
         most = self.budget or math.inf
         if self.kind == "compressed":

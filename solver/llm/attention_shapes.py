@@ -7,7 +7,6 @@ go with the attention (one before it; Gemma has one after it too).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from solver.llm.attention import Attention
 
@@ -21,6 +20,7 @@ def grouped_query(
     heads: int,
     kv_heads: int,
     head_dim: int,
+    value_dim: int | None = None,
     window: int | None = None,
     chunked: bool = False,
     qkv_bias: bool = False,
@@ -28,55 +28,73 @@ def grouped_query(
     qk_norm: str = "none",
     sinks: bool = False,
     output_gate: bool = False,
+    head_gate: bool = False,
     keys_as_values: bool = False,
+    cache_shared: bool = False,
     index_heads: int = 0,
     index_dim: int = 0,
     budget: int | None = None,
     norms: int = 1,
+    norm_width: int | None = None,
 ) -> Attention:
     """Multi-head, grouped-query or multi-query attention, optionally windowed or block-sparse.
 
-    Keys and values are 2 kv_heads head_dim elements a token. Scores and values take 4 heads head_dim FLOP per key.
+    Keys and values are kv_heads (head_dim + value_dim) elements a token. Scores and values take
+    2 heads (head_dim + value_dim) FLOP per key.
 
     Parameters
     ----------
+    value_dim: width of a value; None = that of a key (MiMo-V2 has narrower values).
     window: most recent keys attended to; None = all.
     chunked: the window is a chunk (Llama-4), not a sliding one.
     qk_norm: ``none``, ``head`` (one norm of width head_dim for queries and one for keys) or ``full`` (over all heads).
     sinks: one learned logit per head (gpt-oss).
-    output_gate: a gate of the queries' width multiplies the attention's output (Qwen3.5).
+    output_gate: a gate of the output's width multiplies the attention's output (Qwen3.5).
+    head_gate: a gate of one scalar per head multiplies it (Step-3.5).
     keys_as_values: the value projection is the key projection (Gemma-4's global layers); both are still cached.
+    cache_shared: keys and values are an earlier layer's (Gemma-3n): no projections for them, no cache of its own.
     index_heads, index_dim, budget: block selection (MiniMax-M3): index queries shard with the KV heads, the index key
         is replicated and cached in bf16, ``budget`` is blocks x block size [keys].
+    norm_width: parameters of one norm; None = hidden (twice that with biases, 0 without parameters).
 
     >>> llama = grouped_query(hidden=4096, heads=32, kv_heads=8, head_dim=128)
     >>> llama.kv_elements_per_token, llama.decode_flop_per_key
     (2048, 16384)
     """
-    queries, keys = heads * head_dim, kv_heads * head_dim
-    projections = hidden * queries * (2 if output_gate else 1) + hidden * keys * (1 if keys_as_values else 2)
-    output = queries * hidden
-    biases = (queries + 2 * keys if qkv_bias else 0) + (hidden if output_bias else 0)
-    normed = {"none": 0, "head": 2 * head_dim, "full": queries + keys}[qk_norm]
-    index_norms = 2 * index_dim
-    small = norms * hidden + biases + normed + (heads if sinks else 0) + index_norms
+    values_wide = value_dim or head_dim
+    queries, keys, values, outputs = heads * head_dim, kv_heads * head_dim, kv_heads * values_wide, heads * values_wide
+    projections = {"q": hidden * queries, "g": hidden * (outputs * output_gate + heads * head_gate)}
+    if not cache_shared:
+        projections |= {"k": hidden * keys, "v": 0 if keys_as_values else hidden * values}
+    index = {"index_q": hidden * index_heads * index_dim, "index_k": hidden * index_dim}
+    output = outputs * hidden
+    biases = (queries + (0 if cache_shared else keys + values) if qkv_bias else 0) + (hidden if output_bias else 0)
+    normed = {"none": 0, "head": (1 if cache_shared else 2) * head_dim, "full": queries + keys}[qk_norm]
+    small = norms * (hidden if norm_width is None else norm_width) + biases + normed
+    small += (heads if sinks else 0) + 2 * index_dim
     return Attention(
         kind="full" if window is None else "chunked" if chunked else "sliding",
         heads=heads,
         kv_heads=kv_heads,
-        sharded_parameters=projections + output + hidden * index_heads * index_dim,
-        replicated_parameters=small + hidden * index_dim,
+        sharded_parameters=sum(projections.values()) + output + index["index_q"],
+        replicated_parameters=small + index["index_k"],
         bf16_parameters=small,
         output_parameters=output,
-        kv_elements_per_token=2 * keys,
+        kv_elements_per_token=0 if cache_shared else keys + values,
         kv_extra_bytes_per_token=2 * index_dim,
         window=window,
         budget=budget,
-        decode_flop_per_key=4 * queries,
-        prefill_flop_per_key=4 * queries,
+        decode_flop_per_key=2 * (queries + outputs),
+        prefill_flop_per_key=2 * (queries + outputs),
         indexer_flop_per_key=2 * index_heads * index_dim,
         normed=qk_norm != "none",
+        projections=present(projections | index),
     )
+
+
+def present(projections: dict[str, int]) -> tuple[tuple[str, int], ...]:
+    """The matrices that a layer has."""
+    return tuple((name, size) for name, size in projections.items() if size)
 
 
 def latent(
@@ -91,7 +109,11 @@ def latent(
     index_heads: int = 0,
     index_dim: int = 0,
     budget: int | None = None,
+    index_shared: bool = False,
     output_gate: bool = False,
+    head_gate: bool = False,
+    window: int | None = None,
+    rope_normed: bool = False,
     norms: int = 1,
 ) -> Attention:
     """Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434 section 2.1), optionally with an indexer (DSA).
@@ -106,36 +128,46 @@ def latent(
     q_rank: rank of the query projection; None = queries are projected directly.
     index_heads, index_dim, budget: lightning indexer (DeepSeek-V3.2): its key is cached in fp8 with one float32 scale,
         ``budget`` keys are attended to.
+    index_shared: the keys are those that an earlier layer's indexer chose (GLM-5.2): no indexer and no key of its own.
     output_gate: a gate of width heads value_dim multiplies the output (Kimi-K3).
+    head_gate: a gate of one scalar per head multiplies it (Ling-3).
+    window: most recent keys attended to; None = all.
+    rope_normed: the key's rotary part passes a norm (dots-3).
 
     >>> v3 = latent(hidden=7168, heads=128, q_rank=1536, kv_rank=512, nope_dim=128, rope_dim=64, value_dim=128)
     >>> v3.kv_elements_per_token, v3.parameters - 7168
     (576, 187107328)
     """
     query_dim = nope_dim + rope_dim
-    up = (q_rank or hidden) * heads * query_dim + kv_rank * heads * (nope_dim + value_dim)
-    gate = hidden * heads * value_dim if output_gate else 0
+    own_index = 0 if index_shared else index_dim
+    queries = heads * query_dim
+    up = {"q_b": q_rank * queries if q_rank else 0, "q": 0 if q_rank else hidden * queries}
+    up |= {"kv_b": kv_rank * heads * (nope_dim + value_dim)}
+    gate = {"g": hidden * heads * (value_dim * output_gate + head_gate)}
     output = heads * value_dim * hidden
-    down = hidden * ((q_rank or 0) + kv_rank + rope_dim)
-    indexer = ((q_rank or hidden) * index_heads + hidden) * index_dim
-    small = norms * hidden + (q_rank or 0) + kv_rank + 2 * index_dim + hidden * index_heads
+    down = {"q_a": hidden * (q_rank or 0), "kv_a": hidden * (kv_rank + rope_dim)}
+    indexer = {"index_q": (q_rank or hidden) * index_heads * own_index, "index_k": hidden * own_index}
+    scorer = hidden * index_heads if own_index else 0
+    small = norms * hidden + (q_rank or 0) + kv_rank + rope_dim * rope_normed + 2 * own_index + scorer
     absorbed = 2 * heads * (2 * kv_rank + rope_dim)
     expanded = 2 * heads * (query_dim + value_dim)
     return Attention(
-        kind="mla",
+        kind="mla" if window is None else "sliding",
         heads=heads,
         kv_heads=1,
-        sharded_parameters=up + gate + output,
-        replicated_parameters=down + indexer + small,
+        sharded_parameters=sum(up.values()) + sum(gate.values()) + output,
+        replicated_parameters=sum(down.values()) + sum(indexer.values()) + small,
         bf16_parameters=small,
         output_parameters=output,
         kv_elements_per_token=kv_rank + rope_dim,
-        kv_extra_bytes_per_token=index_dim + INDEX_KEY_SCALE_BYTES if index_dim else 0,
+        kv_extra_bytes_per_token=own_index + INDEX_KEY_SCALE_BYTES if own_index else 0,
         kv_mixed_bytes_per_token=kv_rank + 4 * math.ceil(kv_rank / 128) + 2 * rope_dim,
+        window=window,
         budget=budget,
         decode_flop_per_key=absorbed,
         prefill_flop_per_key=expanded if budget is None else absorbed,
-        indexer_flop_per_key=2 * index_heads * index_dim,
+        indexer_flop_per_key=2 * index_heads * own_index,
+        projections=present(up | gate | down | indexer),
     )
 
 
@@ -189,6 +221,9 @@ def compressed(
         decode_flop_per_key=4 * queries,
         prefill_flop_per_key=4 * queries,
         indexer_flop_per_key=2 * index_heads * index_dim,
+        projections=present(
+            {"q_a": hidden * q_rank, "q_b": q_rank * queries, "kv": hidden * head_dim, "index_q": indexer}
+        ),
     )
 
 
@@ -198,85 +233,3 @@ def hyper(hidden: int, streams: int) -> int:
         return 0
     mixed = (2 + streams) * streams
     return mixed * streams * hidden + mixed + 3
-
-
-def gated_delta(
-    *,
-    hidden: int,
-    key_heads: int,
-    value_heads: int,
-    key_dim: int,
-    value_dim: int,
-    kernel: int = 4,
-    state_element_bytes: int = 4,
-    norms: int = 1,
-) -> Attention:
-    """Gated delta rule (arXiv:2412.06464) as in Qwen3-Next and Qwen3.5.
-
-    Projections: queries, keys, values, an output gate, two scalar gates per value head. State of a sequence:
-    value_heads key_dim value_dim elements, and kernel - 1 columns of the convolution in bf16. The recurrence takes
-    7 key_dim value_dim FLOP per value head and token (decay 1; read, correct and query 2 each).
-    """
-    channels = 2 * key_heads * key_dim + value_heads * value_dim
-    output = value_heads * value_dim * hidden
-    inputs = hidden * (channels + value_heads * value_dim + 2 * value_heads)
-    small = norms * hidden + value_dim
-    return Attention(
-        kind="linear",
-        heads=value_heads,
-        kv_heads=key_heads,
-        sharded_parameters=inputs + kernel * channels + 2 * value_heads + output,
-        replicated_parameters=small,
-        bf16_parameters=small,
-        output_parameters=output,
-        kv_elements_per_token=0,
-        state_bytes=value_heads * key_dim * value_dim * state_element_bytes + (kernel - 1) * channels * 2,
-        decode_flop_per_key=0,
-        prefill_flop_per_key=0,
-        flop_per_token=7 * value_heads * key_dim * value_dim + 2 * kernel * channels,
-    )
-
-
-def kimi_delta(
-    *,
-    hidden: int,
-    heads: int,
-    head_dim: int,
-    kernel: int = 4,
-    full_rank_gate: bool = False,
-    norms: int = 1,
-) -> Attention:
-    """Kimi delta attention (arXiv:2510.26692): the gated delta rule with one decay per channel.
-
-    ``full_rank_gate``: the output gate is one matrix (Kimi-K3), not a product of two (Kimi-Linear).
-    """
-    width = heads * head_dim
-    output = width * hidden
-    gate = hidden * width if full_rank_gate else head_dim * width
-    sharded = 3 * hidden * width + gate + head_dim * width + hidden * heads + 3 * kernel * width + width + output
-    down = hidden * head_dim * (1 if full_rank_gate else 2)
-    small = norms * hidden + 2 * head_dim
-    return Attention(
-        kind="linear",
-        heads=heads,
-        kv_heads=heads,
-        sharded_parameters=sharded,
-        replicated_parameters=down + small,
-        bf16_parameters=small,
-        output_parameters=output,
-        kv_elements_per_token=0,
-        state_bytes=heads * head_dim * head_dim * 4 + (kernel - 1) * 3 * width * 2,
-        decode_flop_per_key=0,
-        prefill_flop_per_key=0,
-        flop_per_token=7 * heads * head_dim * head_dim + 2 * kernel * 3 * width,
-    )
-
-
-SHAPES: dict[str, Callable[..., Attention]] = {
-    "grouped_query": grouped_query,
-    "latent": latent,
-    "compressed": compressed,
-    "gated_delta": gated_delta,
-    "kimi_delta": kimi_delta,
-}
-"""Attention functions by the name that catalog files use."""

@@ -9,18 +9,27 @@ fp8_block     1 + 4/16384        e4m3, one float32 scale per 128 x 128 block (De
 mxfp8         1 + 1/32           e4m3, one e8m0 scale per 32 elements (OCP Microscaling v1.0)
 nvfp4         1/2 + 1/16         e2m1, one e4m3 scale per 16 elements (NVIDIA ModelOpt)
 mxfp4         1/2 + 1/32         e2m1, one e8m0 scale per 32 elements (OCP Microscaling v1.0)
-int8          1                  one scale per channel
-int4_gN       1/2 + 2/N          one bf16 scale per N elements of a row (compressed-tensors, AWQ, GPTQ)
-int4_channel  1/2                one scale per channel
+nf4           1/2 + 4/64         NormalFloat, one float32 scale per 64 elements (QLoRA, arXiv:2305.14314)
+nf4_double    1/2 + 65/4096      the same with scales in 8 bits, one float32 per 256 of them (double quantisation)
+int8          1                  one scale per channel, activations in int8 too
+intB_channel  B/8                weights only, one scale per channel; B bits, 2 to 8
+intB_gN       B/8 + 2/N          weights only, one bf16 scale per N elements of a row (compressed-tensors, GPTQ)
+intB_gNz      (B + B/N + 16/N)/8  the same with a zero point of B bits per group (AWQ, asymmetric GPTQ)
+intB_gNb      B/8 + 4/N          the same with a bf16 bias per group (MLX, torchao)
 fp8_ds_mla    1                  KV cache only: MLA latent in fp8 with scales, rotary part in bf16 (FlashMLA)
 ============  =================  ==========================================================================
+
+Formats whose weights multiply activations in another precision carry it in their name: ``nvfp4_w4a16`` and
+``fp8_w8a16`` (bf16 activations), ``int4_gN_a8`` (fp8 activations). A part of a checkpoint that is kept in several formats
+has the one that most of its parameters have, and the mean size of an element: ``nvfp4@0.7031``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from solver.errors import BadInput, UnknownName
 
@@ -39,6 +48,7 @@ class Dtype:
     needs: ... on a device that has this rate; None when every device does.
     fallback: rate on other devices, where weights are expanded before the product.
     block: elements that may not be cut apart, so that a shard of a matrix must be a multiple of it.
+    mean_bytes: mean size of an element where some matrices of the part are kept in other formats [bytes]; 0 = all alike.
     """
 
     name: str
@@ -49,15 +59,21 @@ class Dtype:
     needs: str | None = None
     fallback: str = "bf16"
     block: int = 1
+    mean_bytes: float = 0.0
 
     @property
     def bytes_per_element(self) -> float:
         """Size of one element with its share of the scale [bytes].
 
-        >>> dtype("nvfp4").bytes_per_element, dtype("int4_g32").bytes_per_element
-        (0.5625, 0.5625)
+        >>> dtype("nvfp4").bytes_per_element, dtype("int4_g32").bytes_per_element, dtype("nvfp4@0.75").bytes_per_element
+        (0.5625, 0.5625, 0.75)
         """
-        return self.element_bytes + self.scale_bytes / self.group
+        return self.mean_bytes or self.element_bytes + self.scale_bytes / self.group
+
+    @property
+    def spelled(self) -> str:
+        """The name, with the mean size of an element where matrices are kept differently; :func:`dtype` reads it."""
+        return f"{self.name}@{self.mean_bytes:.6g}" if self.mean_bytes else self.name
 
     def rate(self, rates: Collection[str]) -> str:
         """Return the tensor-core rate used on a device that has ``rates``.
@@ -80,20 +96,56 @@ FP8_BLOCK = Dtype("fp8_block", 1.0, scale_bytes=4, group=128 * 128, compute="fp8
 MXFP8 = Dtype("mxfp8", 1.0, scale_bytes=1, group=32, compute="fp8", needs="fp4", block=32)
 NVFP4 = Dtype("nvfp4", 0.5, scale_bytes=1, group=16, compute="fp4", needs="fp4", block=16)
 MXFP4 = Dtype("mxfp4", 0.5, scale_bytes=1, group=32, compute="fp8", needs="fp4", block=32)
+NVFP4_W4A16 = Dtype("nvfp4_w4a16", 0.5, scale_bytes=1, group=16, block=16)
+FP8_W8A16 = Dtype("fp8_w8a16", 1.0)
+NF4 = Dtype("nf4", 0.5, scale_bytes=4, group=64, block=64)
+NF4_DOUBLE = Dtype("nf4_double", 0.5, scale_bytes=1 + 4 / 256, group=64, block=64)
 INT8 = Dtype("int8", 1.0, compute="int8", needs="int8")
-INT4_CHANNEL = Dtype("int4_channel", 0.5)
 FP8_DS_MLA = Dtype("fp8_ds_mla", 1.0, compute="bf16")
 
 MAX_GROUP = 4096
 
 
+def integer(bits: int, group: int = 0, offset: str = "", activations: str = "") -> Dtype:
+    """Return weight-only integers.
+
+    Parameters
+    ----------
+    bits: of an element, 2 to 8.
+    group: elements that share a bf16 scale; 0 = one scale per channel, which is not counted.
+    offset: what goes with each scale: nothing, ``z`` (a zero point of as many bits) or ``b`` (a bf16 bias).
+    activations: ``a8`` where activations are fp8, so that products run at that rate.
+    """
+    name = f"int{bits}_{f'g{group}{offset}' if group else 'channel'}{f'_{activations}' if activations else ''}"
+    scale = 2 + {"": 0.0, "z": bits / 8, "b": 2.0}[offset] if group else 0.0
+    compute: dict[str, Any] = {"compute": "fp8", "needs": "fp8"} if activations else {}
+    return Dtype(name, bits / 8, scale_bytes=scale, group=group or 1, block=group or 1, **compute)
+
+
 def int4(group: int) -> Dtype:
     """Return weight-only int4 with one bf16 scale per ``group`` elements."""
-    return Dtype(f"int4_g{group}", 0.5, scale_bytes=2, group=group, block=group)
+    return integer(4, group)
+
+
+def blended(sizes: Mapping[Dtype, float]) -> Dtype:
+    """Return the format of a part from its elements by format: the one with most elements, at the mean size.
+
+    >>> print(blended({BF16: 1, NVFP4: 3}).spelled)
+    nvfp4@0.921875
+    """
+    main = max(sizes, key=lambda format_: sizes[format_])
+    if len(sizes) == 1:
+        return main
+    mean = sum(format_.bytes_per_element * size for format_, size in sizes.items()) / sum(sizes.values())
+    return replace(main, mean_bytes=float(f"{mean:.6g}"))
 
 
 WEIGHT_DTYPES = {
-    d.name: d for d in (BF16, FP8, FP8_BLOCK, MXFP8, NVFP4, MXFP4, INT8, int4(32), int4(64), int4(128), INT4_CHANNEL)
+    d.name: d
+    for d in (
+        *(BF16, FP8, FP8_BLOCK, FP8_W8A16, MXFP8, NVFP4, NVFP4_W4A16, MXFP4, INT8, NF4, NF4_DOUBLE),
+        *(int4(32), int4(64), int4(128), integer(4), integer(8)),
+    )
 }
 KV_DTYPES = {d.name: d for d in (BF16, FP8, INT8, NVFP4, FP8_DS_MLA)}
 ALIASES = {
@@ -104,7 +156,8 @@ ALIASES = {
     "fp8_e5m2": "fp8",
     "int4": "int4_g128",
 }
-_INT4 = re.compile(r"int4_g([1-9]\d{0,3})")
+_INTEGER = re.compile(r"int([2-8])_(?:channel|g([1-9]\d{0,3})([zb]?))(?:_(a8))?")
+_MEAN = re.compile(r"(.+)@(\d{1,2}(?:\.\d{1,9})?)")
 
 
 def dtype(name: str | Dtype) -> Dtype:
@@ -132,11 +185,13 @@ def _named(name: str | Dtype, known: dict[str, Dtype], kind: str) -> Dtype:
         return name
     if not isinstance(name, str):
         raise BadInput(f"a {kind} is a name such as {', '.join(known)}, not {type(name).__name__}")
-    key = name.lower()[:40]
+    key = name.lower()[:60]
+    if known is WEIGHT_DTYPES and (mean := _MEAN.fullmatch(key)) and 0 < float(mean[2]) <= BF16.element_bytes:
+        return replace(_named(mean[1], known, kind), mean_bytes=float(mean[2]))
     key = ALIASES.get(key, key)
     if key in known:
         return known[key]
-    group = _INT4.fullmatch(key)
-    if group and known is WEIGHT_DTYPES and int(group[1]) <= MAX_GROUP:
-        return int4(int(group[1]))
+    integers = _INTEGER.fullmatch(key) if known is WEIGHT_DTYPES else None
+    if integers and int(integers[2] or 0) <= MAX_GROUP:
+        return integer(int(integers[1]), int(integers[2] or 0), integers[3] or "", integers[4] or "")
     raise UnknownName(kind, name[:40], known)

@@ -23,16 +23,21 @@ class FFN:
     hidden: width of the residual stream.
     width: inner width of a dense FFN; 0 for a mixture of experts.
     experts: routed experts; 0 for a dense FFN.
-    top_k: routed experts that one token visits.
+    top_k: routed experts that one token selects.
+    zero_experts: experts without parameters that the router may select too and that give the token back or nothing
+        (LongCat): selecting one costs neither bytes nor FLOP nor a dispatch.
     expert_width: inner width of one routed expert.
     shared_width: inner width of all shared experts together (Gemma-4: of the dense FFN that runs beside the experts).
-    latent: width that tokens are projected to before the experts and back from after them (Kimi-K3); 0 = hidden.
+    latent: width that tokens are projected to before the experts and back from after them (Kimi-K3, Nemotron-3 Super);
+        0 = hidden.
+    latent_normed: what comes out of the latent space passes a norm (Kimi-K3).
     gated: three matrices (gate, up, down) instead of two.
     bias: the linear layers have biases.
     routing_bias: one bias per expert in the router.
     shared_gate: a scalar gate on the shared experts (Qwen).
     norms: norms of width hidden that belong to this FFN.
-    extra_parameters: other small replicated parameters (hyper-connections).
+    extra_parameters: other small replicated parameters (hyper-connections, biases of norms).
+    absent: the layer is attention alone (Nemotron-H).
     """
 
     hidden: int
@@ -41,24 +46,36 @@ class FFN:
     top_k: int = 0
     expert_width: int = 0
     shared_width: int = 0
+    zero_experts: int = 0
     latent: int = 0
+    latent_normed: bool = False
     gated: bool = True
     bias: bool = False
     routing_bias: bool = False
     shared_gate: bool = False
     norms: int = 1
     extra_parameters: int = 0
+    absent: bool = False
 
     def __post_init__(self) -> None:
-        if bool(self.width) == bool(self.experts):
-            raise BadInput("an FFN has either a width (dense) or experts")
-        if self.experts and not 1 <= self.top_k <= self.experts:
+        if bool(self.width) + bool(self.experts) + self.absent != 1:
+            raise BadInput("an FFN has either a width (dense) or experts, or is absent")
+        if self.experts and not 1 <= self.top_k <= self.experts + self.zero_experts:
             raise BadInput(f"a token cannot visit {self.top_k} of {self.experts} experts")
 
     @property
     def kind(self) -> str:
-        """``moe`` or ``dense``."""
-        return "moe" if self.experts else "dense"
+        """``moe``, ``dense`` or ``none``."""
+        return "none" if self.absent else "moe" if self.experts else "dense"
+
+    @property
+    def visited(self) -> float:
+        """Routed experts with parameters that a token visits on average: all of top_k without zero experts.
+
+        >>> FFN(6144, experts=512, top_k=12, expert_width=2048, zero_experts=256).visited
+        8.0
+        """
+        return self.top_k * self.experts / (self.experts + self.zero_experts) if self.experts else 0.0
 
     @property
     def matrices(self) -> int:
@@ -90,13 +107,16 @@ class FFN:
         """Parameters of the router, its bias and the gate of the shared experts; whole on every rank."""
         if not self.experts:
             return 0
-        gates = (self.experts if self.routing_bias else 0) + (self.hidden if self.shared_gate else 0)
-        return self.hidden * self.experts + gates
+        gates = (self.experts + self.zero_experts if self.routing_bias else 0) + (
+            self.hidden if self.shared_gate else 0
+        )
+        choices = self.experts + self.zero_experts
+        return self.hidden * choices + gates
 
     @property
     def latent_parameters(self) -> int:
         """Parameters of the projections into and out of the latent space and of its norm; whole on every rank."""
-        return 2 * self.hidden * self.latent + self.latent
+        return 2 * self.hidden * self.latent + self.latent * self.latent_normed
 
     @property
     def replicated_parameters(self) -> int:
@@ -111,8 +131,8 @@ class FFN:
 
     @property
     def active_parameters(self) -> int:
-        """Parameters that one token meets: top_k of the routed experts."""
-        routed = self.top_k * self.expert_parameters
+        """Parameters that one token meets on average: the routed experts that it visits."""
+        routed = round(self.visited * self.expert_parameters)
         return self.dense_parameters + self.shared_parameters + routed + self.replicated_parameters
 
     def dense_bytes(self, precision: Precision) -> float:

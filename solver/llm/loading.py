@@ -15,26 +15,35 @@ from solver.llm.network import LLM
 from solver.llm.plain import FORMAT, from_plain
 
 
-def load(source: str | PathLike[str] | Mapping[str, Any]) -> LLM:
+def load(source: str | PathLike[str] | Mapping[str, Any], family: str | None = None) -> LLM:
     """Return the LLM that ``source`` means, in its checkpoint's precision.
 
     A name in the catalog wins over a file of the same name; ``./name`` means the file.
 
+    Parameters
+    ----------
+    family: family to read a config as, whatever it says of itself.
+
     Raises
     ------
+    BadInput: ``family`` is given for what is no config.
     UnknownName: a string that is neither in the catalog nor a path that exists.
     """
     if isinstance(source, Mapping):
-        return from_plain(source) if FORMAT in source else build.from_mapping(source)
+        return from_plain(source) if FORMAT in source else build.from_mapping(source, family)
     if isinstance(source, PathLike):
-        return build.from_path(Path(source))
+        return build.from_path(Path(source), family)
     if not isinstance(source, str) or not source.strip():
         raise BadInput("an LLM is a catalog name, a path to a config.json or its folder, or a parsed config")
     found = catalog.find(source)
     if found is not None:
+        if family is not None:
+            raise BadInput(
+                f"{source[:80]} is in the catalog, so it is not read as {family[:60]}; only a config file is"
+            )
         return found
     if _looks_like_path(source):
-        return build.from_path(Path(source).expanduser())
+        return build.from_path(Path(source).expanduser(), family)
     raise catalog.unknown(source)
 
 

@@ -17,7 +17,7 @@ from solver.llm.precision import Precision, Weights
 
 @dataclass(frozen=True)
 class Layer:
-    """One transformer layer: attention, then feed-forward network."""
+    """One layer: attention (or what stands for it), then feed-forward network; either may be absent."""
 
     attention: Attention
     ffn: FFN
@@ -52,6 +52,8 @@ class LLM:
     layers: every layer in order, so that pipeline stages can be cut.
     title: name for people.
     tied_embeddings: the head is the embedding's matrix, stored once.
+    table_parameters: of tables beside the word embedding of which a token reads one row: learned positions (GPT-2),
+        inputs of each layer (Gemma-3n).
     mtp_layers: multi-token-prediction layers in the checkpoint; not in ``layers`` nor in any total unless said.
     encoder_bytes: HBM that an image or audio encoder takes on every rank, weights and peak, where it was measured
     [bytes].
@@ -59,6 +61,7 @@ class LLM:
     precision: number format of each part.
     source: where the shape comes from.
     as_of: when it was read (year-month).
+    notes: what had to be assumed or left out while it was read, one sentence each.
 
     >>> LLM.from_config("llama-3.1-8b").kv_bytes_per_token
     131072.0
@@ -70,12 +73,14 @@ class LLM:
     layers: tuple[Layer, ...] = field(repr=False)
     title: str = ""
     tied_embeddings: bool = False
+    table_parameters: int = 0
     mtp_layers: int = 0
     max_context: int = 131072
     encoder_bytes: float = field(default=0.0, compare=False)
     precision: Precision = field(default_factory=Precision)
     source: str = ""
     as_of: str = ""
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if not self.layers or min(self.hidden, self.vocab, self.max_context) < 1 or self.mtp_layers < 0:
@@ -87,6 +92,7 @@ class LLM:
         source: str | PathLike[str] | Mapping[str, Any],
         weights: Weights = "checkpoint",
         kv_cache: str | Dtype = "auto",
+        family: str | None = None,
     ) -> LLM:
         """Read an LLM from the catalog or from a Hugging Face ``config.json``.
 
@@ -97,6 +103,7 @@ class LLM:
         weights: ``"checkpoint"`` (per part, as the quantisation config says), one dtype for all linear parts, or a
             mapping from part to dtype (see :class:`Precision`).
         kv_cache: ``"auto"`` (what the checkpoint declares, else bf16) or a dtype.
+        family: family of architectures to read a config as, on the caller's own responsibility; None = the one it names.
 
         Raises
         ------
@@ -106,7 +113,7 @@ class LLM:
         """
         from solver.llm.loading import load
 
-        return load(source).with_precision(weights, kv_cache)
+        return load(source, family).with_precision(weights, kv_cache)
 
     def with_precision(self, weights: Weights = "checkpoint", kv_cache: str | Dtype = "auto") -> LLM:
         """Return this LLM with other number formats.
@@ -129,8 +136,8 @@ class LLM:
 
     @property
     def embedding_parameters(self) -> int:
-        """Parameters of the input embedding."""
-        return self.vocab * self.hidden
+        """Parameters of the input embedding and of the tables beside it."""
+        return self.vocab * self.hidden + self.table_parameters
 
     @property
     def head_parameters(self) -> int:
@@ -161,12 +168,19 @@ class LLM:
         """
         matrices = embedding + head if not self.tied_embeddings else embedding or head
         layers = sum(k * layer.active_parameters for layer, k in self.layer_kinds)
-        return layers + self.hidden + matrices * self.vocab * self.hidden
+        tables = self.table_parameters if embedding else 0
+        return layers + self.hidden + matrices * self.vocab * self.hidden + tables
 
     @property
     def mtp_layer(self) -> Layer:
-        """Layer inside each multi-token-prediction module: like the last one."""
-        return self.layers[-1]
+        """Layer inside each multi-token-prediction module: like the last one, or the last attention and the last FFN."""
+        last = self.layers[-1]
+        if last.attention.kind != "none" and not last.ffn.absent:
+            return last
+        ffns = [layer.ffn for layer in self.layers if not layer.ffn.absent]
+        attentions = [layer.attention for layer in self.layers if layer.attention.kind != "none"]
+        keeping = [attention for attention in attentions if attention.kind != "linear"]
+        return Layer((keeping or attentions or [last.attention])[-1], (ffns or [last.ffn])[-1])
 
     @property
     def mtp_parameters(self) -> int:

@@ -23,6 +23,10 @@ MOST = 10**15
 _Part = TypeVar("_Part", Attention, FFN)
 _TEXTS = ("name", "title", "source", "as_of")
 _COUNTS = ("hidden", "vocab", "mtp_layers", "max_context")
+_LATER = ("table_parameters", "notes")
+"""Keys that files of this version may lack, since all LLMs had the default when they were written."""
+_UNKEPT = "projections"
+"""What only reading a config needs."""
 
 
 def to_plain(llm: LLM) -> dict[str, Any]:
@@ -33,9 +37,15 @@ def to_plain(llm: LLM) -> dict[str, Any]:
         FORMAT: VERSION,
         **{key: getattr(llm, key) for key in (*_TEXTS, *_COUNTS, "tied_embeddings")},
         "encoder_bytes": int(llm.encoder_bytes),
-        "precision": llm.precision.names(),
+        "table_parameters": llm.table_parameters,
+        "notes": list(llm.notes),
+        "precision": llm.precision.spelled(),
         "kinds": [
-            {"attention": dataclasses.asdict(layer.attention), "ffn": dataclasses.asdict(layer.ffn)} for layer in kinds
+            {
+                "attention": {k: v for k, v in dataclasses.asdict(layer.attention).items() if k != _UNKEPT},
+                "ffn": dataclasses.asdict(layer.ffn),
+            }
+            for layer in kinds
         ],
         "layers": runs,
     }
@@ -51,7 +61,7 @@ def from_plain(values: Mapping[str, Any]) -> LLM:
     if values.get(FORMAT) != VERSION:
         raise BadInput(f"llm.config: {FORMAT} is {values.get(FORMAT)!r}; this rackplan reads {VERSION}")
     wanted = {FORMAT, *_TEXTS, *_COUNTS, "tied_embeddings", "encoder_bytes", "precision", "kinds", "layers"}
-    for key in sorted(wanted ^ set(values)):
+    for key in sorted(wanted ^ (set(values) - set(_LATER))):
         raise BadInput(f"llm.config: {key} is {'missing' if key in wanted else 'not a key of an LLM'}")
     kinds = [_kind(kind, f"kinds.{number}") for number, kind in enumerate(_list(values["kinds"], "kinds"))]
     layers = [layer for run in _list(values["layers"], "layers") for layer in _run(run, kinds)]
@@ -62,6 +72,8 @@ def from_plain(values: Mapping[str, Any]) -> LLM:
         precision=Precision.from_names(_texts(values["precision"], "precision")),
         tied_embeddings=_flag(values["tied_embeddings"], "tied_embeddings"),
         encoder_bytes=float(_count(values["encoder_bytes"], "encoder_bytes")),
+        table_parameters=_count(values.get("table_parameters", 0), "table_parameters"),
+        notes=_notes(values.get("notes", [])),
         **cast(Any, {key: _text(values[key], key) for key in _TEXTS}),
         **cast(Any, {key: _count(values[key], key) for key in _COUNTS}),
     )
@@ -73,20 +85,23 @@ def _kind(values: object, where: str) -> Layer:
     attention = _part(Attention, values["attention"], f"{where}.attention")
     if attention.kind not in KINDS:
         raise UnknownName("kind of attention", attention.kind[:40], KINDS)
-    if min(attention.heads, attention.kv_heads, attention.compression) < 1:
+    heads = attention.heads or attention.kind == "none"
+    if min(heads, attention.kv_heads, attention.compression) < 1:
         raise BadInput(f"llm.config: {where}.attention: heads, kv_heads and compression must be at least 1")
     return Layer(attention, _part(FFN, values["ffn"], f"{where}.ffn"))
 
 
 def _part(kind: type[_Part], values: object, where: str) -> _Part:
-    """Build a dataclass of counts, flags and one text from a mapping with exactly its fields."""
+    """Build a dataclass of counts, flags and one text from a mapping with its fields; those with a default may lack."""
     hints = get_type_hints(kind)
-    names = {field.name for field in dataclasses.fields(kind)}
+    fields = [field for field in dataclasses.fields(kind) if field.name != _UNKEPT]
+    names = {field.name for field in fields}
+    optional = {field.name for field in fields if field.default is not dataclasses.MISSING}
     if not isinstance(values, Mapping):
         raise BadInput(f"llm.config: {where} must be a mapping")
-    for key in sorted(names ^ {str(key) for key in values}):
+    for key in sorted((names - optional - set(values)) | ({str(key) for key in values} - names)):
         raise BadInput(f"llm.config: {where}.{key[:40]} is {'missing' if key in names else 'not known'}")
-    read: dict[str, Any] = {key: _value(hints[key], values[key], f"{where}.{key}") for key in names}
+    read: dict[str, Any] = {key: _value(hints[key], values[key], f"{where}.{key}") for key in names & set(values)}
     return kind(**read)
 
 
@@ -113,6 +128,12 @@ def _list(value: object, where: str) -> Sequence[object]:
     if not isinstance(value, list | tuple) or not 1 <= len(value) <= MOST_LAYERS:
         raise BadInput(f"llm.config: {where} must be a list of 1 to {MOST_LAYERS} entries")
     return value
+
+
+def _notes(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or len(value) > MOST_LAYERS:
+        raise BadInput("llm.config: notes must be a list of texts")
+    return tuple(_text(note, "notes") for note in value)
 
 
 def _texts(value: object, where: str) -> Mapping[str, str]:

@@ -18,8 +18,8 @@ Weights = str | Dtype | Mapping[str, str | Dtype]
 class Precision:
     """Number format of each part. Router, norms, biases and small gates are bf16 in every checkpoint.
 
-    One format per part is a simplification: a checkpoint that keeps a few layers of a part in bf16 counts as the format
-    that most layers have.
+    A part that a checkpoint keeps in several formats has the one that most of its parameters have, with the mean size of
+    an element: kernels follow the former, bytes the latter.
 
     Attributes
     ----------
@@ -75,12 +75,16 @@ class Precision:
         return replace(self, kv_cache=kv_dtype(kv_cache))
 
     def names(self) -> dict[str, str]:
-        """Return the format's name by part, as scenarios and plans write it."""
+        """Return the format's name by part, as people write it."""
         return {field.name: getattr(self, field.name).name for field in fields(self)}
+
+    def spelled(self) -> dict[str, str]:
+        """Return the format by part with the mean size of an element where it is mixed, as plans keep it."""
+        return {field.name: getattr(self, field.name).spelled for field in fields(self)}
 
     @classmethod
     def from_names(cls, names: Mapping[str, str]) -> Precision:
-        """Read what :meth:`names` wrote; parts that are absent are bf16."""
+        """Read what :meth:`names` or :meth:`spelled` wrote; parts that are absent are bf16."""
         if not isinstance(names, Mapping):
             raise BadInput("a precision is a mapping from part to dtype name")
         weights = {part: name for part, name in names.items() if part != "kv_cache"}

@@ -41,7 +41,7 @@ class GivenPool(Record):
     """
 
     llm: str | dict[str, Any]
-    device: str
+    device: str | dict[str, Any]
     role: Role = "unified"
     engine: Annotated[str, Field(max_length=60)] = "vllm"
     parallelism: dict[Literal["tp", "pp", "ep", "dp", "moe_tp", "cp"], Degree] = Field(default_factory=dict)
@@ -52,6 +52,7 @@ class GivenPool(Record):
     output_tokens: Tokens = 1000
     weights: str | dict[str, str] = "checkpoint"
     kv_cache: str = "auto"
+    family: Annotated[str, Field(max_length=60)] | None = Field(default=None, alias="as")
     chunk_tokens: Tokens = 8192
     burst: bool = False
 
@@ -94,7 +95,7 @@ def predict_pools(pools: Sequence[GivenPool]) -> list[dict[str, Any]]:
 
 
 def _predict(pool: GivenPool) -> dict[str, Any]:
-    llm = LLM.from_config(pool.llm, weights=pool.weights, kv_cache=pool.kv_cache)
+    llm = LLM.from_config(pool.llm, weights=pool.weights, kv_cache=pool.kv_cache, family=pool.family)
     shape = pool.shape(llm)
     fleet = _fleet(pool.device, shape)
     domains = math.ceil(shape.ranks_per_stage / max(fleet.domain_sizes)) * shape.pp
@@ -115,33 +116,34 @@ def _predict(pool: GivenPool) -> dict[str, Any]:
     if priced.limit < 1:
         room = float(priced.replicas.ledger.kv_room.min())
         raise BadInput(
-            f"{llm.name} as {shape} does not fit on {pool.device}: {room / 1e9:.4g} GB of HBM are left for the KV cache, "
+            f"{llm.name} as {shape} does not fit on {fleet.device.name}: {room / 1e9:.4g} GB of HBM are left for the KV cache, "
             f"one request of {pool.prompt_tokens + pool.output_tokens} tokens needs more; raise tp, ep or pp"
         )
     figures = _at_load(pool, priced)
     parts = figures.pop("parts")
     names = ("compute", "memory", "network", "overhead")
     return {
-        "layout": f"{pool.replicas} x {shape.devices} {pool.device} ({shape}) on {pool.engine}, {pool.role}",
+        "layout": f"{pool.replicas} x {shape.devices} {fleet.device.name} ({shape}) on {pool.engine}, {pool.role}",
         **figures,
         "most_sequences_per_rank": priced.limit,
         "memory": priced.memory_bytes(min(max(figures["batch_per_rank"], 1.0), priced.limit)),
         "roofline": {f"{name}_s": value for name, value in zip(names, parts, strict=True)}
         | {"bound_by": names[int(np.argmax(parts))]},
-        "extrapolated": [doubt] if doubt else [],
+        "extrapolated": [*llm.notes, *([doubt] if doubt else [])],
     }
 
 
-def _fleet(device: str, shape: Parallelism) -> Fleet:
+def _fleet(given: str | dict[str, Any], shape: Parallelism) -> Fleet:
     """Enough domains of the device for one replica."""
-    found = topologies.device(device)
+    found = topologies.device(given) if isinstance(given, str) else topologies.Device.parse(given)
+    device = given if isinstance(given, str) else found
     nodes = math.ceil(shape.devices / found.scale_up_domain) if found.scale_up_fabric != "torus" else 1
-    if found.scale_up_domain == 72:
-        cluster = topologies.nvl72(racks=nodes, device=device)
-    elif found.scale_up_fabric == "torus":
+    if found.scale_up_fabric == "torus":
         cluster = topologies.torus(found.scale_up_shape, device=device)
+    elif found.scale_up_domain == 72:
+        cluster = topologies.nvl72(racks=nodes, device=device)
     else:
-        cluster = topologies.hgx(nodes=nodes, device=device)
+        cluster = topologies.hgx(nodes=nodes, device=device, devices_per_host=found.scale_up_domain)
     return fleets(cluster)[0]
 
 

@@ -12,7 +12,7 @@ from solver.traces.reading import Reading
 from solver.traces.traffic import classes
 
 #: What may stand beside ``trace``: how it is read, and what holds for all of its classes.
-_READING = ("format", "classes", "block_tokens")
+_READING = ("format", "classes", "block_tokens", "columns", "time_unit")
 _FOR_ALL = ("slo", "price_usd_per_million_output_tokens")
 _KEPT = ("routing",)
 
@@ -20,7 +20,8 @@ _KEPT = ("routing",)
 def with_classes(content: Mapping[str, Any], folder: Path, progress: Progress | None = None) -> dict[str, Any]:
     """The content of a scenario with ``traffic: {trace: FILE, ...}`` replaced by the trace's request classes.
 
-    Beside ``trace`` may stand ``format``, ``classes`` (how many, or ``auto``), ``block_tokens``, ``requests_per_s`` (all
+    Beside ``trace`` may stand ``format``, ``columns``, ``time_unit``, ``classes`` (how many, or ``auto``), ``block_tokens``,
+    ``requests_per_s`` (all
     rates scaled to that sum), ``slo`` and ``price_usd_per_million_output_tokens`` (for every class), and ``routing``.
     Traffic that names no trace stays as it is.
 
@@ -43,7 +44,11 @@ def with_classes(content: Mapping[str, Any], folder: Path, progress: Progress | 
     if not isinstance(given["trace"], str) or not given["trace"]:
         raise BadInput("traffic.trace: must be the path of a trace, for example conversation.jsonl")
     reading = Reading(
-        format=str(given.get("format", "auto")), block_tokens=given.get("block_tokens"), progress=progress
+        format=str(given.get("format", "auto")),
+        block_tokens=given.get("block_tokens"),
+        columns=None if given.get("columns") is None else str(given["columns"]),
+        time_unit=str(given.get("time_unit", "auto")),
+        progress=progress,
     )
     found = classes(folder / given["trace"], given.get("classes", "auto"), reading).classes
     scale = _scale(given.get("requests_per_s"), sum(c.requests_per_s for c in found))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from array import array
+from collections.abc import Sequence
 from typing import Any
 
+from solver.traces.clocks import UNITS, unit_of
 from solver.traces.record import Broken, Entry, believed, real, whole
 
 _WORD = 2**64 - 1
@@ -23,6 +25,23 @@ class Mooncake:
 
     def __init__(self, block_tokens: int) -> None:
         self.block_tokens = block_tokens
+        self.unit, self._unit_s = "ms", 1e-3
+
+    def tell_unit(self, lines: Sequence[str], wanted: str, file: str) -> None:
+        """Settle the unit of times: milliseconds as Mooncake defines them, unless the first lines or the caller tell others.
+
+        Raises
+        ------
+        BadInput: the rate fits neither.
+        """
+        values = []
+        for line in lines if wanted == "auto" else ():
+            try:
+                values.append(real(_value(_object(line), "timestamp"), "timestamp"))
+            except Broken:
+                continue
+        self.unit = unit_of(values, "ms", "timestamp", file) if wanted == "auto" else wanted
+        self._unit_s = UNITS[self.unit]
 
     def parse(self, line: str) -> Entry:
         """The request on one line.
@@ -32,7 +51,7 @@ class Mooncake:
         Broken
         """
         row = _object(line)
-        arrival_s = real(_value(row, "timestamp"), "timestamp") / 1e3
+        arrival_s = real(_value(row, "timestamp"), "timestamp") * self._unit_s
         prompt, output = _lengths(row)
         believed(arrival_s, prompt, output)
         return Entry(arrival_s, prompt, output, blocks=_blocks(row, prompt, self.block_tokens))

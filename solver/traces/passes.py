@@ -56,7 +56,9 @@ def summarise(
     trace = first.measured.trace
     return TraceSummary(
         source=trace.name,
-        format=trace.format.name,
+        format=trace.name_of_format,
+        clock=trace.clock,
+        notes=tuple(trace.notes),
         lines=trace.tally.lines,
         broken=trace.tally.broken,
         unanswered=trace.tally.unanswered,

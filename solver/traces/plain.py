@@ -18,6 +18,8 @@ def to_json(summary: TraceSummary, count: int | str = "auto") -> dict[str, Any]:
     return {
         "source": summary.source,
         "format": summary.format,
+        "clock": summary.clock or None,
+        "assumptions": list(summary.notes),
         "lines": summary.lines,
         "requests": summary.requests,
         "unanswered": summary.unanswered,

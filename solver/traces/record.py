@@ -26,6 +26,7 @@ class Entry(NamedTuple):
     session: the conversation it belongs to, where the trace says so.
     label: the class, model or type the trace gives it.
     blocks: hashes of the prompt's blocks (n,), each standing for itself and all before it; None where not recorded.
+    node, parent: names of the request and of the one whose context it continues, where requests form a graph.
     """
 
     arrival_s: float
@@ -34,6 +35,8 @@ class Entry(NamedTuple):
     session: int | str | None = None
     label: str | None = None
     blocks: array[int] | None = None
+    node: str | None = None
+    parent: str | None = None
 
 
 def believed(arrival_s: float, prompt: int, output: int) -> None:

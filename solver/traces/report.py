@@ -35,7 +35,9 @@ def describe(summary: TraceSummary, count: int | str = "auto") -> str:
 def _arrivals(summary: TraceSummary) -> str:
     timing, whole = summary.timing, summary.whole
     lines = [
-        f"{summary.source}: {summary.format} trace, {summary.requests:,} requests in {show_seconds(timing.span_s)}"
+        f"{summary.source}: {summary.format} trace{f', {summary.clock}' if summary.clock else ''}, "
+        f"{summary.requests:,} requests in {show_seconds(timing.span_s)}",
+        *(f"Assumed: {note}" for note in summary.notes),
     ]
     if whole.rate_per_s is not None:
         lines.append(f"Arrivals: {_number(whole.rate_per_s)} requests/s on average; {_burst(summary)}")

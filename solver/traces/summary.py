@@ -38,6 +38,7 @@ class TraceSummary:
     horizon_s: reuse was seen in full up to this idle time; None if nothing was forgotten [s].
     tree, groups: the classes for every count, and the statistics of each node of the tree.
     labels: names of the leaves where the trace's own classes are used.
+    clock: how times are counted, in words; notes: what was assumed on reading, each one line.
     """
 
     source: str
@@ -54,6 +55,8 @@ class TraceSummary:
     tree: ClassTree
     groups: tuple[Group, ...]
     labels: tuple[str, ...]
+    clock: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def whole(self) -> Group:

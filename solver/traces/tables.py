@@ -28,7 +28,16 @@ PLAIN = {
 OPTIONAL = frozenset({"session", "label", "model", "log"})
 
 
-def cells(line: str) -> list[str]:
+def mark_of(header: str) -> str:
+    """What parts the cells of a header: a comma, a semicolon or a tab, whichever stands there most often.
+
+    >>> mark_of("a;b;c"), mark_of("a,b")
+    (';', ',')
+    """
+    return max(",;\t", key=header.count)
+
+
+def cells(line: str, mark: str = ",") -> list[str]:
     """The cells of one line; quotes may hold commas, not line ends.
 
     >>> cells('1.5,"a, b",3')
@@ -39,9 +48,9 @@ def cells(line: str) -> list[str]:
     Broken
     """
     if '"' not in line:
-        return line.split(",")
+        return line.split(mark)
     try:
-        return next(csv.reader([line], strict=True))
+        return next(csv.reader([line], strict=True, delimiter=mark))
     except (csv.Error, StopIteration):
         raise Broken("quotes do not close") from None
 

@@ -24,11 +24,13 @@ class LLMSpec(Record):
     config: catalog name, path to a Hugging Face ``config.json``, or the configuration itself.
     weights: ``checkpoint`` (per part, from the quantisation config), one dtype, or a dtype per part.
     kv_cache: ``auto`` or a dtype.
+    family: family of architectures to read the configuration as, on the asker's own responsibility (``as`` in files).
     """
 
     config: str | dict[str, Any]
     weights: str | dict[str, str] = "checkpoint"
     kv_cache: str = "auto"
+    family: Annotated[str, Field(max_length=60)] | None = Field(default=None, alias="as")
 
 
 class Speculation(Record):

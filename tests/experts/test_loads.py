@@ -86,7 +86,7 @@ def test_all_file_kinds_say_the_same(tmp_path: Path) -> None:
         ("a.csv", "layer,expert,load\n0,0.5,1\n", "whole numbers"),
         ("a.csv", "layer,expert,load\n0,0\n", "line 2 has 2 cells"),
         ("a.npy", "no array", "not an array"),
-        ("a.txt", "1", "read from .csv, .json, .npy"),
+        ("a.txt", "1", "read from .csv, .json, .jsonl, .npy, .npz, .tsv, not .txt"),
     ],
 )
 def test_broken_files_are_named(tmp_path: Path, name: str, content: str, saying: str) -> None:

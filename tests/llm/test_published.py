@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from solver.llm import LLM, names
+from solver.llm.catalog import _entries
 
 # name: (total in 1e9, source). The number is the one in the paper's or model card's text.
 TOTALS = {
@@ -146,6 +149,72 @@ def test_multi_query_context_of_palm() -> None:
     """Pope et al. arXiv:2211.05102 table 1: 30 % of 64 TPU v4 hold a context of 43,000 at batch 128."""
     llm = LLM.from_config("palm-540b")
     assert 0.3 * 64 * 32 * 2**30 / (128 * llm.kv_bytes_per_token) == pytest.approx(43_000, rel=0.02)
+
+
+PUBLISHED = re.compile(r"published ([\d.]+) ?(B|T)\b(?P<mtp>[^;]*with (?:the|an) MTP layer)?")
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_entry_has_its_published_total_or_is_marked(name: str) -> None:
+    """Within 1 %, or within the rounding of the figure that its source gives; an MTP layer counts where it does there."""
+    llm = LLM.from_config(name)
+    told = PUBLISHED.search(llm.source)
+    if told is None or llm.notes:
+        return
+    size = float(told[1]) * (1e12 if told[2] == "T" else 1e9)
+    digits = len(told[1].partition(".")[2])
+    rounding = 0.5 * 10**-digits * (1e12 if told[2] == "T" else 1e9)
+    total = llm.parameters
+    if told["mtp"]:
+        total += llm.mtp_parameters or llm.layers[-1].parameters
+    assert abs(total - size) <= max(0.01 * size, rounding), llm.source
+
+
+@pytest.mark.parametrize("name", [n for n in names() if "like" not in _entries()[n]])
+def test_every_shape_says_what_was_published(name: str) -> None:
+    """Entries of their own; those that are like another one have its total."""
+    assert PUBLISHED.search(_entries()[name]["source"]) or "shape of" in _entries()[name]["source"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "glm-5.1",
+            "glm-5.2",
+            "glm-5.3",
+            "glm-4.5-air",
+            "kimi-k2.6",
+            "kimi-k2.7",
+            "deepseek-v4-flash",
+            "minimax-m2.7",
+        ),
+        *("qwen3-14b", "qwen3.5-27b", "qwen3.5-35b", "qwen3.5-122b", "qwen3.6-27b", "qwen3-coder-480b", "gemma-4-31b"),
+        *(
+            "qwen3-vl-30b-a3b",
+            "llama-4-scout",
+            "nemotron-3-nano",
+            "nemotron-3-super",
+            "nemotron-3-ultra",
+            "mimo-v2-flash",
+        ),
+        *(
+            "step-3.7-flash",
+            "ernie-4.5-300b-a47b",
+            "longcat-flash",
+            "mistral-large-3",
+            "Qwen/Qwen3-30B-A3B-Instruct-2507",
+        ),
+        *("nvidia/GLM-5.3-NVFP4", "nvidia/Kimi-K2.7-Code-NVFP4", "stepfun-ai/Step-3.7-Flash-FP8"),
+    ],
+)
+def test_what_people_run_is_known_by_name(name: str) -> None:
+    assert LLM.from_config(name).layers
+
+
+def test_unverified_entries_say_so() -> None:
+    assert "unverified" in LLM.from_config("kimi-k2.6").notes[0]
+    assert not LLM.from_config("kimi-k2.6-nvfp4").notes
 
 
 def test_every_entry_says_where_it_comes_from() -> None:

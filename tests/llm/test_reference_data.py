@@ -21,6 +21,8 @@ CONFIGS = {
     "Qwen--Qwen3-32B-FP8": "qwen3-32b-fp8",
     "Qwen--Qwen3-8B": "qwen3-8b",
     "Qwen--Qwen3.5-397B-A17B": "qwen3.5-397b-a17b",
+    "REPORTED--ministral3-14b": "ministral-3-14b",
+    "REPORTED--qwen3-14b": "qwen3-14b",
     "RECONSTRUCTED--GLM-4.5": "glm-4.5",
     "RECONSTRUCTED--OLMoE-1B-7B": "olmoe-1b-7b",
     "deepseek-ai--DeepSeek-R1": "deepseek-r1",
@@ -55,7 +57,19 @@ def test_catalog_and_config_agree(shared: Path, prefix: str) -> None:
 
 def test_no_config_is_left_out(shared: Path) -> None:
     found = {path.name.removesuffix("_config.json") for path in (shared / "llms").glob("*_config.json")}
-    assert {prefix for prefix in found if not prefix.endswith("_hf_quant")} == set(CONFIGS)
+    assert {prefix for prefix in found if not prefix.endswith("_hf_quant")} == {*CONFIGS, ABRIDGED}
+
+
+ABRIDGED = "REPORTED--glm-4.5-air-fp8"
+"""A config that lacks what the owner's file has (biases of queries, keys and values)."""
+
+
+def test_abridged_config_and_catalog_agree(shared: Path) -> None:
+    read = LLM.from_config(shared / "llms" / f"{ABRIDGED}_config.json")
+    known = LLM.from_config("glm-4.5-air-fp8")
+    assert read.parameters == pytest.approx(known.parameters, rel=1e-5)
+    assert read.kv_bytes_per_token == known.kv_bytes_per_token
+    assert read.weight_bytes == pytest.approx(known.weight_bytes, rel=1e-4)
 
 
 # what engines' logs call it: (catalog name, weights)

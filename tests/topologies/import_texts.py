@@ -199,7 +199,79 @@ NODE_LINK = """\
            {"source": 1, "target": 3, "fabric": "nvlink"}]}
 """
 
+ROCM = """\
+GPU[0]		: Card Series: 		AMD Instinct MI300X OAM
+============================ ROCm System Management Interface ============================
+================================= Hops between two GPUs ==================================
+       GPU0         GPU1         GPU2
+GPU0   0            1            2
+GPU1   1            0            1
+GPU2   2            1            0
+
+=============================== Link Type between two GPUs ===============================
+       GPU0         GPU1         GPU2
+GPU0   0            XGMI         XGMI
+GPU1   XGMI         0            XGMI
+GPU2   XGMI         XGMI         0
+
+======================================= Numa Nodes =======================================
+GPU[0]		: (Topology) Numa Node: 0
+"""
+
+LSTOPO = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE topology SYSTEM "hwloc2.dtd">
+<topology version="2.0">
+  <object type="Machine" os_index="0" gp_index="1">
+    <info name="HostName" value="node-7"/>
+    <object type="Bridge" gp_index="2" bridge_type="0-1">
+      <object type="Bridge" gp_index="3" bridge_type="1-1">
+        <object type="PCIDev" gp_index="4" pci_busid="0000:17:00.0" pci_type="0302 [10de:2330] [10de:16c1] a1">
+          <info name="PCIVendor" value="NVIDIA Corporation"/>
+          <info name="PCIDevice" value="GH100 [H100 SXM5 80GB]"/>
+          <object type="OSDev" gp_index="5" name="nvml0" osdev_type="1"/>
+        </object>
+        <object type="PCIDev" gp_index="6" pci_busid="0000:18:00.0" pci_type="0207 [15b3:1021] [15b3:0041] 00">
+          <object type="OSDev" gp_index="7" name="ibp24s0" osdev_type="2"/>
+          <object type="OSDev" gp_index="8" name="mlx5_0" osdev_type="3"/>
+        </object>
+      </object>
+      <object type="Bridge" gp_index="9" bridge_type="1-1">
+        <object type="PCIDev" gp_index="10" pci_busid="0000:2a:00.0" pci_type="0302 [10de:2330] [10de:16c1] a1">
+          <info name="PCIDevice" value="GH100 [H100 SXM5 80GB]"/>
+        </object>
+      </object>
+      <object type="PCIDev" gp_index="11" pci_busid="0000:03:00.0" pci_type="0300 [1a03:2000] [1a03:2000] 41"/>
+    </object>
+  </object>
+</topology>
+"""
+
+IB_PORTS = """\
+SW     2  1 0x0002c90300000001 4x NDR - CA     5  1 0x0002c90300000011 ( 'MF0;leaf-1:MQM9701/U1' - 'node-1 mlx5_0' )
+SW     2  2 0x0002c90300000001 4x NDR - CA     6  1 0x0002c90300000012 ( 'MF0;leaf-1:MQM9701/U1' - 'node-2 mlx5_0' )
+SW     2  3 0x0002c90300000001 4x ??? ( 'MF0;leaf-1:MQM9701/U1' )
+SW 2 33 0x0002c90300000001 4x NDR - SW 3  1 0x0002c90300000002 ( 'MF0;leaf-1:MQM9701/U1' - 'MF0;spine-1:MQM9701/U1' )
+CA 5  1 0x0002c90300000011 4x NDR - SW 2  1 0x0002c90300000001 ( 'node-1 mlx5_0' - 'MF0;leaf-1:MQM9701/U1' )
+"""
+
+IB_LINKS = """\
+CA: node-1 mlx5_0:
+      0x0002c90300000011   5  1[  ] ==( 4X   106.25 Gbps Active/  LinkUp)==>       2    1[  ] "MF0;leaf-1:MQM9701/U1" ( )
+Switch: 0x0002c90300000001 MF0;leaf-1:MQM9701/U1:
+           2    1[  ] ==( 4X       106.25 Gbps Active/  LinkUp)==>       5    1[  ] "node-1 mlx5_0" ( )
+           2    2[  ] ==( 4X       106.25 Gbps Active/  LinkUp)==>       6    1[  ] "node-2 mlx5_0" ( )
+           2    3[  ] ==(                Down/ Polling)==>             [  ] "" ( )
+           2   33[  ] ==( 4X       106.25 Gbps Active/  LinkUp)==>       3    1[  ] "MF0;spine-1:MQM9701/U1" ( )
+Switch: 0x0002c90300000002 MF0;spine-1:MQM9701/U1:
+           3    1[  ] ==( 4X       106.25 Gbps Active/  LinkUp)==>       2   33[  ] "MF0;leaf-1:MQM9701/U1" ( )
+"""
+
 TEXTS = {
+    "rocm-topo": ROCM,
+    "lstopo-xml": LSTOPO,
+    "ibnetdiscover-ports": IB_PORTS,
+    "iblinkinfo": IB_LINKS,
     "nvidia-smi-topo": TOPO,
     "nvidia-smi-xml": LOG,
     "nccl-xml": NCCL,

@@ -12,14 +12,90 @@ import pytest
 from topologies import DTYPES, BadInput, Device, UnknownName, device, devices
 
 CATALOG = json.loads(resources.files("topologies").joinpath("catalog/devices.json").read_text("utf-8"))
-NVIDIA = ("a100", "h100", "h200", "h800", "h20", "l40s", "b200", "b300", "gb200", "gb300", "vr200")
-OTHERS = ("mi300x", "mi325x", "mi355x", "tpu-v4", "tpu-v5e", "tpu-v5p", "tpu-v6e", "tpu-v7")
+NVIDIA = [
+    "a100",
+    "a100-40gb",
+    "a100-pcie-80gb",
+    "a100-pcie-40gb",
+    "a800",
+    "a10",
+    "a10g",
+    "a40",
+    "a6000",
+    "rtx3090",
+    "v100",
+    "v100-16gb",
+    "t4",
+    "l4",
+    "l40",
+    "l40s",
+    "l20",
+    "rtx4090",
+    "rtx6000-ada",
+    "h100",
+    "h100-pcie",
+    "h100-nvl",
+    "h200",
+    "h200-nvl",
+    "h800",
+    "h20",
+    "h20-141gb",
+    "gh200",
+    "gh200-144gb",
+    "b200",
+    "b300",
+    "gb200",
+    "gb300",
+    "rtx5090",
+    "rtx-pro-6000",
+    "gb10",
+    "vr200",
+    "rubin-nvl8",
+]
+OTHERS = [
+    "mi250x",
+    "mi300a",
+    "mi300x",
+    "mi308x",
+    "mi325x",
+    "mi350x",
+    "mi355x",
+    "mi455x",
+    "trainium2",
+    "trainium3",
+    "gaudi3",
+    "b60",
+    "ascend-910c",
+    "tpu-v4",
+    "tpu-v5e",
+    "tpu-v5p",
+    "tpu-v6e",
+    "tpu-v7",
+    "tpu-v8i",
+    "tpu-v8t",
+]
+#: Devices of which a number is an announcement, or is in no data sheet.
+UNVERIFIED = [
+    "vr200",
+    "rubin-nvl8",
+    "a10g",
+    "l20",
+    "h20-141gb",
+    "gb10",
+    "mi250x",
+    "mi308x",
+    "mi455x",
+    "trainium2",
+    "trainium3",
+    "tpu-v8i",
+    "tpu-v8t",
+    "ascend-910c",
+]
 
 
 def test_the_catalog_holds_what_is_promised():
     assert sorted(devices()) == sorted(NVIDIA + OTHERS)
-    assert not device("vr200").verified
-    assert all(one.verified for name, one in devices().items() if name != "vr200")
+    assert sorted(name for name, one in devices().items() if not one.verified) == sorted(UNVERIFIED)
 
 
 @pytest.mark.parametrize("entry", CATALOG["devices"], ids=lambda entry: entry["name"])
@@ -42,6 +118,10 @@ def test_every_number_has_a_source_with_a_date(entry):
         ("b200", "fp4", 9e15),
         ("mi300x", "bf16", 1307e12),
         ("tpu-v5e", "bf16", 197e12),
+        ("t4", "int8", 130e12),
+        ("rtx4090", "bf16", 165.2e12),
+        ("rtx5090", "fp4", 1676e12),
+        ("mi355x", "fp8", 5.033e15),
     ],
 )
 def test_peaks_are_dense(name, dtype, dense):
@@ -53,8 +133,8 @@ def test_figures_are_within_what_physics_and_neighbours_allow(one):
     assert set(one.flops) <= set(DTYPES)
     assert one.flops.get("fp8", math.inf) >= one.flops["bf16"]
     assert 0.9 <= one.hbm_usable_bytes / one.hbm_bytes <= 1.09, "a label is read in GB or GiB, nothing else"
-    assert 0.5e12 < one.hbm_bytes_per_s < 30e12
-    assert one.scale_up_bytes_per_s > one.scale_out_bytes_per_s
+    assert 0.25e12 < one.hbm_bytes_per_s < 30e12
+    assert one.scale_up_bytes_per_s >= one.scale_out_bytes_per_s
     assert one.scale_up_pair_bytes_per_s <= one.scale_up_bytes_per_s
     assert one.usd_per_hour is None or one.usd_per_hour in one.prices.values()
     assert one.scale_up_fabric != "torus" or math.prod(one.scale_up_shape) == one.scale_up_domain

@@ -68,7 +68,10 @@ class TestNvidiaSmiTopo:
 
     def test_the_product_is_asked_for(self, file):
         says = refused(file(texts.TOPO))
-        assert "18 NVLinks fit h100, h200, h20, b200, b300; say which it is, such as device='h100'" in says
+        assert (
+            "18 NVLinks fit h100, h200, h20, b200, b300, h200-nvl, h20-141gb; say which it is, such as device='h100'"
+            in says
+        )
         assert read(file(texts.TOPO, "dgx-h200.txt")).graph.nodes["dgx-h200/gpu0"]["device"] == "h200"
 
     def test_fewer_links_are_less_bandwidth(self, file):
@@ -156,8 +159,8 @@ class TestNvidiaSmiXml:
     def test_other_memory_makes_another_device(self, file):
         found = read(file(texts.LOG.replace("143771", "98304")))
         assert devices_of(found.graph)["h200-103gb"].hbm_usable_bytes == 98304 * 2**20
-        assert devices_of(found.graph)["h200-103gb"].hbm_bytes_per_s == 4.8e12
-        assert "103.1 GB where the catalog has 150.1 GB: taken as h200-103gb" in found.assumptions[0]
+        assert devices_of(found.graph)["h200-103gb"].hbm_bytes_per_s == pytest.approx(4.8e12 * 98304 * 2**20 / 141e9)
+        assert "'NVIDIA H200' with 103.1 GB is in no catalog: taken as h200-103gb" in found.assumptions[0]
 
     def test_unknown_products(self, file):
         with pytest.raises(UnknownName, match="unknown product 'NVIDIA Z999'; nearest: ") as caught:
@@ -187,7 +190,7 @@ class TestNccl:
 
     def test_a_device_off_the_switch(self, file):
         found = read(file(texts.NCCL.replace('count="18" tclass="0x068000"', 'count="1" tclass="0x068001"', 1)))
-        assert found.faults == []
+        assert found.faults == ["node-1/gpu0: 1 NVLinks where h100 is made with 18"]
         link = '<nvlink target="0000:05:00.0" count="18" tclass="0x068000"/>'
         found = read(file(texts.NCCL.replace(link, "", 1)))
         assert found.graph.nodes["node-1/gpu0"]["healthy"] is False
@@ -393,7 +396,7 @@ class TestForeignGraphs:
             (texts.GRAPHML, ">server<", ">toaster<", ":9: at 'box': kind is 'toaster'; it must be one of device, host"),
             (texts.GRAPHML, "64GB/s", "fast", ":12: at 'box - a': bandwidth_bytes_per_s is 'fast'"),
             (texts.GRAPHML, 'target="a"', 'target="z"', ":12: at 'box - z': no vertex is named 'z'"),
-            (texts.GRAPHML, "NVIDIA L40S", "NVIDIA L4", ":10: at 'a': unknown product 'NVIDIA L4'; nearest: "),
+            (texts.GRAPHML, "NVIDIA L40S", "NVIDIA L41", ":10: at 'a': unknown product 'NVIDIA L41'; nearest: "),
             (texts.GRAPHML, 'id="b"', 'id="a"', ":11: at 'a': the vertex is listed twice"),
             (texts.GRAPHML, "<edge source", "<edge port", ":12: <edge> lacks source or target"),
             (texts.GRAPHML, ">false<", ">maybe<", ":11: at 'b': healthy is 'maybe'; it must be a flag"),

@@ -150,7 +150,7 @@ def test_byte_order_mark_line_ends_and_blank_lines(tmp_path: Path) -> None:
         ([], Reading(), "line 1: the trace is empty"),
         (["", " "], Reading(), "line 1: the trace is empty"),
         (AZURE[:1], Reading(), "line 1: the trace is empty"),
-        (["hello", "world"], Reading(), "line 1: no trace starts with 'hello'; known are bailian:"),
+        (["hello", "world"], Reading(), "line 1: no trace starts with 'hello'; name its columns"),
         (["", "hello"], Reading(), "line 2: no trace"),
         (AZURE, Reading(format="burstgpt"), "line 1: not a burstgpt trace: column 'request tokens', 'response tokens'"),
         (AZURE, Reading(format="mooncake"), "line 1: not a mooncake trace: not a JSON object"),

@@ -5,8 +5,11 @@ format                  what it tells
 ======================  ====================================================================================
 ``nvidia-smi-topo``     ``nvidia-smi topo -m``: NVLinks and near NICs of one host; no product
 ``nvidia-smi-xml``      ``nvidia-smi -q -x``: products, health and NVLink domain of one host
-``nccl-xml``            NCCL topology: PCIe tree, NVLinks and NICs of one host
+``rocm-topo``           ``rocm-smi --showtopo`` or ``amd-smi topology``, text or JSON: XGMI links of one host; no product
+``nccl-xml``            NCCL or RCCL topology: PCIe tree, NVLinks or XGMI links, and NICs of one host
+``lstopo-xml``          ``lstopo --of xml`` of hwloc: PCIe tree, products and NICs of one host
 ``ibnetdiscover``       switches, NICs and cables of an InfiniBand fabric, with speeds
+``ibnetdiscover-ports`` the same from ``ibnetdiscover -p``; ``iblinkinfo`` the same from that
 ``slurm-conf``          ``topology.conf``: a tree of switches, or blocks of hosts
 ``slurm-yaml``          ``topology.yaml``: the same
 ``topograph-yaml``      a topograph model: switches and NVLink domains; ``topograph-json`` the same in JSON
@@ -34,11 +37,14 @@ from topologies.hardware import Device
 from topologies.importers import (
     graphml,
     ibnetdiscover,
+    ibports,
     kubernetes,
+    lstopo,
     nccl,
     node_link,
     nvidia_smi,
     nvidia_smi_xml,
+    rocm,
     slurm,
     slurm_yaml,
     topograph,
@@ -55,8 +61,12 @@ __all__ = ["FORMATS", "Import", "assemble", "read"]
 _READERS: dict[str, Callable[[Source, str], Findings]] = {
     "nvidia-smi-topo": nvidia_smi.read,
     "nvidia-smi-xml": nvidia_smi_xml.read,
+    "rocm-topo": rocm.read,
     "nccl-xml": nccl.read,
+    "lstopo-xml": lstopo.read,
     "ibnetdiscover": ibnetdiscover.read,
+    "ibnetdiscover-ports": ibports.read_ports,
+    "iblinkinfo": ibports.read_links,
     "slurm-conf": slurm.read,
     "slurm-yaml": slurm_yaml.read,
     "topograph-yaml": topograph.read_yaml,

@@ -10,6 +10,7 @@ import networkx as nx
 
 from topologies.builders.arguments import within_limit
 from topologies.cluster import validate
+from topologies.components import scale_up_components
 from topologies.errors import BadCluster, BadInput
 from topologies.hardware import Device
 from topologies.importers.cables import add_assumed_fabric, add_fabric
@@ -17,7 +18,7 @@ from topologies.importers.domains import labels_of
 from topologies.importers.fabric import Fabric
 from topologies.importers.fill import Fill
 from topologies.importers.findings import Findings, Import, Notes, listed
-from topologies.importers.hosts import add_machine
+from topologies.importers.hosts import add_machine, add_way_between_islands
 from topologies.importers.kinds import kinds_of
 from topologies.importers.machine import Machine
 from topologies.importers.matching import Names
@@ -101,7 +102,14 @@ def _with_domains(main: Fabric, other: str, fabric: Fabric, notes: Notes) -> Fab
         domains[label] = tuple(dict.fromkeys((*domains.get(label, ()), *renamed)))
     products = {names[host]: kind for host, kind in fabric.products.items() if names[host]}
     counts = {names[host]: count for host, count in fabric.counts.items() if names[host]}
-    return replace(main, domains=domains, products={**products, **main.products}, counts={**counts, **main.counts})
+    memories = {names[host]: size for host, size in fabric.memories.items() if names[host]}
+    return replace(
+        main,
+        domains=domains,
+        products={**products, **main.products},
+        counts={**counts, **main.counts},
+        memories={**memories, **main.memories},
+    )
 
 
 def _cluster(placed: Mapping[str, Machine], fabric: Fabric | None, fill: Fill, notes: Notes) -> nx.Graph[str]:
@@ -124,6 +132,8 @@ def _cluster(placed: Mapping[str, Machine], fabric: Fabric | None, fill: Fill, n
         add_fabric(graph, fabric, machines, fill.oversubscription, notes)
     elif len(machines) > 1:
         add_assumed_fabric(graph, machines.values(), fill.oversubscription, notes)
+    elif len(scale_up_components(graph)) > 1:
+        add_way_between_islands(graph, *next(iter(machines.values())), notes)
     return _checked(graph, "the cluster as imported", notes)
 
 

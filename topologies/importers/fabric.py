@@ -41,7 +41,7 @@ class Fabric:
     ----------
     switches: every switch; none where the file knows domains only.
     domains: hosts of each scale-up domain by its label.
-    products: product of a host's devices; counts: how many it has. Both only where the file tells.
+    products: product of a host's devices; counts: how many it has; memories: of each [bytes]. Only where the file tells.
     """
 
     switches: tuple[str, ...] = ()
@@ -50,13 +50,14 @@ class Fabric:
     domains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     products: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    memories: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def hosts(self) -> list[str]:
         """Every host that is named, in order of first mention."""
         on_switches = (port.host for port in self.ports)
         in_domains = (host for hosts in self.domains.values() for host in hosts)
-        return list(dict.fromkeys((*on_switches, *in_domains, *self.products)))
+        return list(dict.fromkeys((*on_switches, *in_domains, *self.products, *self.counts)))
 
     def ports_of(self) -> dict[str, list[Port]]:
         """Ports of each host."""

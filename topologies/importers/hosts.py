@@ -14,6 +14,16 @@ from topologies.importers.machine import Machine
 from topologies.importers.wires import Wires, wires_of
 
 
+def add_way_between_islands(graph: nx.Graph[str], machine: Machine, kinds: Mapping[str, Device], notes: Notes) -> None:
+    """Join the islands of a host that nothing else joins by its PCIe, as the fabric between them."""
+    switch = add_switch(graph, f"{machine.name}/pcie")
+    for slot in machine.slots:
+        connect(graph, f"{machine.name}/{slot.name}", switch, "scale_out", kinds[slot.name].host_link_bytes_per_s)
+    notes.assume(
+        f"{machine.name}: its islands exchange over PCIe, at the rate of the catalog; no file tells of switches"
+    )
+
+
 def add_machine(graph: nx.Graph[str], machine: Machine, kinds: Mapping[str, Device], label: str, notes: Notes) -> None:
     """Add a host with all that it holds.
 
@@ -31,7 +41,8 @@ def add_machine(graph: nx.Graph[str], machine: Machine, kinds: Mapping[str, Devi
             notes.fault_of(vertex, f"{slot.trouble}; marked as not healthy")
         elif not healthy:
             notes.fault_of(vertex, "no NVLink though others of its host have some; marked as not healthy")
-        domain = vertex if slot.name in wires.off else slot.domain or label or host
+        own = f"{host}/island{wires.island[slot.name]}" if slot.name in wires.island else host
+        domain = vertex if slot.name in wires.off else slot.domain or label or own
         graph.add_node(vertex, kind="device", device=kind.name, host=host, domain=domain, rack=label, healthy=healthy)
         connect(graph, vertex, host, kind.host_link, kind.host_link_bytes_per_s)
         if kind.name not in devices() or devices()[kind.name] != kind:
@@ -59,7 +70,8 @@ def _join(graph: nx.Graph[str], machine: Machine, wires: Wires, label: str) -> N
         beyond = own[name] if not wires.over_pcie else ""
         if not beyond and len(wires.to_switch) < 2:
             continue
-        switch = f"{beyond or host}/{'pcieswitch' if wires.over_pcie else 'nvswitch'}"
+        number = wires.island.get(name, "") if not beyond else ""
+        switch = f"{beyond or host}/{'pcieswitch' if wires.over_pcie else 'nvswitch'}{number}"
         if switch not in graph:
             add_switch(graph, switch, beyond)
         connect(graph, f"{host}/{name}", switch, "scale_up", rate)

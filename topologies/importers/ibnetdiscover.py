@@ -33,7 +33,7 @@ _CABLE = re.compile(
 _SPEED = re.compile(r"\b(\d{1,2})x(SDR|DDR|QDR|FDR10|FDR|EDR|HDR|NDR|XDR)\b")
 _ATTRIBUTE = re.compile(r"(vendid|devid|sysimgguid|switchguid|caguid|rtguid)=(\S{1,60})")
 _AGGREGATION_DEVICE = "0xcf09"
-_LANE_BITS_PER_S = {
+LANE_BITS_PER_S = {
     "SDR": 2e9,
     "DDR": 4e9,
     "QDR": 8e9,
@@ -72,10 +72,11 @@ class Vertex:
 
 @dataclass
 class Dump:
-    """The vertices by GUID, and the cables by both their ends."""
+    """The vertices by GUID, and the cables by both their ends; without sections each line tells of both ends."""
 
     vertices: dict[str, Vertex] = field(default_factory=dict)
     cables: dict[frozenset[tuple[str, str]], float] = field(default_factory=dict)
+    has_sections: bool = True
 
     def vertex(self, guid: str) -> Vertex:
         return self.vertices.setdefault(guid, Vertex(guid))
@@ -88,21 +89,28 @@ def read(source: Source, host: str) -> Findings:
     ------
     BadInput: a line that is none of the format, or a dump without cables between hosts and switches; names the line.
     """
+    return findings_of(source, _dump(source), "ibnetdiscover")
+
+
+def findings_of(source: Source, dump: Dump, kind: str) -> Findings:
+    """The fabric of a dump, with what is missing in it noted.
+
+    Raises
+    ------
+    BadInput: no cable from a host to a switch.
+    """
     notes = Notes()
-    dump = _dump(source)
     names = _switch_names(dump)
     seen = Counter(guid for cable in dump.cables for guid, _ in cable)
     for vertex in dump.vertices.values():
-        if vertex.is_switch and not vertex.line:
+        if vertex.is_switch and not vertex.line and dump.has_sections:
             known_from = f"it is known from {counted(seen[vertex.guid], 'cable')}"
             notes.fault(f"{source.name}: switch {names[vertex.guid]} has no section of its own; {known_from}")
     ports, trunks = _sorted_out(source, dump, names, notes)
     if not ports:
         raise source.error(source.last_line, f"the dump ends without a cable from a host to a switch{_left_off(dump)}")
     fabric = Fabric(tuple(names.values()), tuple(ports), tuple(trunks))
-    return Findings(
-        source.name, "ibnetdiscover", fabric=fabric, faults=tuple(notes.faults), assumptions=tuple(notes.assumptions)
-    )
+    return Findings(source.name, kind, fabric=fabric, faults=tuple(notes.faults), assumptions=tuple(notes.assumptions))
 
 
 def _dump(source: Source) -> Dump:
@@ -113,7 +121,7 @@ def _dump(source: Source) -> Dump:
             here = dump.vertex(section[3])
             if here.line:
                 raise source.error(number, f"{here.guid} has a section on line {here.line} already")
-            here.description, here.line, here.device = _readable(section[4]), number, device
+            here.description, here.line, here.device = readable(section[4]), number, device
         elif cable := _CABLE.fullmatch(line):
             if here is None:
                 raise source.error(number, "a port stands before the first Switch or Ca")
@@ -132,15 +140,15 @@ def _add_cable(source: Source, number: int, dump: Dump, here: Vertex, cable: re.
     width, rate = speeds[-1]
     there = dump.vertex(cable[3])
     described = re.findall(r'"([^"]*)"', cable[6])
-    there.description = there.description or (_readable(described[-1]) if described else "")
+    there.description = there.description or (readable(described[-1]) if described else "")
     ends = frozenset({(here.guid, cable[1]), (there.guid, cable[4])})
     if len(ends) < 2:
         raise source.error(number, f"port {cable[1]} of {here.guid} leads to itself")
-    bytes_per_s = int(width) * _LANE_BITS_PER_S[rate] / 8
+    bytes_per_s = int(width) * LANE_BITS_PER_S[rate] / 8
     dump.cables[ends] = min(bytes_per_s, dump.cables.get(ends, bytes_per_s))
 
 
-def _readable(description: str) -> str:
+def readable(description: str) -> str:
     return "".join(letter for letter in description[:200] if letter.isprintable())
 
 

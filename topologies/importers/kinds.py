@@ -11,9 +11,6 @@ from topologies.importers.fill import Fill
 from topologies.importers.findings import Notes
 from topologies.importers.machine import Machine
 
-MEMORY_TOLERANCE = 0.05
-"""How far the memory that a file tells may be from the catalog's before the file's is taken."""
-
 
 def kinds_of(machine: Machine, fill: Fill, notes: Notes) -> dict[str, Device]:
     """The device in each slot, by the name of the slot.
@@ -34,33 +31,28 @@ def kinds_of(machine: Machine, fill: Fill, notes: Notes) -> dict[str, Device]:
 
 
 def _found(product: str, told: float, notes: Notes) -> Device:
-    """The device of a product, with the memory [bytes] that the file tells where the catalog has another."""
-    kind = products.find(product)
+    """The device of a product, with the memory [bytes] that its name or the file tells where the catalog has another."""
+    kind = products.find(product, told)
     if kind.name not in devices():
-        notes.assume(f"product {product[:60]!r} is in no catalog: taken as {kind.name}, like a100 but for what differs")
-        return kind
-    if not told or abs(told / kind.hbm_usable_bytes - 1) <= MEMORY_TOLERANCE:
-        return kind
-    name = f"{kind.name}-{told / 1e9:.0f}gb"
-    sizes = f"{told / 1e9:.1f} GB where the catalog has {kind.hbm_usable_bytes / 1e9:.1f} GB"
-    notes.assume(f"product {product[:60]!r} has {sizes}: taken as {name}, like {kind.name} in all else")
-    return Device.parse({"name": name, "like": kind.name, "hbm_bytes": told, "hbm_usable_bytes": told})
+        what = f"product {product[:60]!r} with {kind.hbm_bytes / 1e9:.1f} GB is in no catalog"
+        rate = f"{kind.hbm_bytes_per_s / 1e12:.3g} TB/s"
+        notes.assume(f"{what}: taken as {kind.name} ({rate}), like the catalog's device of that name in all else")
+    return kind
 
 
 def _guessed(machine: Machine, notes: Notes) -> Device:
-    """The device of a machine whose file names none: by its NVLinks and the name of the file."""
+    """The device of a machine whose file names none: by the file's name, if its links agree; else it is asked for."""
     links = machine.most_links
-    fitting = products.made_with(links, machine.coherent)
+    fitting = products.made_with(links, machine.coherent) if machine.links == "NVLink" else products.meshed()
+    if machine.generation:
+        fitting = [name for name in fitting if device(name).generation == machine.generation]
     named = products.named_in(machine.hint)
     if named and (named in fitting or not links):
         notes.assume(f"the file of {machine.name} names no product; taken as {named}, by the file's name")
         return device(named)
-    if len(fitting) == 1:
-        notes.assume(
-            f"the file of {machine.name} names no product; of the catalog only {fitting[0]} has {links} NVLinks"
-        )
-        return device(fitting[0])
-    shown = f"its {links} NVLinks fit {', '.join(fitting) or 'none of the catalog'}" if links else "it shows no NVLink"
+    what = f"{links} NVLinks" if machine.links == "NVLink" else "XGMI links"
+    shown = f"its {what} fit {', '.join(fitting) or 'none of the catalog'}" if links else f"it shows no {machine.links}"
+    example = fitting[0] if fitting else "mi300x" if machine.links == "XGMI" else "h100"
     raise BadInput(
-        f"the file of host {machine.name[:80]!r} names no product, and {shown}; say which it is, such as device='h100'"
+        f"the file of host {machine.name[:80]!r} names no product, and {shown}; say which it is, such as device={example!r}"
     )

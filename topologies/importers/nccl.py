@@ -1,4 +1,4 @@
-"""NCCL topology XML (``NCCL_TOPO_FILE``, ``NCCL_TOPO_DUMP_FILE``): PCIe tree, NVLinks and NICs of one host.
+"""NCCL and RCCL topology XML (``NCCL_TOPO_FILE``, ``NCCL_TOPO_DUMP_FILE``): PCIe tree, links and NICs of one host.
 
 A file dumped by NCCL names devices, NVLinks and NICs. A static file that a cloud ships for its virtual machines often
 tells only PCI addresses and classes; NVLinks are then for NCCL to find, and so for the catalog here.
@@ -19,6 +19,19 @@ _DEVICE_CLASSES = ("0x0302", "0x0300", "0x0380", "0x1200")
 _NIC_CLASS = "0x02"
 _NVSWITCH_CLASS = "0x0680"
 _MEGABIT = 1e6 / 8
+_GENERATIONS = {
+    "70": "volta",
+    "75": "turing",
+    "80": "ampere",
+    "86": "ampere",
+    "89": "ada",
+    "90": "hopper",
+    "100": "blackwell",
+    "103": "blackwell",
+    "120": "blackwell-rtx",
+    "121": "blackwell-rtx",
+    "107": "rubin",
+}
 
 
 @dataclass
@@ -58,7 +71,14 @@ def read(source: Source, host: str) -> Findings:
         _note_links(source, leaf, notes)
     nics = _nics(system, leaves)
     slots = tuple(_slot(leaf, index, found, nics) for index, leaf in enumerate(found))
-    machine = Machine(host, slots, tuple(nic for nic, _ in nics), hint=source.stem)
+    machine = Machine(
+        host,
+        slots,
+        tuple(nic for nic, _ in nics),
+        hint=source.stem,
+        links="XGMI" if any(_is_amd(leaf) for leaf in found) else "NVLink",
+        generation=_generation(found),
+    )
     return Findings(source.name, "nccl-xml", (machine,), faults=tuple(notes.faults))
 
 
@@ -89,16 +109,17 @@ def _no_device(source: Source, system: Element, leaves: list[Leaf]) -> Exception
 
 
 def _note_links(source: Source, leaf: Leaf, notes: Notes) -> None:
-    """Read the NVLinks of a device."""
-    for link in (entry for gpu in leaf.element.all("gpu") for entry in gpu.all("nvlink")):
+    """Read the NVLinks or XGMI links of a device."""
+    listed = (entry for gpu in leaf.element.all("gpu") for entry in gpu.children if entry.tag in ("nvlink", "xgmi"))
+    for link in listed:
         leaf.lists_links = True
         target, count = link.attributes.get("target", "")[:40], link.attributes.get("count", "1")
         if not count.isdigit() or not 1 <= int(count[:6]) <= 1000:
-            raise source.error(link.line, f"count of nvlink is {count[:20]!r}; it must be a number of links")
+            raise source.error(link.line, f"count of {link.tag} is {count[:20]!r}; it must be a number of links")
         if link.attributes.get("tclass", "").lower().startswith(_NVSWITCH_CLASS):
             leaf.switch_links += int(count)
         elif target == leaf.bus:
-            notes.fault(f"{source.where(link.line)}: {count} NVLinks of {leaf.bus} lead to itself; they are left out")
+            notes.fault(f"{source.where(link.line)}: {count} links of {leaf.bus} lead to itself; they are left out")
         else:
             leaf.links[target] = leaf.links.get(target, 0) + int(count)
 
@@ -106,15 +127,27 @@ def _note_links(source: Source, leaf: Leaf, notes: Notes) -> None:
 def _slot(leaf: Leaf, index: int, all_devices: list[Leaf], nics: list[tuple[Nic, tuple[str, ...]]]) -> Slot:
     names = {other.bus: f"gpu{number}" for number, other in enumerate(all_devices)}
     attributes = leaf.element.attributes
-    tells = any(other.links for other in all_devices)
+    tells = any(other.links for other in all_devices) or any(_is_amd(other) for other in all_devices)
     switched = any(other.switch_links for other in all_devices)
     return Slot(
         name=f"gpu{index}",
         product=products.by_pci_id(attributes.get("vendor", ""), attributes.get("device", "")),
         peers={names[bus]: count for bus, count in leaf.links.items() if bus in names} if tells else None,
         switched=leaf.switch_links > 0 if switched else None,
+        switch_links=leaf.switch_links,
         nics=_near(leaf, nics),
     )
+
+
+def _is_amd(leaf: Leaf) -> bool:
+    """Whether RCCL wrote the entry: its devices have the number of a graphics core (``gcn``)."""
+    return any("gcn" in gpu.attributes for gpu in leaf.element.all("gpu"))
+
+
+def _generation(found: list[Leaf]) -> str:
+    """The generation by the compute capability that NCCL writes (``sm``); empty where it is none of NVIDIA's."""
+    told = {gpu.attributes.get("sm", "") for leaf in found if not _is_amd(leaf) for gpu in leaf.element.all("gpu")}
+    return _GENERATIONS.get(told.pop(), "") if len(told) == 1 else ""
 
 
 def _near(leaf: Leaf, nics: list[tuple[Nic, tuple[str, ...]]]) -> tuple[str, ...]:

@@ -23,24 +23,39 @@ from dataclasses import dataclass, field
 
 from topologies.importers.findings import Findings, Notes, counted, listed
 from topologies.importers.machine import Machine, Nic, Slot
+from topologies.importers.reports import reported
 from topologies.importers.source import Source
 
 MAX_COLUMNS = 1024
 _NEAR = {"PIX": 0, "PXB": 1, "PHB": 2}
 _LINK = re.compile(r"X|NV\d{1,3}|PIX|PXB|PHB|PSB|NODE|SYS|SOC")
 _GPU = re.compile(r"GPU(\d{1,4})")
-_NIC = re.compile(r"NIC\d{1,4}|[a-z]\w*_\w+|ib\w+|ens?\w+")
+_NIC = re.compile(r"NIC\d{1,4}|[a-z]\w*_\w+|ib\w+|en[spo]?\w+|eth\w+|rdma\w+|roce\w+|bond\w+")
+_GLUED_NAME = re.compile(r"(?:GPU|NIC)\d{1,4}")
+_GLUED_NAMES = re.compile(r"(?:(?:GPU|NIC)\d{1,4}){2,}")
+_GLUED_LINKS = re.compile(rf"(?:{_LINK.pattern}){{2,}}")
+_GLUED_AFFINITY = re.compile(r"(PIX|PXB|PHB|NODE|SYS|X)(\d[\d,-]*)")
+MOST_GLUED = 200
+"""Letters of one word that is looked at for cells in it."""
+#: What `topo -p2p` says of a pair of devices.
+_PEER_STATES = ("OK", "CNS", "GNS", "TNS", "NS", "DR", "U")
+_PCIE_ONLY = re.compile(r"nvidia-smi\s+topo\s+(?:-mp|--matrix_pci)\b")
+_PCIE_ONLY_FILE = re.compile(r"topo-?_?mp\b")
 _LEGEND = re.compile(r"\s*(NIC\d{1,4}):\s*(\S{1,100})\s*")
 
 
 @dataclass
 class Matrix:
-    """The table: the names of its columns, the cells of each row, and the NUMA node of each device."""
+    """The table: the names of its columns, the cells of each row, and what the NICs are called.
+
+    ``pcie_only``: it leaves NVLinks out, whatever there are.
+    """
 
     columns: list[str] = field(default_factory=list)
     rows: dict[str, dict[str, str]] = field(default_factory=dict)
     legend: dict[str, str] = field(default_factory=dict)
     coherent: bool | None = None
+    pcie_only: bool = False
 
     @property
     def devices(self) -> list[str]:
@@ -65,7 +80,8 @@ def read(source: Source, host: str) -> Findings:
     missing = [name for name in matrix.devices if name not in matrix.rows]
     if missing:
         notes.fault(f"{source.name}: no row for {listed(missing, 8)}; the other rows tell of their links")
-    slots = tuple(_slot(matrix, name) for name in matrix.devices)
+    products = reported(source)
+    slots = tuple(_slot(matrix, name, products.get(number, "")) for number, name in enumerate(matrix.devices))
     if odd := _disagreeing(matrix):
         which = f"rows disagree on the NVLinks of {counted(len(odd), 'pair')}"
         notes.fault(f"{source.name}: {which}; the lower number is taken: {listed(odd)}")
@@ -76,28 +92,79 @@ def read(source: Source, host: str) -> Findings:
     )
 
 
+@dataclass
+class _Table:
+    """One table of a report as it stands there: its head, and number, name, links and other cells of its rows."""
+
+    line: int = 0
+    columns: list[str] = field(default_factory=list)
+    rows: list[tuple[int, str, list[str], list[str]]] = field(default_factory=list)
+    other: bool = False
+
+    @property
+    def is_matrix(self) -> bool:
+        return not self.other and any(_GPU.fullmatch(name) for _, name, _, _ in self.rows)
+
+    @property
+    def shows_links(self) -> bool:
+        return any(cell.startswith("NV") for _, _, links, _ in self.rows for cell in links)
+
+
 def _matrix(source: Source, notes: Notes) -> Matrix:
-    matrix, rows = Matrix(), list[tuple[int, str, list[str], list[str]]]()
+    matrix, tables, strange = Matrix(), [_Table()], 0
     for number, line in source.lines():
-        cells = line.split()
+        cells = _unglued(line.split())
         links = _leading_links(cells[1:])
         if _is_header(cells):
-            matrix.columns = matrix.columns or _header(source, number, cells)
+            tables.append(_Table(number, cells))
         elif cells and links and (_GPU.fullmatch(cells[0]) or _NIC.fullmatch(cells[0])):
-            rows.append((number, cells[0], links, cells[1 + len(links) :]))
+            tables[-1].rows.append((number, cells[0], links, cells[1 + len(links) :]))
+            tables[-1].other |= len(links) == 1 and len(cells) > 2 and cells[2] in _PEER_STATES
         elif cells and _GPU.fullmatch(cells[0]):
-            raise source.error(number, f"the row of {cells[0]} holds no links")
+            tables[-1].other |= len(cells) > 1 and cells[1] in _PEER_STATES
+            strange = strange or (0 if tables[-1].other else number)
         elif found := _LEGEND.fullmatch(line):
             matrix.legend[found[1]] = found[2]
-    if not any(_GPU.fullmatch(name) for _, name, _, _ in rows):
+    if strange:
+        raise source.error(strange, "the row of a device holds no links")
+    found_tables = [table for table in tables if table.is_matrix]
+    if not found_tables:
         raise source.error(source.last_line, "the table ends without a row of any device (GPU0 X NV18 ...)")
-    if not matrix.columns:
-        matrix.columns = _guessed(source, rows, notes)
-    for number, name, links, rest in rows:
+    table = next((one for one in found_tables if one.shows_links), found_tables[0])
+    if len(tables) > 2:
+        notes.assume(
+            f"{source.name}: the report holds several tables; the one on line {table.line or table.rows[0][0]} is read"
+        )
+    matrix.columns = (
+        _header(source, table.line, table.columns) if table.columns else _guessed(source, table.rows, notes)
+    )
+    for number, name, links, rest in table.rows:
         _add_row(source, matrix, number, name, links)
         if _GPU.fullmatch(name) and len(rest) >= 3:
             matrix.coherent = bool(matrix.coherent) or rest[2].isdigit()
+    if not table.shows_links and (_PCIE_ONLY.search(source.text) or _PCIE_ONLY_FILE.search(source.stem)):
+        matrix.pcie_only = True
+        notes.assume(f"{source.name}: `topo -mp` never shows NVLinks, so that the file does not tell of them")
     return matrix
+
+
+def _unglued(cells: list[str]) -> list[str]:
+    """Cells of one line, where a terminal has glued neighbours: ``NIC7NIC8``, ``SYSSYS``, ``NODEPIX``."""
+    if len(cells) > MAX_COLUMNS + 16:
+        return cells
+    found: list[str] = []
+    for cell in cells:
+        if len(cell) > MOST_GLUED:
+            found.append(cell)
+        elif _GLUED_NAMES.fullmatch(cell):
+            found += _GLUED_NAME.findall(cell)
+        elif _GLUED_LINKS.fullmatch(cell):
+            found += _LINK.findall(cell)
+        elif glued := _GLUED_AFFINITY.fullmatch(cell):
+            found += [glued[1], glued[2]]
+        else:
+            found.append(cell)
+    return found
 
 
 def _is_header(cells: list[str]) -> bool:
@@ -160,14 +227,15 @@ def _disagreeing(matrix: Matrix) -> list[str]:
     ]
 
 
-def _slot(matrix: Matrix, name: str) -> Slot:
+def _slot(matrix: Matrix, name: str, product: str) -> Slot:
     peers: dict[str, int] = {}
     for other in matrix.devices:
         said, mirrored = matrix.links(name, other), matrix.links(other, name)
         counts = [count for count in (said, mirrored) if count is not None]
         if other != name and counts:
             peers[other.lower()] = min(counts)
-    return Slot(name=name.lower(), peers=peers, nics=_nearest(matrix, name))
+    told = None if matrix.pcie_only else peers
+    return Slot(name=name.lower(), product=product, peers=told, nics=_nearest(matrix, name))
 
 
 def _nearest(matrix: Matrix, name: str) -> tuple[str, ...] | None:

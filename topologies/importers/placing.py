@@ -39,7 +39,7 @@ def place(machines: list[Machine], fabric: Fabric | None, fill: Fill, notes: Not
             placed[host] = replace(matched[host], name=host)
         elif template is not None:
             placed[host] = replace(sound(template), name=host)
-        elif fill.device is not None or host in fabric.products:
+        elif (fill.device is not None and _may_compute(host, fabric)) or host in fabric.products:
             placed[host] = _filled(host, fabric, fill)
         else:
             empty.append(host)
@@ -84,9 +84,14 @@ def _computing(fabric: Fabric, notes: Notes) -> list[str]:
     return [host for host in fabric.hosts if host not in {*few, *unlinked}]
 
 
+def _may_compute(host: str, fabric: Fabric) -> bool:
+    """Whether a host may hold devices: not where the file counts those of other hosts and none of this one."""
+    return not fabric.counts or host in fabric.counts
+
+
 def _filled(host: str, fabric: Fabric, fill: Fill) -> Machine:
     """A host of which the fabric's file, or the caller, knows the product alone."""
-    product = fabric.products.get(host, "")
-    first = kinds_of(blank(host, 1, product), fill, Notes())["gpu0"]
+    product, memory = fabric.products.get(host, ""), fabric.memories.get(host, 0.0)
+    first = kinds_of(blank(host, 1, product, memory), fill, Notes())["gpu0"]
     count = fill.devices_per_host or fabric.counts.get(host) or first.devices_per_host
-    return blank(host, count, product)
+    return blank(host, count, product, memory)

@@ -79,6 +79,7 @@ def is_sound(machine: Machine) -> bool:
     return all(own == replace(copy, domain=own.domain) for own, copy in pairs)
 
 
-def blank(name: str, devices: int, product: str = "") -> Machine:
-    """A host of which only the number of devices, and perhaps their product, is known."""
-    return Machine(name, tuple(Slot(name=f"gpu{index}", product=product) for index in range(devices)), named=True)
+def blank(name: str, devices: int, product: str = "", memory: float = 0.0) -> Machine:
+    """A host of which only the number of devices, and perhaps their product and memory [bytes], are known."""
+    slots = (Slot(name=f"gpu{index}", product=product, memory_bytes=memory) for index in range(devices))
+    return Machine(name, tuple(slots), named=True)

@@ -26,6 +26,7 @@ class Tree:
         self._domain_of: dict[str, str] = {}
         self.products: dict[str, str] = {}
         self.counts: dict[str, int] = {}
+        self.memories: dict[str, float] = {}
 
     def add_switch(self, line: int | None, name: str, children: Iterable[str], hosts: Iterable[str]) -> None:
         """A switch with the switches below it and the hosts on it."""
@@ -76,7 +77,7 @@ class Tree:
         ]
         switches = dict.fromkeys((*self._lines, *(switch for _, switch in self._ports)))
         ports = [Port(host, "", switch) for host, switch in self._ports]
-        if not ports and not self._domains and not self.products:
+        if not ports and not self._domains and not self.products and not self.counts:
             raise self.source.error(self.source.last_line, f"the file ends without a host{self._switches_say()}")
         fabric = Fabric(
             tuple(switches),
@@ -85,6 +86,7 @@ class Tree:
             {label: tuple(hosts) for label, hosts in self._domains.items()},
             dict(self.products),
             dict(self.counts),
+            dict(self.memories),
         )
         faults, assumptions = tuple(self.notes.faults), tuple(self.notes.assumptions)
         return Findings(self.source.name, kind, fabric=fabric, faults=faults, assumptions=assumptions)

@@ -164,6 +164,12 @@ def kernel_format(dtype: Dtype) -> str:
     return "fp8_block" if dtype.element_bytes == 1 else "bf16"
 
 
+#: Formats that the engines' kernels (Marlin) expand to bf16 on a generation, although it has the rate.
+_EXPANDED = {"blackwell-rtx": ("mxfp4",)}
+
+
 def _peak(device: Device, dtype: Dtype) -> float:
     """Peak of matrix products in a format on a device [FLOP/s]."""
+    if dtype.name in _EXPANDED.get(device.generation, ()):
+        return device.flops[dtype.fallback]
     return device.flops[dtype.rate(device.flops)]

@@ -322,8 +322,9 @@ def _launches(work: Work, speeds: Speeds) -> Floats:
         return (parameters > 0) * _column(2 * rate.launch + speeds.activation_s)
 
     return (
-        (work.projections - 1) * _column(speeds.project_in.launch)
-        + _column(speeds.project_out.launch + speeds.attention.launch + speeds.layer_s)
+        (work.projections - 1) * work.mixes * _column(speeds.project_in.launch)
+        + work.mixes * _column(speeds.project_out.launch + speeds.attention.launch)
+        + (work.mixes + work.feeds) / 2 * _column(speeds.layer_s)
         + work.recurrent * _column(speeds.recurrent_s)
         + work.normed * _column(speeds.head_norm_s)
         + (work.index_flop > 0) * _column(speeds.indexer_s)
@@ -344,17 +345,17 @@ def _head(work: Work, speeds: Speeds, load: Load) -> tuple[Floats, Floats, Float
 def _network(work: Work, speeds: Speeds, group: StagePlacement, load: Load) -> Floats:
     """Seconds of one layer's collectives (R, K).
 
-    Tensor parallelism reduces after attention and after the FFN. Experts shared by data-parallel ranks replace the
-    second reduction with an exchange.
+    Tensor parallelism reduces after attention and after the FFN, where a layer has them. Experts shared by data-parallel
+    ranks replace the second reduction with an exchange.
     """
     tokens = load.decode * load.queries + load.prefill
     size = tokens * work.hidden * 2
     reduce = _column(_all_reduce(work, speeds, group, size))
     exchanging = (work.top_k > 0) & (_column(work.dp) > 1)
     if not np.any(exchanging):
-        return reduce + np.broadcast_to(reduce, work.top_k.shape)
+        return reduce * (work.mixes + work.feeds)
     fastest = np.minimum.reduce([kernel.seconds for kernel in _exchange_kernels(work, speeds, group, tokens)])
-    return reduce + np.where(exchanging, fastest, reduce)
+    return reduce * work.mixes + np.where(exchanging, fastest, reduce * work.feeds)
 
 
 def _all_reduce(work: Work, speeds: Speeds, group: StagePlacement, size: Floats) -> Floats:

@@ -95,13 +95,14 @@ class Work:
     dense, dense_bytes: dense FFN parameters on a rank, and their weights [bytes] (R, K).
     shared, shared_bytes: the same of the shared experts (R, K).
     router: router and latent projections, bf16, whole on every rank (R, K).
-    experts, top_k: routed experts and those a token visits (R, K); 0 in a dense layer.
+    experts, top_k: routed experts and those a token visits on average (R, K); 0 in a dense layer.
     slots: expert copies on one rank (R, K).
     expert, expert_bytes: one expert's parameters on one rank, and their weights [bytes] (R, K).
     token_width: elements per token that the expert exchange carries (R, K).
     projections: GEMMs around attention (R, K).
     latent, recurrent, normed: 1 where decode attends to MLA's latent, keeps a recurrent state, or norms queries and keys
         (R, K).
+    mixes, feeds: 1 where a layer has attention (or what stands for it), and where it has an FFN (R, K).
     head, head_bytes: output-head parameters on a rank, and their weights [bytes] (R,).
     hidden: width of the residual stream (R,).
     floor: a bound on the heaviest stage of any cut, where stages are idealised.
@@ -142,6 +143,8 @@ class Work:
     latent: Floats
     recurrent: Floats
     normed: Floats
+    mixes: Floats
+    feeds: Floats
     head: Floats
     head_bytes: Floats
     hidden: Floats
@@ -273,8 +276,9 @@ def _attention(attention: Attention, precision: Precision, degree: Degrees) -> d
         "token_flop": attention.flop_per_token / tp,
         "projections": (LATENT_PROJECTIONS if attention.low_rank else PROJECTIONS) * one,
         "latent": float(attention.kind == "mla") * one,
-        "recurrent": float(attention.kind == "linear") * one,
+        "recurrent": float(attention.state_bytes > 0) * one,
         "normed": float(attention.normed) * one,
+        "mixes": float(attention.kind != "none") * one,
     }
 
 
@@ -287,9 +291,10 @@ def _ffn(ffn: FFN, precision: Precision, degree: Degrees, redundant_experts: Flo
         "shared_bytes": ffn.shared_bytes(precision) / tp,
         "router": (ffn.router_parameters + ffn.latent_parameters) * one,
         "experts": ffn.experts * one,
-        "top_k": ffn.top_k * one,
+        "top_k": ffn.visited * one,
         "slots": (ffn.experts + redundant_experts) / degree.ep if ffn.experts else 0.0 * one,
         "expert": ffn.expert_parameters / degree.moe_tp if ffn.experts else 0.0 * one,
         "expert_bytes": ffn.expert_bytes(precision) / degree.moe_tp if ffn.experts else 0.0 * one,
         "token_width": (ffn.expert_hidden if ffn.experts else 0.0) * one,
+        "feeds": float(not ffn.absent) * one,
     }

@@ -19,10 +19,14 @@ class LinearOptimum:
     duals: Floats
 
 
+class Infeasible(SolverDefect):
+    """Nothing keeps all rows; who tells a program that may be so catches it."""
+
+
 class ArrayProgram:
     """Variables in blocks, rows as index lists, one objective to minimise.
 
-    >>> program = LinearProgram()
+    >>> program = ArrayProgram()
     >>> x = program.variables(0.0, 4.0, np.array([-1.0, -2.0]))
     >>> _ = program.row(0.0, 5.0, x, np.ones(2))
     >>> program.minimise().values.tolist()
@@ -53,11 +57,18 @@ class ArrayProgram:
         return index
 
     def minimise(self) -> LinearOptimum:
-        """Solve a program that has an optimum."""
+        """Solve a program that has an optimum.
+
+        Raises
+        ------
+        Infeasible: nothing keeps all rows.
+        """
         solver = self._solvers.ModelSolverHelper("GLOP")
         solver.set_solver_specific_parameters("use_preprocessing: false")
         solver.solve(self._program)
         status = solver.status()
+        if status == self._solvers.SolveStatus.INFEASIBLE:
+            raise Infeasible("a linear program of expert placement that nothing fulfils")
         if status != self._solvers.SolveStatus.OPTIMAL:
             raise SolverDefect(f"GLOP ended a linear program of expert placement with {status}")
         return LinearOptimum(np.array(solver.variable_values()), np.array(solver.dual_values()))

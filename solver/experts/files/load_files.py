@@ -1,17 +1,21 @@
-"""Readers of recorded expert loads: SGLang's ``logical_count`` JSON, CSV and NumPy files."""
+"""Readers of recorded expert loads: JSON of engines, CSV and NumPy files."""
 
 from __future__ import annotations
 
 import csv
-import json
+import io
 import tokenize
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from solver.errors import BadFile, BadInput
-from solver.experts.arrays import Float, Floats, Numbers
+from solver.experts.arrays import Numbers
+from solver.experts.files.load_records import COUNTS, MOST_BYTES, counts_of, parsed, read_text, summed_steps
+from solver.experts.files.load_tables import read_table
 from solver.experts.loads import Loads
 
 
@@ -24,9 +28,13 @@ def read_loads(
     ====== =====================================================================================================
     suffix content
     ====== =====================================================================================================
-    .json  ``{"logical_count": [[tokens by expert] by layer]}``, or with a leading axis of steps, which is summed
-    .csv   one row per layer and one column per expert, or the columns ``layer,expert,load`` in any order
+    .json  ``{"logical_count": [[tokens by expert] by layer]}``, or with a leading axis of steps, which is summed; the
+           bare list; layers by name; SGLang's records of passes; vLLM's state of its balancer
+    .jsonl one such record, or one layer, a line
+    .csv   one row per layer and one column per expert, with or without a header and columns of ids, or the columns
+           ``layer,expert,load`` (also count, tokens, ...) in any order; .tsv likewise
     .npy   (layers, experts) or (profiles, layers, experts)
+    .npz   one such array, or the one named ``logical_count``
     ====== =====================================================================================================
     """
     declared = None if dense_layers is None else tuple(dense_layers)
@@ -39,7 +47,8 @@ def read_loads(
 def _read(path: Path, name: str, dense_layers: tuple[int, ...] | None) -> Loads:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise BadFile(f"{path}: expert loads are read from {', '.join(sorted(_READERS))}, not {path.suffix or 'this'}")
+        known = ", ".join(key for key, read in sorted(_READERS.items()) if read is not _read_torch)
+        raise BadFile(f"{path}: expert loads are read from {known}, not {path.suffix or 'this'}")
     try:
         array = reader(path)
     except OSError as missing:
@@ -54,13 +63,38 @@ def _read(path: Path, name: str, dense_layers: tuple[int, ...] | None) -> Loads:
 
 
 def _read_json(path: Path) -> Numbers:
+    return counts_of(path, parsed(path, read_text(path)))
+
+
+def _read_jsonl(path: Path) -> Numbers:
+    lines = [line for line in read_text(path).splitlines() if line.strip()]
+    return counts_of(path, [parsed(path, line, number) for number, line in enumerate(lines, 1)])
+
+
+def _read_torch(path: Path) -> Numbers:
+    raise BadFile(
+        f'{path}: a file of torch is a program that would be run; convert it once: python -c "import json, torch; '
+        f"found = torch.load('{path.name}', weights_only=True); "
+        "json.dump({'logical_count': found['logical_count'].tolist()}, open('loads.json', 'w'))\""
+    )
+
+
+def _read_npz(path: Path) -> Numbers:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as broken:
-        raise BadFile(f"{path}: not JSON ({broken})") from broken
-    if not isinstance(content, dict) or "logical_count" not in content:
-        raise BadFile(f'{path}: expected {{"logical_count": [[tokens by expert] by layer]}}')
-    return _summed_steps(_table(path, "logical_count", content["logical_count"]))
+        with zipfile.ZipFile(path) as archive:
+            names = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+            name = next((key for key in COUNTS if key in names), "" if len(names) != 1 else next(iter(names)))
+            if not name:
+                raise BadFile(f"{path}: holds {', '.join(sorted(names))[:200]}; name one of them logical_count")
+            if names[name].file_size > MOST_BYTES:
+                raise BadFile(f"{path}: {name} takes more than {MOST_BYTES // 1024**2} MiB")
+            with archive.open(names[name]) as file:
+                array = np.asarray(np.lib.format.read_array(io.BytesIO(file.read()), allow_pickle=False))
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as broken:
+        raise BadFile(f"{path}: not a NumPy archive ({broken})") from broken
+    except (ValueError, SyntaxError, OverflowError, tokenize.TokenError) as broken:
+        raise BadFile(f"{path}: not an array of numbers ({broken})") from broken
+    return summed_steps(array) if name in COUNTS else array
 
 
 def _read_npy(path: Path) -> Numbers:
@@ -71,66 +105,13 @@ def _read_npy(path: Path) -> Numbers:
         raise BadFile(f"{path}: not an array of numbers ({broken})") from broken
 
 
-def _read_csv(path: Path) -> Numbers:
-    with path.open(newline="", encoding="utf-8") as lines:
-        rows = [row for row in csv.reader(lines) if any(cell.strip() for cell in row)]
-    if not rows:
-        raise BadFile(f"{path}: no rows")
-    header = [cell.strip().lower() for cell in rows[0]]
-    if {"layer", "expert", "load"} <= set(header):
-        return _long_form(path, header, rows[1:])
-    return _numbers(path, rows if _is_number(rows[0][-1]) else rows[1:])
-
-
-def _long_form(path: Path, header: list[str], rows: list[list[str]]) -> Floats:
-    columns = [header.index(name) for name in ("layer", "expert", "load")]
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise BadFile(f"{path}: line {number} has {len(row)} cells, the header has {len(header)}")
-    table = _numbers(path, [[row[column] for column in columns] for row in rows])
-    at = table[:, :2].astype(int) if len(table) else np.zeros((0, 2), int)
-    if not len(table) or (at != table[:, :2]).any() or (at < 0).any():
-        raise BadFile(f"{path}: layers and experts are whole numbers from 0")
-    if len({tuple(pair) for pair in at.tolist()}) != len(at):
-        raise BadFile(f"{path}: a pair of layer and expert stands there twice")
-    layers, experts = (int(size) for size in at.max(axis=0) + 1)
-    if layers > len(at) or experts > len(at):
-        raise BadFile(f"{path}: {len(at)} loads cannot name {experts} experts of {layers} layers")
-    named = np.bincount(at[:, 0], minlength=layers)
-    for layer in np.flatnonzero((named > 0) & (named < experts)):
-        raise BadFile(f"{path}: layer {layer} names {named[layer]} of {experts} experts")
-    array = np.zeros((layers, experts), Float)
-    array[at[:, 0], at[:, 1]] = table[:, 2]
-    return array
-
-
-def _numbers(path: Path, rows: list[list[str]]) -> Floats:
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(rows[0]):
-            raise BadFile(f"{path}: row {number} of numbers has {len(row)} cells, the first has {len(rows[0])}")
-        for cell in row:
-            if not _is_number(cell):
-                raise BadFile(f"{path}: row {number} of numbers holds {cell!r}, which is not a number")
-    return np.array([[float(cell) for cell in row] for row in rows], Float)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _table(path: Path, key: str, value: object) -> Numbers:
-    try:
-        return np.asarray(value)
-    except ValueError as ragged:
-        raise BadFile(f"{path}: {key}: every layer needs one number for each expert") from ragged
-
-
-def _summed_steps(array: Numbers) -> Numbers:
-    return array.sum(axis=0) if array.ndim == 3 and array.dtype.kind in "iuf" else array
-
-
-_READERS: dict[str, Callable[[Path], Numbers]] = {".json": _read_json, ".csv": _read_csv, ".npy": _read_npy}
+_READERS: dict[str, Callable[[Path], Numbers]] = {
+    ".json": _read_json,
+    ".jsonl": _read_jsonl,
+    ".csv": read_table,
+    ".tsv": read_table,
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".pt": _read_torch,
+    ".pth": _read_torch,
+}

@@ -25,12 +25,40 @@ def group_homes(loads: Floats, grid: SlotGrid, groups: int) -> Ints:
     -------
     home node of each expert (layers, experts).
     """
-    layers, experts = loads.shape
+    experts = loads.shape[1]
     if groups < 1 or experts % groups or groups % grid.nodes:
         raise BadInput(
             f"{experts} experts in {groups} groups cannot be spread evenly over {grid.nodes} nodes; "
-            f"the number of groups must divide {experts} and be a multiple of {grid.nodes}"
+            f"the number of groups must divide {experts} and be a multiple of {grid.nodes}; without --groups experts are "
+            "spread singly where they must be"
         )
+    return _packed(loads, grid, groups)
+
+
+def single_homes(loads: Floats, grid: SlotGrid) -> Ints:
+    """Give every node as many experts as the others, or one fewer, so that the nodes are even.
+
+    Returns
+    -------
+    home node of each expert (layers, experts).
+    """
+    layers, experts = loads.shape
+    most = np.full(grid.nodes, experts // grid.nodes)
+    most[: experts % grid.nodes] += 1
+    home = np.empty((layers, experts), Int)
+    for layer in range(layers):
+        carried, held = np.zeros(grid.nodes), np.zeros(grid.nodes, Int)
+        for expert in np.argsort(-loads[layer], kind="stable"):
+            node = int(np.where(held < most, carried, np.inf).argmin())
+            home[layer, expert] = node
+            carried[node] += loads[layer, expert]
+            held[node] += 1
+    return home
+
+
+def _packed(loads: Floats, grid: SlotGrid, groups: int) -> Ints:
+    """Home node of each expert, those of a group together (layers, experts)."""
+    layers, experts = loads.shape
     group_load = loads.reshape(layers, groups, -1).sum(axis=2)
     each = groups // grid.nodes
     target = group_load.sum(axis=1) / grid.nodes

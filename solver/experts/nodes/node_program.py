@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from solver.experts.arrays import Bools, Floats, Ints
-from solver.experts.bounds.linear_program import ArrayProgram
+from solver.experts.arrays import Bools, Floats, Int, Ints
+from solver.experts.bounds.linear_program import ArrayProgram, Infeasible
 from solver.experts.grid import SlotGrid
 from solver.experts.nodes.patterns import CopyPatterns
 from solver.experts.scale import SCALE, down, require_row, up
@@ -18,7 +18,7 @@ SPREADING = 1e-3
 MARGINS = (5e-4, 2e-3, 1e-2, np.inf)
 """Reduced costs up to which patterns enter the whole-number program, in shares of tokens; wider where that fails."""
 DETERMINISTIC_LIMIT = 0.4
-"""CP-SAT's deterministic time for one program, about seconds."""
+"""CP-SAT's deterministic time for one program, about seconds; the last, which holds all patterns, has five times that."""
 GAP = 3e-4
 """Share of tokens within which CP-SAT may stop."""
 
@@ -37,6 +37,28 @@ class NodeAnswer:
     copies: Ints
     far_share: float
     far_bound: float
+
+
+def at_home(loads: Floats, home: Ints, grid: SlotGrid) -> NodeAnswer | None:
+    """All copies on the home node of their expert, the heaviest repeated: no traffic, whatever the balance.
+
+    Parameters
+    ----------
+    loads, home: of each expert (experts,).
+
+    None where a node has more or fewer experts than its places can hold.
+    """
+    copies = np.zeros((len(loads), grid.nodes), Int)
+    for node in range(grid.nodes):
+        own = np.flatnonzero(home == node)
+        spare = grid.places_per_node - len(own)
+        if spare < 0 or spare > len(own) * (grid.ranks_per_node - 1):
+            return None
+        count = np.ones(len(own))
+        for _ in range(spare):
+            count[np.where(count < grid.ranks_per_node, loads[own] / count, -1.0).argmax()] += 1
+        copies[own, node] = count
+    return NodeAnswer(copies, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -65,7 +87,8 @@ class NodeProgram:
             return None
         reduced, least_cost, far_bound = relaxed
         for margin in MARGINS:
-            chosen = self._choose(reduced <= margin, least_cost)
+            limit = DETERMINISTIC_LIMIT * (5 if margin == MARGINS[-1] else 1)
+            chosen = self._choose(reduced <= margin, least_cost, limit)
             if chosen is not None:
                 far = self.patterns.far[chosen].sum() / self.grid.ranks
                 return NodeAnswer(self.patterns.copies[chosen], float(far), far_bound)
@@ -94,7 +117,10 @@ class NodeProgram:
             used = np.flatnonzero(them.served[:, node])
             terms = np.append(choice[used], over)
             rows.append(program.row(-np.inf, limit, terms, np.append(them.served[used, node], -1.0)))
-        answer = program.minimise()
+        try:
+            answer = program.minimise()
+        except Infeasible:
+            return None
         if answer.values[over[0]] > 1e-6 * limit:
             return None
         fill, load = answer.duals[rows[:nodes]], np.minimum(0.0, answer.duals[rows[nodes:]])
@@ -105,7 +131,7 @@ class NodeProgram:
         least = float(cheapest.sum() + fill.sum() * self.grid.places_per_node + load.sum() * limit)
         return priced - cheapest[them.expert], least, max(0.0, least - float(preference.sum()))
 
-    def _choose(self, kept: Bools, least_cost: float) -> Ints | None:
+    def _choose(self, kept: Bools, least_cost: float, seconds: float) -> Ints | None:
         """The best pattern of each expert (experts,) among those kept; None if CP-SAT finds none in its limit.
 
         The bound of the relaxation is told to CP-SAT, which stops as soon as it is near enough.
@@ -131,7 +157,7 @@ class NodeProgram:
         program.minimize(total)
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = 1
-        solver.parameters.max_deterministic_time = DETERMINISTIC_LIMIT
+        solver.parameters.max_deterministic_time = seconds
         solver.parameters.absolute_gap_limit = GAP * SCALE
         if solver.status_name(solver.solve(program)) not in ("OPTIMAL", "FEASIBLE"):
             return None

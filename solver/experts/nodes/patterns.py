@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ HOME_COPIES = 3
 """Copies on the home node, unless the load of the expert asks for more."""
 FAR_COPIES = 2
 """Copies on other nodes, one on each, besides those at home."""
+MANY_NODES = 9
+"""Nodes above which an expert has one copy besides those at home: pairs of nodes would be too many patterns."""
 HEAVIEST_COPY = 0.7
 """Load that a copy may carry, in mean rank loads, as long as more copies are possible: the ranks are packed later."""
 LIGHT_EXPERT = 0.15
@@ -52,8 +55,12 @@ def patterns(loads: Floats, home: Ints, grid: SlotGrid, split: Split) -> CopyPat
     home: node where the tokens of each expert start (experts,).
     """
     expert, copies = [], []
-    for number, (load, node) in enumerate(zip(loads, home, strict=True)):
-        shapes = _shapes(float(load), grid, len(loads))
+    habits = [_shapes(float(load), grid, len(loads)) for load in loads]
+    fewest = sum(int(shapes.sum(axis=1).min()) for shapes in habits)
+    most = sum(int(shapes.sum(axis=1).max()) for shapes in habits)
+    if not fewest <= grid.places <= most:
+        habits = [_all_shapes(grid, _most_at_home(float(load), grid, len(loads))) for load in loads]
+    for number, (shapes, node) in enumerate(zip(habits, home, strict=True)):
         rolled = np.roll(shapes, node, axis=1)
         expert.append(np.full(len(rolled), number))
         copies.append(rolled)
@@ -66,24 +73,36 @@ def patterns(loads: Floats, home: Ints, grid: SlotGrid, split: Split) -> CopyPat
 
 
 def _shapes(load: float, grid: SlotGrid, experts: int) -> Ints:
-    """Copies by node with the home node first (shapes, nodes)."""
-    roomy = grid.places > ROOMY * experts
-    wanted = max(HOME_COPIES, int(np.ceil(load / HEAVIEST_COPY)), 2 * grid.places // experts if roomy else 0)
-    most_home = min(grid.ranks_per_node, wanted)
+    """Copies by node with the home node first (shapes, nodes), as the habits above allow."""
+    table = _all_shapes(grid, _most_at_home(load, grid, experts))
+    total = table.sum(axis=1)
+    if load < LIGHT_EXPERT and not _is_roomy(grid, experts):
+        return np.asarray(table[total == 1])
+    fine = load / total <= HEAVIEST_COPY
+    return np.asarray(table[fine] if fine.any() else table[total == total.max()])
+
+
+def _is_roomy(grid: SlotGrid, experts: int) -> bool:
+    return grid.places > ROOMY * experts
+
+
+def _most_at_home(load: float, grid: SlotGrid, experts: int) -> int:
+    roomy = 2 * grid.places // experts if _is_roomy(grid, experts) else 0
+    return min(grid.ranks_per_node, max(HOME_COPIES, int(np.ceil(load / HEAVIEST_COPY)), roomy))
+
+
+@functools.lru_cache(maxsize=64)
+def _all_shapes(grid: SlotGrid, most_home: int) -> Ints:
+    """Up to ``most_home`` copies on the home node, and single ones on a few others (shapes, nodes)."""
     others = grid.nodes - 1
     shapes = [
         (at_home, *(int(node in chosen) for node in range(others)))
         for at_home in range(most_home + 1)
-        for far in range(min(FAR_COPIES, others) + 1)
+        for far in range(min(FAR_COPIES if grid.nodes <= MANY_NODES else 1, others) + 1)
         for chosen in itertools.combinations(range(others), far)
         if at_home >= 1 or far == 1
     ]
-    table: Ints = np.array(shapes, Int)
-    total = table.sum(axis=1)
-    if load < LIGHT_EXPERT and not roomy:
-        return np.asarray(table[total == 1])
-    fine = load / total <= HEAVIEST_COPY
-    return np.asarray(table[fine] if fine.any() else table[total == total.max()])
+    return np.array(shapes, Int)
 
 
 def _service(copies: Ints, home: Ints, split: Split) -> Floats:

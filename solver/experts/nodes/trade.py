@@ -14,7 +14,7 @@ from solver.experts.grid import SlotGrid
 from solver.experts.loads import Loads
 from solver.experts.nodes.homes import group_homes
 from solver.experts.nodes.nearest import pack_nodes
-from solver.experts.nodes.node_program import NodeProgram
+from solver.experts.nodes.node_program import NodeAnswer, NodeProgram, at_home
 from solver.experts.nodes.patterns import patterns
 from solver.experts.packing.pack import SwapBudget
 from solver.experts.splits import hottest_over_mean
@@ -109,26 +109,40 @@ def trade_off(
     if (groups is None) == (home is None):
         raise BadInput("give either expert groups or home nodes")
     homes = group_homes(share, grid, groups) if groups is not None else _checked(home, loads, grid)
-    points = tuple(_point(loads, share, homes, grid, slack, effort or SwapBudget()) for slack in slacks)
-    return TradeCurve(points, tuple(slacks), homes)
+    loosest_first = sorted(range(len(slacks)), key=lambda number: -slacks[number])
+    found: dict[int, TradePoint] = {}
+    looser: list[NodeAnswer] | None = None
+    for number in loosest_first:
+        looser = _answers(loads, share, homes, grid, slacks[number], looser)
+        found[number] = _point(loads, share, looser, grid, effort or SwapBudget())
+    return TradeCurve(tuple(found[number] for number in range(len(slacks))), tuple(slacks), homes)
 
 
-def _point(loads: Loads, share: Floats, home: Ints, grid: SlotGrid, slack: float, effort: SwapBudget) -> TradePoint:
-    copies, far = [], []
+def _answers(
+    loads: Loads, share: Floats, home: Ints, grid: SlotGrid, slack: float, looser: list[NodeAnswer] | None
+) -> list[NodeAnswer]:
+    """Copies on nodes for each layer; where no choice keeps the slack, what a looser one gave."""
+    answers = []
     for number, (load, node) in enumerate(zip(share, home, strict=True)):
         lying = patterns(load, node, grid, "even")
         answer = NodeProgram(lying, grid, min(slack, float(grid.nodes))).solve()
+        if answer is None and looser is not None:
+            answer = looser[number]
+        answer = answer or at_home(load, node, grid)
         if answer is None:
             raise BadInput(
-                f"layer {loads.moe_layers[number]}: no placement was found that keeps every node within {slack:.1%} of the "
-                f"mean and fills {grid.nodes} nodes of {grid.places_per_node} places; allow more slack or more slots"
+                f"layer {loads.moe_layers[number]}: no placement was found that fills {grid.nodes} nodes of "
+                f"{grid.places_per_node} places; use other --slots or --ranks-per-node, or other --groups"
             )
-        copies.append(answer.copies.T)
-        far.append((answer.far_share, answer.far_bound))
-    on_nodes = np.stack(copies)
+        answers.append(answer)
+    return answers
+
+
+def _point(loads: Loads, share: Floats, answers: Sequence[NodeAnswer], grid: SlotGrid, effort: SwapBudget) -> TradePoint:
+    on_nodes = np.stack([answer.copies.T for answer in answers])
     service = on_nodes / on_nodes.sum(axis=1, keepdims=True)
     placed = pack_nodes(share, on_nodes, service, grid, effort)
-    far_share, far_bound = np.array(far).T
+    far_share, far_bound = np.array([(answer.far_share, answer.far_bound) for answer in answers]).T
     fresh = ExpertMap(placed, loads.experts, loads.moe_layers, loads.layers)
     return TradePoint(fresh, hottest_over_mean(placed, share), far_share, far_bound)
 

@@ -11,6 +11,7 @@ from solver.experts.drift import DriftReport, drift_report
 from solver.experts.expert_map import ExpertMap
 from solver.experts.files.engine_maps import read_map
 from solver.experts.loads import Loads
+from solver.experts.nodes.homes import single_homes
 from solver.experts.nodes.trade import TradeCurve, TradePoint, trade_off
 from solver.experts.place import ExpertPlacement, place_experts
 from solver.experts.rebalance import Rebalanced, rebalance
@@ -107,7 +108,11 @@ def _in_use(path: Path, question: Question, loads: Loads) -> ExpertMap:
 
 
 def _nodes(question: Question, loads: Loads) -> Nodes:
-    curve = trade_off(loads, question.grid, groups=question.grid.nodes if question.groups is None else question.groups)
+    grid, groups = question.grid, question.groups
+    if groups is None and loads.experts % grid.nodes:
+        curve = trade_off(loads, grid, home=single_homes(loads.mean_shares() * grid.ranks, grid))
+    else:
+        curve = trade_off(loads, grid, groups=grid.nodes if groups is None else groups)
     most = question.most_off_node
     if most is None:
         return Nodes(curve, None)

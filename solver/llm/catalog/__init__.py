@@ -1,10 +1,11 @@
 """LLMs by name, from the JSON files of this folder; read once, when the first name is asked for.
 
 An entry has ``title``, ``aliases`` (Hugging Face ids and other names), ``hidden``, ``vocab``, ``max_context``,
-``attention`` and ``ffn`` (shapes by label, as :data:`solver.llm.attention_shapes.SHAPES` and
+``attention`` and ``ffn`` (shapes by label, as :data:`solver.llm.recurrent_shapes.SHAPES` and
 :class:`solver.llm.ffn.FFN` take them), ``layers`` (runs of ``[repeat, [attention, ffn], ...]``), ``precision`` (dtype
-by part; ``all`` = every linear part), ``encoder_bytes`` where measured, ``source`` and ``as_of``. ``like`` takes another
-entry's fields for those not given.
+by part; ``all`` = every linear part), ``encoder_bytes`` where measured, ``table_parameters`` where there are any, ``source``
+and ``as_of``. ``like`` takes another entry's fields for those not given. ``unverified`` says what nobody has checked
+against the owner's own files.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from importlib.resources import files
 from typing import Any
 
 from solver.errors import UnknownName
-from solver.llm.attention_shapes import SHAPES
 from solver.llm.ffn import FFN
 from solver.llm.network import LLM, Layer
 from solver.llm.precision import LINEAR_PARTS, Precision
+from solver.llm.recurrent_shapes import SHAPES
 
 Entry = dict[str, Any]
 
@@ -53,7 +54,7 @@ def _inherited(name: str, entries: dict[str, Entry]) -> Entry:
     entry = entries[name]
     if "like" not in entry:
         return entry
-    parent = {key: value for key, value in _inherited(entry["like"], entries).items() if key != "aliases"}
+    parent = {k: v for k, v in _inherited(entry["like"], entries).items() if k not in ("aliases", "unverified")}
     return parent | entry
 
 
@@ -87,11 +88,13 @@ def _build(name: str) -> LLM:
         layers=tuple(layers),
         tied_embeddings=entry.get("tied_embeddings", False),
         mtp_layers=entry.get("mtp_layers", 0),
+        table_parameters=entry.get("table_parameters", 0),
         encoder_bytes=float(entry.get("encoder_bytes", 0.0)),
         max_context=entry["max_context"],
         precision=_precision(entry.get("precision", {})),
         source=entry["source"],
         as_of=entry["as_of"],
+        notes=(f"{name} is unverified: {entry['unverified']}",) if "unverified" in entry else (),
     )
 
 

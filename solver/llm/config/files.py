@@ -10,21 +10,24 @@ from solver.errors import BadFile
 from solver.llm.config.reader import printable
 
 MAX_FILE_BYTES = 16 << 20
-QUANTIZATION_FILE = "hf_quant_config.json"
+QUANTIZATION_FILES = ("hf_quant_config.json", "quantize_config.json", "quant_config.json")
+"""Of ModelOpt, AutoGPTQ and AutoAWQ; the first that exists counts."""
 
 
-def find(path: Path) -> tuple[Path, Path]:
-    """Return the config file meant by ``path`` (a file or its folder) and the quantisation file that would go with it.
+def find(path: Path) -> tuple[Path, list[Path]]:
+    """Return the config file meant by ``path`` (a file or its folder) and the quantisation files that would go with it.
 
     ``config.json`` goes with ``hf_quant_config.json``, ``<prefix>_config.json`` with ``<prefix>_hf_quant_config.json``.
     """
     try:
         if path.is_dir():
-            path = path / "config.json"
+            native = not (path / "config.json").exists() and (path / "params.json").exists()
+            path = path / ("params.json" if native else "config.json")
     except (OSError, ValueError) as problem:
         raise BadFile(f"{label(path)}: {reason(problem)}") from None
     prefix = path.name.removesuffix("config.json")
-    return path, path.with_name((prefix if prefix != path.name else "") + QUANTIZATION_FILE)
+    beside = prefix if prefix != path.name else ""
+    return path, [path.with_name(beside + name) for name in QUANTIZATION_FILES]
 
 
 def parse(path: Path) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def offer(
     dropped: dict[Role, Counter[str]] = {}
     rules, balance = engine_rules(engine, instance.scenario.engine_version), balance_of(instance)
     handovers = _handovers(instance, rules)
-    extrapolated, priced = [], 0
+    extrapolated, priced = list(instance.llm.notes), 0
     for fleet in (slowed(fleet, (scale_out or {}).get(fleet.device.name)) for fleet in instance.fleets):
         calibration, doubt = instance.calibration(engine, fleet.device.name)
         if doubt:
