@@ -104,17 +104,15 @@ def _scenarios() -> Iterable[Row]:
 
 def _engines() -> Iterable[Row]:
     from solver.cost.calibration import packaged_calibrations
-    from solver.space.engines import engine_rules
+    from solver.engines import engine_names, engine_rules, engine_versions
 
-    for name in sorted(entry.name.removesuffix(".json") for entry in files("solver.space.engines").iterdir()):
-        if name.startswith("_"):
-            continue
+    for name in engine_names():
         rules = engine_rules(name)
         measured = sorted(generation for engine, generation in packaged_calibrations() if engine == name)
         yield {
             "name": name,
             "title": rules.title,
-            "version": rules.version,
+            "versions": ", ".join(engine_versions(name)),
             "as_of": rules.as_of,
             "measured_on": ", ".join(measured) or None,
         }

@@ -16,9 +16,9 @@ from solver.cost.pool.mix import Mix
 from solver.cost.pool.serving import sequences_that_fit
 from solver.cost.steps.replicas import NetworkShare, Replicas
 from solver.cost.steps.work import default_stages
+from solver.engines import EngineRules
 from solver.llm import LLM
 from solver.replica import Role, Setup, Stages
-from solver.space.engines import EngineRules
 from solver.space.handover import Handover
 from solver.space.legality import Inquiry, most_sequences
 from solver.space.shapes import Balance, Footprint, most_replicas, shapes

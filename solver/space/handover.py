@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.engines import EngineRules
 from solver.llm import LLM
 from solver.replica import Role, Setup
-from solver.space.engines import EngineRules
 from solver.space.legality import Inquiry, connects
 from topologies import Device
 

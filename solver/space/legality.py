@@ -1,6 +1,6 @@
 """Which replicas an engine would start, and which of them may hand KV caches to which.
 
-The rules are data (:mod:`solver.space.engines`); here they are asked about many replicas at once. The memory rules live
+The rules are data (:mod:`solver.engines`); here they are asked about many replicas at once. The memory rules live
 with the ledger (:mod:`solver.space.candidates`).
 """
 
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.engines import Connector, EngineRule, EngineRules
+from solver.engines.facts import llm_facts, setup_facts
 from solver.llm import LLM
 from solver.replica import Setup
-from solver.space.engines import Connector, EngineRule, EngineRules
-from solver.space.engines.facts import llm_facts, setup_facts
 from topologies import Device
 
 Mask = NDArray[np.bool_]

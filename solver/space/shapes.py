@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from solver.cost.network.fleet import Fleet
+from solver.engines import EngineRules
 from solver.llm import LLM
 from solver.replica import Parallelism, Role, Setup
-from solver.space.engines import EngineRules
 
 #: Pipeline depths that are tried: deeper ones gain nothing that fewer, fuller stages do not.
 MOST_STAGES = 16

@@ -20,6 +20,7 @@ from solver.cost.instance import Instance
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.serving import Promise, most_decode, most_unified
 from solver.economics.envelope import MeanRequest, Rented, least_usd
+from solver.engines import engine_rules
 from solver.errors import BadInput, SolverDefect
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.layout.market import market
@@ -27,7 +28,6 @@ from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.replica import Role
 from solver.space.candidates import candidates
-from solver.space.engines import engine_rules
 from solver.workload import Scenario
 
 #: The slowest point is so many times slower than the fastest, but no slower than a reader reads.

@@ -17,10 +17,10 @@ from solver.cost.pool.closed_loop import closed_loop
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.serving import MOST_UTILISATION
+from solver.engines import EngineRules, engine_rules
 from solver.errors import BadInput
 from solver.llm import LLM
 from solver.replica import Parallelism, Role, Setup, engine_and_version
-from solver.space.engines import EngineRules, engine_rules
 from solver.space.legality import Inquiry, most_sequences
 from solver.workload import RequestClass
 from solver.workload.fields import Rate, Record, Tokens, read_record

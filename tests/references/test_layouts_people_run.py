@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from solver.engines import engine_rules
 from solver.llm import FFN, LLM, Layer, dtype, grouped_query
 from solver.replica import Parallelism, Setup
-from solver.space.engines import engine_rules
 from solver.space.legality import Setting, most_sequences, refusals
 
 NAMES = {

@@ -22,6 +22,7 @@ from solver.cost.pool.prediction import Latencies, Part, class_latencies, interv
 from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.retention import beside_idle, by_class
 from solver.cost.pool.serving import Service
+from solver.engines import EngineRules
 from solver.experts.recorded import MORE_SLOTS, balance_of
 from solver.optimize.layout.kv_tiers import Keeping, Place, Split
 from solver.optimize.layout.kv_tiers.record import records, slowest_load_s
@@ -48,7 +49,6 @@ from solver.plan.schema import (
     Stage,
 )
 from solver.replica import ROLES, Role
-from solver.space.engines import EngineRules
 from solver.space.legality import most_sequences
 from solver.space.profiles import Column, prompts_held
 from topologies import Routes

@@ -14,13 +14,13 @@ from solver.cost.instance import Instance, PromiseGroup
 from solver.cost.network.contention import slowed
 from solver.cost.pool.retention import load_s, spared_s
 from solver.cost.pool.serving import Promise
+from solver.engines import EngineRules, engine_rules
 from solver.experts.recorded import balance_of
 from solver.optimize.layout.kv_tiers import keepings
 from solver.optimize.layout.kv_tiers.places import places
 from solver.optimize.layout.program import Market, Need, Supply
 from solver.replica import Engine, Parallelism, Role
 from solver.space.candidates import Candidates, candidates, price, with_limits
-from solver.space.engines import EngineRules, engine_rules
 from solver.space.handover import Handover, handover
 from solver.space.profiles import Column, columns
 from solver.space.shapes import shapes

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from solver.engines.launch import launch
 from solver.llm import LLM, Attention, Dtype, Layer
 from solver.replica import Setup
-from solver.space.engines.launch import launch
 from topologies import Device
 
 #: Whole columns that the 4-bit kernels of the engines need in a shard, where that is more than the format's own block.

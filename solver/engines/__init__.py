@@ -1,6 +1,6 @@
 """Engines' rules as data: what each version would refuse to start or to connect, and what it may be told.
 
-One JSON file an engine. A rule is a condition over facts (:mod:`solver.space.engines.conditions`) that holds where the
+One JSON file an engine. A rule is a condition over facts (:mod:`solver.engines.conditions`) that holds where the
 engine refuses, with one sentence that says what it means and where it is known from. Rules of replicas and of their hosts
 decide which layouts exist; rules of connectors decide which prefill replicas may feed which decode replicas.
 """
@@ -14,9 +14,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
+from solver.engines.conditions import Condition
 from solver.errors import UnknownName
 from solver.replica import Engine, Role
-from solver.space.engines.conditions import Condition
 
 Scope = Literal["replica", "hosts", "connector", "pair"]
 
