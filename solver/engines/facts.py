@@ -103,5 +103,6 @@ def setup_facts(llm: LLM, device: Device, setups: Sequence[Setup]) -> dict[str, 
         "role": np.array([s.role for s in setups]),
         "overlap": np.array([s.overlap for s in setups]),
         "device": device.name,
+        "vendor": device.vendor,
         "generation": device.generation,
     }

@@ -54,6 +54,7 @@ class GivenPool(Record):
     kv_cache: str = "auto"
     family: Annotated[str, Field(max_length=60)] | None = Field(default=None, alias="as")
     chunk_tokens: Tokens = 8192
+    redundant_experts: Annotated[int, Field(ge=0, le=65536)] = 0
     burst: bool = False
 
     @classmethod
@@ -103,7 +104,7 @@ def _predict(pool: GivenPool) -> dict[str, Any]:
         domains = math.ceil(shape.pp / (max(fleet.domain_sizes) // shape.ranks_per_stage))
     hosts = domains * max(1, -(-shape.devices // (domains * fleet.host_size)))
     rules = engine_rules(*engine_and_version(pool.engine))
-    setup = Setup(pool.role, rules.name, shape, domains, hosts, chunk_tokens=pool.chunk_tokens)
+    setup = Setup(pool.role, rules.name, shape, domains, hosts, pool.redundant_experts, chunk_tokens=pool.chunk_tokens)
     _must_start(setup, rules, llm, fleet)
     calibration, doubt = packaged(rules.name, fleet.device.generation)
     request = RequestClass(
