@@ -58,6 +58,9 @@ def within_constraints(evidence: Evidence) -> Iterator[str]:
         for serves, count in Counter(pool.serves for pool in plan.pools if pool.role == role).items():
             if count > scenario.options.max_pools:
                 yield f"{count} {role} pools serve {', '.join(serves)}; the scenario allows {scenario.options.max_pools}"
+    for pool in plan.pools:
+        if not limits.other_pools and not any(_is_pinned(pool, pin) for pin in limits.pools):
+            yield f"pool {pool.name} is none of the pinned pools, and the scenario allows no others"
     for pin in limits.pools:
         if not any(_is_pinned(pool, pin) for pool in plan.pools):
             yield f"no pool is the pinned {pin.role} pool {pin.parallelism}"

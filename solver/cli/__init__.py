@@ -37,6 +37,7 @@ def main() -> None:
         traffic,
         train,
         view,
+        why_not,
     )
 
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -129,8 +129,9 @@ def candidates(
         ]
     if not legal:
         return None, dropped
+    pinned = {pin.chunk_tokens for pin in constraints.pools if pin.role == role and pin.chunk_tokens is not None}
     usual = {pp: default_stages(llm, pp) for pp in sorted({row.setup.parallelism.pp for row in legal})}
-    rows = [row for one in legal for row in _settings(one.cut(usual[one.setup.parallelism.pp]), engine, mix)]
+    rows = [row for one in legal for row in _settings(one.cut(usual[one.setup.parallelism.pp]), engine, mix, pinned)]
     replicas = price(llm, fleet, calibration, rows)
     optimistic = price(llm, fleet, calibration, rows, best_links=True).evened()
     limits = _limits(engine, rows, replicas, optimistic, mix, longest)
@@ -215,20 +216,25 @@ def _balanced(candidate: Candidate, balance: Balance | None) -> Candidate:
     return replace(candidate, imbalance=balance.imbalance(ep, spare), least_imbalance=balance.least(ep, spare))
 
 
-def _settings(candidate: Candidate, engine: EngineRules, mix: Mix) -> list[Candidate]:
-    """What a replica may do with its tokens, as far as it could matter."""
+def _settings(candidate: Candidate, engine: EngineRules, mix: Mix, pinned: Collection[int]) -> list[Candidate]:
+    """What a replica may do with its tokens, as far as it could matter, and in steps as long as the user says.
+
+    Parameters
+    ----------
+    pinned: tokens of a step that the user settled for this role.
+    """
     setup = candidate.setup
     overlaps = [False, True] if setup.role in engine.overlap and setup.exchange_domains > 1 else [False]
     found = []
-    choices = engine.batched_tokens[setup.role]
+    choices = sorted({*engine.batched_tokens[setup.role], *pinned})
     longest = float(mix.longest_prompt)
-    for index, chunk in enumerate(choices):
+    for chunk in choices:
+        shorter = max((other for other in choices if other < chunk), default=0)
         prompts = 1
         while prompts == 1 or (
             setup.role == "prefill" and prompts * longest <= chunk and prompts <= MOST_PROMPTS_PER_STEP
         ):
-            needed_before = index > 0 and prompts * longest <= choices[index - 1]
-            if setup.role == "decode" or not needed_before:
+            if chunk in pinned or setup.role == "decode" or prompts * longest > shorter:
                 for overlap in overlaps:
                     settled = replace(setup, chunk_tokens=chunk, prompts_per_step=prompts, overlap=overlap)
                     found.append(replace(candidate, setup=settled))

@@ -154,6 +154,7 @@ class Constraints(Record):
     min_replicas: replicas of each pool at least.
     max_devices: devices in use at most.
     pools: pinned pools.
+    other_pools: whether there may be pools beside the pinned ones.
     """
 
     roles: Annotated[tuple[Role, ...], Field(min_length=1)] | None = None
@@ -163,6 +164,13 @@ class Constraints(Record):
     min_replicas: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     max_devices: Degree | None = None
     pools: tuple[PinnedPool, ...] = ()
+    other_pools: bool = True
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Self:
+        if not self.other_pools and not self.pools:
+            raise ValueError("other_pools: false leaves nothing, since no pool is pinned; name one under pools")
+        return self
 
 
 class RecordedLoads(Record):

@@ -143,7 +143,7 @@ def _ways_out(instance: Instance, whole: Market, engines: Sequence[Engine], effo
         changed = scenario.model_copy(update={"options": scenario.options.model_copy(update=options)})
         if solvable(changed) is not None:
             yield WayOut("surviving failures", "without it there is a plan", 0.5)
-    freed = {"pools": (), "max_devices": None, "min_replicas": 1, "max_tp": None, "forbid": (), "roles": None}
+    freed = {"pools": (), "other_pools": True, "max_devices": None, "min_replicas": 1, "max_tp": None, "forbid": (), "roles": None}
     if any(getattr(scenario.constraints, name) != value for name, value in freed.items()):
         changed = scenario.model_copy(update={"constraints": scenario.constraints.model_copy(update=freed)})
         if solvable(changed) is not None:

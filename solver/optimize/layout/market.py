@@ -216,8 +216,9 @@ def promises(group: PromiseGroup, role: Role) -> Iterator[tuple[int, Promise]]:
 def _priced(
     legal: Candidates, group: PromiseGroup, promise: Promise, split: int, constraints: Constraints
 ) -> Iterator[Column]:
-    """The best columns of all candidates, and those of each pinned pool by itself."""
-    yield from columns(legal, group.mix, promise, group.index, split, constraints.min_replicas)
+    """The best columns of all candidates where the user allows others, and those of each pinned pool by itself."""
+    if constraints.other_pools:
+        yield from columns(legal, group.mix, promise, group.index, split, constraints.min_replicas)
     for number, pool in enumerate(constraints.pools):
         if pool.device not in (None, legal.fleet.device.name):
             continue
