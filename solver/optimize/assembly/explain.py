@@ -16,7 +16,7 @@ from solver.optimize.layout.market import Offer, market, offer
 from solver.optimize.layout.program import Market
 from solver.optimize.layout.search import Layout, best_layout
 from solver.replica import Engine
-from solver.workload import SLO, Scenario
+from solver.workload import SLO, Constraints, Scenario
 from topologies.units import show_seconds
 
 #: A promise counts as out of reach where even this much more time does not help.
@@ -143,9 +143,9 @@ def _ways_out(instance: Instance, whole: Market, engines: Sequence[Engine], effo
         changed = scenario.model_copy(update={"options": scenario.options.model_copy(update=options)})
         if solvable(changed) is not None:
             yield WayOut("surviving failures", "without it there is a plan", 0.5)
-    freed = {"pools": (), "other_pools": True, "max_devices": None, "min_replicas": 1, "max_tp": None, "forbid": (), "roles": None}
-    if any(getattr(scenario.constraints, name) != value for name, value in freed.items()):
-        changed = scenario.model_copy(update={"constraints": scenario.constraints.model_copy(update=freed)})
+    freed = Constraints(max_model_len=scenario.constraints.max_model_len)
+    if scenario.constraints != freed:
+        changed = scenario.model_copy(update={"constraints": freed})
         if solvable(changed) is not None:
             yield WayOut("the constraints", "without them there is a plan", 0.9)
 
