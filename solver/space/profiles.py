@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.pool.mix import Mix
-from solver.cost.pool.retention import beside_idle
-from solver.cost.pool.serving import Promise, Service, most_decode, most_prefill, most_unified
+from solver.cost.pool.most import Fullest, fullest
+from solver.cost.pool.serving import Promise, Service
 from solver.cost.steps.step import Load
 from solver.replica import Role
 from solver.space.candidates import Candidate, Candidates, with_limits
@@ -78,11 +78,6 @@ class Column:
         return self.candidate.footprint
 
 
-def prompts_held(pp: Floats | int, prompts_per_step: Floats | int) -> Floats:
-    """Prompts whose KV cache a prefill rank holds: those in every pipeline stage, and those being handed over."""
-    return np.asarray((pp + 1) * prompts_per_step, float)
-
-
 def bands(most: int) -> Iterator[tuple[int, int]]:
     """Bands of replica counts up to ``most``.
 
@@ -123,8 +118,8 @@ def columns(
     if not rows:
         return []
     index = np.array(rows)
-    safe = _most(alive, index, np.array(lows, float), mix, promise)
-    bold = _most(alive, index, np.array(highs, float), mix, promise, optimistic=True)
+    safe = _most(alive, index, np.array(lows, float), mix, promise).service
+    bold = _most(alive, index, np.array(highs, float), mix, promise, optimistic=True).reach
     return _best_of_cells(alive, group, split, index, lows, highs, cells, safe, bold)
 
 
@@ -136,12 +131,12 @@ def _promising(found: Candidates, mix: Mix, promise: Promise) -> Candidates | No
     """
     most = np.array([most_replicas(found.fleet, row.footprint) for row in found.rows], float)
     bold = _most(found, np.arange(len(found)), most, mix, promise, optimistic=True)
-    able = bold.requests_per_s > 0
+    able = bold.reach > 0
     if not able.any():
         return None
-    alive, best, batch = found.keep(able), bold.requests_per_s[able], bold.batch[able]
+    alive, best, batch = found.keep(able), bold.reach[able], bold.service.batch[able]
     alive = with_limits(recut(alive, _typical(alive, mix, batch)), mix)
-    worst = _most(alive, np.arange(len(alive)), np.ones(len(alive)), mix, promise).requests_per_s
+    worst = _most(alive, np.arange(len(alive)), np.ones(len(alive)), mix, promise).service.requests_per_s
     floor: dict[Cell, float] = defaultdict(float)
     for row, rate in zip(alive.rows, worst, strict=True):
         floor[_cell(row)] = max(floor[_cell(row)], rate)
@@ -164,21 +159,12 @@ def _typical(found: Candidates, mix: Mix, batch: Floats) -> Load:
 
 def _most(
     found: Candidates, index: NDArray[np.intp], count: Floats, mix: Mix, promise: Promise, optimistic: bool = False
-) -> Service:
-    """The largest load of some rows with so many replicas in the pool of each."""
+) -> Fullest:
+    """The best load of some rows with so many replicas in the pool of each."""
     replicas = (found.optimistic if optimistic else found.replicas).rows(index)
     limit = (found.optimistic_limit if optimistic else found.limit)[index]
-    if found.role == "decode":
-        return most_decode(replicas, count, mix, promise, limit)
     prompts = np.array([found.rows[i].setup.prompts_per_step for i in index], float)
-    if found.role == "unified":
-        service = most_unified(replicas, count, mix, promise, limit)
-    else:
-        service = most_prefill(replicas, count, mix, promise, prompts)
-        held = limit >= prompts_held(replicas.work.pp, prompts)
-        service = replace(service, requests_per_s=np.where(held, service.requests_per_s, 0.0))
-    fitting = beside_idle(replicas, count, mix, found.role, prompts_held(replicas.work.pp, prompts), service)
-    return replace(service, requests_per_s=fitting)
+    return fullest(found.role, replicas, count, mix, promise, limit, prompts)
 
 
 def _best_of_cells(
@@ -190,14 +176,14 @@ def _best_of_cells(
     highs: list[int],
     cells: list[tuple[int, int]],
     safe: Service,
-    bold: Service,
+    bold: Floats,
 ) -> list[Column]:
     """One column per cell: the safest candidate's rate, and the boldest reading of any."""
     wait = (safe.ttft_p95 if found.role != "decode" else safe.tpot_p95).max(axis=1)
     chosen: dict[tuple[int, int], int] = {}
     reach: dict[tuple[int, int], float] = defaultdict(float)
     for row, cell in enumerate(cells):
-        reach[cell] = max(reach[cell], float(bold.requests_per_s[row]))
+        reach[cell] = max(reach[cell], float(bold[row]))
         if cell not in chosen or _order(found, index, safe, row) > _order(found, index, safe, chosen[cell]):
             chosen[cell] = row
     return [

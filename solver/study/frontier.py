@@ -18,7 +18,8 @@ import numpy as np
 
 from solver.cost.instance import Instance
 from solver.cost.pool.mix import Mix
-from solver.cost.pool.serving import Promise, most_decode, most_unified
+from solver.cost.pool.most import fullest
+from solver.cost.pool.serving import Promise
 from solver.economics.envelope import MeanRequest, Rented, least_usd
 from solver.engines import engine_rules
 from solver.errors import BadInput, SolverDefect
@@ -219,7 +220,6 @@ def least_tpot_s(instance: Instance) -> float:
 def _fastest(instance: Instance, engine: str, role: Role) -> float:
     """Least TPOT at which any candidate of a role keeps a sequence busy, by bisection."""
     mix = Mix.of([c for group in instance.groups for c in group.classes])
-    most = most_decode if role == "decode" else most_unified
     rules, least = engine_rules(engine, instance.scenario.engine_version), math.inf
     for fleet in instance.fleets:
         calibration, _ = instance.calibration(engine, fleet.device.name)
@@ -232,7 +232,7 @@ def _fastest(instance: Instance, engine: str, role: Role) -> float:
         one, low, high = np.ones(len(found)), 1e-4, 1.0
         while high / low > MARGIN:
             middle = math.sqrt(low * high)
-            service = most(found.replicas, one, mix, Promise(tpot=middle), found.limit)
+            service = fullest(role, found.replicas, one, mix, Promise(tpot=middle), found.limit).service
             if (service.batch * found.replicas.work.dp >= 1).any():
                 high = middle
             else:

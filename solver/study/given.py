@@ -15,8 +15,8 @@ from solver.cost.calibration import packaged
 from solver.cost.network.fleet import Fleet, fleets
 from solver.cost.pool.closed_loop import closed_loop
 from solver.cost.pool.mix import Mix
+from solver.cost.pool.most import MOST_UTILISATION
 from solver.cost.pool.priced import PricedPool
-from solver.cost.pool.serving import MOST_UTILISATION
 from solver.engines import EngineRules, engine_rules
 from solver.errors import BadInput
 from solver.llm import LLM

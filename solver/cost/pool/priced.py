@@ -10,21 +10,10 @@ from numpy.typing import NDArray
 from solver.cost.calibration import Calibration
 from solver.cost.network.fleet import Fleet
 from solver.cost.pool.mix import Mix
-from solver.cost.pool.operating_point import largest
+from solver.cost.pool.most import MOST_UTILISATION, PricedRows, fullest
+from solver.cost.pool.operating_point import Bracket, Rows, best_load, bracket
 from solver.cost.pool.queueing import FULL, normal_quantile
-from solver.cost.pool.serving import (
-    LEAST_UTILISATION,
-    MOST_UTILISATION,
-    Promise,
-    Service,
-    decode_at,
-    most_decode,
-    most_prefill,
-    most_unified,
-    prefill_at,
-    sequences_that_fit,
-    unified_at,
-)
+from solver.cost.pool.serving import Promise, Service, sequences_that_fit
 from solver.cost.steps.replicas import NetworkShare, Replicas
 from solver.cost.steps.step import Load
 from solver.llm import LLM
@@ -32,8 +21,8 @@ from solver.replica import Setup
 
 Floats = NDArray[np.float64]
 
-#: Evaluations for one pool over its whole range, which spans nine orders of magnitude.
-_PATIENT = 40
+#: The smallest load of a rank that is asked about.
+LEAST_LOAD = np.array([1e-6])
 
 
 @dataclass(frozen=True)
@@ -80,36 +69,45 @@ class PricedPool:
         return cls(setup, count, replicas, mix, float(min(sequences_that_fit(replicas, mix)[0], max_sequences)))
 
     def most(self, promise: Promise) -> Service:
-        """The largest load that keeps a promise."""
-        count, limit = np.array([float(self.count)]), np.array([self.limit])
-        if self.setup.role == "decode":
-            return most_decode(self.replicas, count, self.mix, promise, limit)
-        if self.setup.role == "unified":
-            return most_unified(self.replicas, count, self.mix, promise, limit)
-        return most_prefill(self.replicas, count, self.mix, promise, float(self.setup.prompts_per_step))
+        """The load that serves the most within a promise."""
+        return fullest(
+            self.setup.role,
+            self.replicas,
+            np.array([float(self.count)]),
+            self.mix,
+            promise,
+            np.array([self.limit]),
+            float(self.setup.prompts_per_step),
+        ).service
+
+    @property
+    def at_work(self) -> PricedRows:
+        """The pool, ready to be asked for any load."""
+        count, prompts = np.array([float(self.count)]), np.array([float(self.setup.prompts_per_step)])
+        return PricedRows(self.setup.role, self.replicas, count, self.mix, prompts)
 
     def at(self, requests_per_s: float) -> Service:
         """The operating point at which each replica serves so many requests per second; the fullest one if it cannot."""
-        low, high = self._range()
-        asked = largest(lambda x: self._service(x).requests_per_s / requests_per_s - 1, low, high, _PATIENT)
-        return self._service(np.maximum(asked, low))
+        pools = self.at_work
+
+        def excess(rows: Rows, load: Floats) -> Floats:
+            return pools.requests_per_s(rows, load) / requests_per_s - 1
+
+        return self._service(np.maximum(bracket(excess, LEAST_LOAD, self._most_load()).kept, LEAST_LOAD))
 
     def at_batch(self, batch: float) -> Service:
         """The operating point with so many running sequences per rank (prefill: share of the time busy)."""
         return self._service(np.array([batch]))
 
-    def _range(self) -> tuple[Floats, Floats]:
+    def _most_load(self) -> Floats:
+        """The load from which on a rank serves no more requests/s."""
         if self.setup.role == "prefill":
-            return np.array([LEAST_UTILISATION * 1e-3]), np.array([MOST_UTILISATION])
-        return np.array([1e-6]), np.array([max(self.limit, 1.0)])
+            return np.array([MOST_UTILISATION])
+        top = np.array([max(self.limit, 1.0)])
+        return best_load(self.at_work.requests_per_s, Bracket(top, top)).load
 
-    def _service(self, point: Floats) -> Service:
-        count = np.array([float(self.count)])
-        if self.setup.role == "decode":
-            return decode_at(self.replicas, count, self.mix, point)
-        if self.setup.role == "unified":
-            return unified_at(self.replicas, count, self.mix, point)
-        return prefill_at(self.replicas, count, self.mix, point, float(self.setup.prompts_per_step))
+    def _service(self, load: Floats) -> Service:
+        return self.at_work.at(np.zeros(1, np.intp), load)
 
     def parts_s(self, service: Service) -> tuple[float, float, float, float]:
         """Compute, memory, network and overhead of one step at an operating point, each alone [s]."""

@@ -15,12 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.pool.mix import Mix
-from solver.cost.pool.operating_point import largest
 from solver.cost.pool.priced import PricedPool
-from solver.cost.pool.serving import LEAST_UTILISATION, Service, sequences_that_fit, unified_at
+from solver.cost.pool.serving import Service
 from solver.cost.steps.replicas import Replicas
 from solver.llm import LLM
-from solver.replica import Role
 from solver.workload import RequestClass
 
 Floats = NDArray[np.float64]
@@ -104,47 +102,6 @@ def mix_of(kept: Sequence[Retention], hbm_s: Sequence[float], drop_s: Sequence[f
         idle_token_s=float(np.dot(rate, idle) / rate.sum()),
         resident_tokens=float(sum(c.reused_tokens.shared for c in classes)),
     )
-
-
-def beside_idle(
-    pool: Replicas, replicas: Floats, mix: Mix, role: Role, prompts: Floats | float, fullest: Service
-) -> Floats:
-    """Requests/s of a replica, at most those of ``fullest``, at which idle KV fits beside running sequences (R,).
-
-    A rank holds both 99 % of the time.
-
-    Parameters
-    ----------
-    prompts: sequences that a prefill rank holds besides.
-    fullest: the largest load that keeps the promise.
-    """
-    most = fullest.requests_per_s
-    if not mix.keeps:
-        return most
-    room, ranks = sequences_that_fit(pool, mix), pool.work.dp
-    if role == "prefill":
-        left = room - prompts - mix.idle_sequences(np.zeros(len(pool)), ranks)
-        if not mix.idle_token_s:
-            return np.where(left >= 0, most, 0.0)
-        return np.minimum(most, np.maximum(left, 0.0) * mix.context * ranks / mix.idle_token_s)
-    lowest = LEAST_UTILISATION / ranks
-    top = np.maximum(room, lowest)
-    left = room - mix.idle_sequences(most, ranks)
-    unsure = np.flatnonzero((most > 0) & (fullest.full_batch > left))
-    if not len(unsure):
-        return most
-    some, count, whole = pool.rows(unsure), replicas[unsure], room[unsure]
-
-    def excess(batch: Floats) -> Floats:
-        service = unified_at(some, count, mix, batch)
-        idle = mix.idle_sequences(service.requests_per_s, some.work.dp)
-        return np.asarray((service.full_batch + idle) / np.maximum(whole, 1e-9) - 1)
-
-    batch = largest(excess, lowest[unsure], top[unsure])
-    rate = unified_at(some, count, mix, np.maximum(batch, lowest[unsure])).requests_per_s
-    found = most.copy()
-    found[unsure] = np.minimum(most[unsure], np.where(batch > 0, rate, 0.0))
-    return found
 
 
 def spared_s(pool: Replicas, kept: Retention) -> tuple[Floats, Floats]:

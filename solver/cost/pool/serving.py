@@ -1,7 +1,7 @@
 """From steps to promises: what a pool of replicas serves, and how fast, in each role.
 
 A pool is ``replicas`` copies (R,) of each row's shape behind one router. Each ``*_at`` function prices one operating
-point; each ``most_*`` function finds the largest one that keeps a promise. Latencies are per class (R, C).
+point; :mod:`solver.cost.pool.most` finds the best one that keeps a promise. Latencies are per class (R, C).
 
 Decode and unified pools are trains: a step leaves when the last one has arrived, and carries everybody who is ready.
 """
@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.pool.mix import Mix
-from solver.cost.pool.operating_point import largest
 from solver.cost.pool.prompts import FirstToken, Prefill
 from solver.cost.pool.queueing import AVERAGED, FULL, normal_quantile, occupancy_quantile
 from solver.cost.pool.waiting import clump, gather, wait
@@ -22,10 +21,6 @@ from solver.cost.steps.replicas import Replicas
 
 Floats = NDArray[np.float64]
 
-#: Below this utilisation a promise is treated as broken: nobody rents a replica to serve so little.
-LEAST_UTILISATION = 1e-3
-#: A queue this full has no stable wait worth promising.
-MOST_UTILISATION = 0.98
 #: Rounds in which load, batch and pace settle on each other.
 _ROUNDS = 6
 
@@ -250,37 +245,6 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     )
 
 
-def most_decode(pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, limit: Floats) -> Service:
-    """Largest decode batch that keeps the promise while ``limit`` sequences fit on a rank; batch 0 where none does."""
-
-    def excess(batch: Floats) -> Floats:
-        service = decode_at(pool, replicas, mix, batch)
-        return np.maximum(service.excess(promise, mix), service.full_batch / np.maximum(limit, 1e-9) - 1)
-
-    return decode_at(pool, replicas, mix, largest(excess, _least_batch(pool), limit))
-
-
-def most_prefill(
-    pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, prompts_per_step: Floats | float = 1.0
-) -> Service:
-    """Highest prefill utilisation that keeps the promise; 0 where none does."""
-    least = np.full(len(pool), LEAST_UTILISATION)
-    top = np.full(len(pool), MOST_UTILISATION)
-    busy = largest(lambda u: prefill_at(pool, replicas, mix, u, prompts_per_step).excess(promise, mix), least, top)
-    return prefill_at(pool, replicas, mix, busy, prompts_per_step)
-
-
-def most_unified(pool: Replicas, replicas: Floats, mix: Mix, promise: Promise, limit: Floats) -> Service:
-    """Largest unified batch that keeps the promise while ``limit`` sequences fit on a rank; 0 where none does."""
-
-    def excess(batch: Floats) -> Floats:
-        service = unified_at(pool, replicas, mix, batch)
-        over: Floats = np.maximum(service.utilisation / MOST_UTILISATION, service.full_batch / np.maximum(limit, 1e-9))
-        return np.maximum(service.excess(promise, mix), over - 1)
-
-    return unified_at(pool, replicas, mix, largest(excess, _least_batch(pool), limit))
-
-
 def sequences_that_fit(pool: Replicas, mix: Mix) -> Floats:
     """Most sequences of the mix that a rank's KV cache holds 99 % of the time (R,)."""
     mean = pool.ledger.kv_bytes(np.full(len(pool), mix.context))
@@ -305,11 +269,6 @@ def _crowding(
     slow = pool.decode_s(crowd, mix.context)
     growth = np.log(np.maximum(slow / typical, 1.0)) / np.log(np.maximum(crowd / felt, 1 + 1e-9))
     return (slow - typical) / np.sqrt(1 - np.clip(growth, 0.0, 0.9))
-
-
-def _least_batch(pool: Replicas) -> Floats:
-    """The smallest batch worth asking about: one sequence on the whole replica, a thousandth of the time."""
-    return LEAST_UTILISATION / pool.work.dp
 
 
 def _first_token(pool: Replicas, latency: Floats) -> Floats:

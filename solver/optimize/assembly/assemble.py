@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from importlib import metadata
 from itertools import chain
 
-import numpy as np
-
 from solver.cost.calibration import Calibration
 from solver.cost.instance import Instance, PromiseGroup
 from solver.cost.network.contention import Exchange, exchanges, slowed
 from solver.cost.pool.flows import Running, Sending, idle_kv_flows, kept_flow, kv_flow, link_loads, pool_flows
 from solver.cost.pool.margin import work_shares
+from solver.cost.pool.most import prompts_held
 from solver.cost.pool.prediction import Latencies, Part, class_latencies, interval_80, overall
 from solver.cost.pool.priced import PricedPool
-from solver.cost.pool.retention import beside_idle, by_class
+from solver.cost.pool.retention import by_class
 from solver.cost.pool.serving import Service
 from solver.engines import EngineRules
 from solver.experts.recorded import MORE_SLOTS, balance_of
@@ -50,7 +49,7 @@ from solver.plan.schema import (
 )
 from solver.replica import ROLES, Role
 from solver.space.legality import most_sequences
-from solver.space.profiles import Column, prompts_held
+from solver.space.profiles import Column
 from topologies import Routes
 
 #: Sequences that an engine may run over those that capacity exceeds 1 % of the time: a queue there delays first tokens.
@@ -172,7 +171,7 @@ def staff(instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapp
             accepted=column.candidate.accepted,
         )
         promise = dict(promises(group, column.role))[column.split]
-        fullest = _within_hbm(priced, priced.most(promise))
+        fullest = priced.most(promise)
         connector = _connector(offer, layout, column)
         found.append(
             Staffed(
@@ -195,14 +194,6 @@ def _place(column: Column) -> tuple[object, ...]:
     setup = column.candidate.setup
     shape = setup.parallelism, column.footprint, setup.redundant_experts
     return column.group, ROLES.index(column.role), shape, column.low
-
-
-def _within_hbm(priced: PricedPool, most: Service) -> Service:
-    """The largest load at which idle KV still fits beside running sequences."""
-    setup, count = priced.setup, np.array([float(priced.count)])
-    prompts = prompts_held(setup.parallelism.pp, setup.prompts_per_step)
-    rate = float(beside_idle(priced.replicas, count, priced.mix, setup.role, prompts, most)[0])
-    return most if float(most.requests_per_s[0]) <= rate else priced.at(rate)
 
 
 def _stages_of(chosen: Chosen, devices: Sequence[Sequence[str]]) -> list[Sequence[str]]:
