@@ -14,7 +14,7 @@ Rows = NDArray[np.intp]
 
 #: Evaluations of all rows between the two ends; rows that need more get them by themselves.
 EVALUATIONS = 6
-#: How far apart the ends of a bracket may lie, as a ratio less 1.
+#: How far apart the ends of a bracket may lie unless it is said, as a ratio less 1.
 WIDTH = 2e-5
 #: Most evaluations of a row: bisection of nine orders of magnitude down to the width takes 40.
 MOST_EVALUATIONS = 60
@@ -40,7 +40,9 @@ class Bracket:
     failed: Floats
 
 
-def bracket(excess: Callable[[Rows, Floats], Floats], low: Floats, high: Floats) -> Bracket:
+def bracket(
+    excess: Callable[[Rows, Floats], Floats], low: Floats, high: Floats, width: float = WIDTH
+) -> Bracket:
     """The largest value in [low, high] at which ``excess`` is at most 0, between two that are next to each other.
 
     ``excess(rows, values)`` must grow with the value and may be infinite. Chandrupatla's method (1997) over the
@@ -50,6 +52,7 @@ def bracket(excess: Callable[[Rows, Floats], Floats], low: Floats, high: Floats)
     Parameters
     ----------
     low, high: ends of the range, above 0 (R,).
+    width: how far apart the two may lie, as a ratio less 1.
 
     >>> found = bracket(lambda rows, x: x**2 - 2, np.array([1e-6]), np.array([3.0]))
     >>> bool(found.kept[0] < 2**0.5 < found.failed[0]), bool(found.failed[0] / found.kept[0] < 1.0001)
@@ -70,10 +73,10 @@ def bracket(excess: Callable[[Rows, Floats], Floats], low: Floats, high: Floats)
     rows = np.flatnonzero((at_low <= 0) & (at_high > 0))
     if len(rows):
         root = _root(lambda x: seen(rows, np.exp(x)), np.log(low[rows]), np.log(high[rows]), at_low[rows], at_high[rows])
-        for side in (1 - WIDTH / 2, 1 + WIDTH / 2):
+        for side in (1 - width / 2, 1 + width / 2):
             seen(rows, np.clip(np.exp(root) * side, low[rows], high[rows]))
     for _ in range(MOST_EVALUATIONS):
-        rows = rows[failed[rows] > kept[rows] * (1 + 1.01 * WIDTH)]
+        rows = rows[failed[rows] > kept[rows] * (1 + 1.01 * width)]
         if not len(rows):
             break
         seen(rows, np.sqrt(kept[rows] * failed[rows]))

@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 
 #: The smallest load of a rank that is asked about.
 LEAST_LOAD = np.array([1e-6])
+#: How closely a rate that is asked for is met.
+EXACT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class PricedPool:
         def excess(rows: Rows, load: Floats) -> Floats:
             return pools.requests_per_s(rows, load) / requests_per_s - 1
 
-        return self._service(np.maximum(bracket(excess, LEAST_LOAD, self._most_load()).kept, LEAST_LOAD))
+        asked = bracket(excess, LEAST_LOAD, self._most_load(), EXACT).kept
+        return self._service(np.maximum(asked, LEAST_LOAD))
 
     def at_batch(self, batch: float) -> Service:
         """The operating point with so many running sequences per rank (prefill: share of the time busy)."""
