@@ -234,7 +234,7 @@ def _settings(candidate: Candidate, engine: EngineRules, mix: Mix, pinned: Colle
         while prompts == 1 or (
             setup.role == "prefill" and prompts * longest <= chunk and prompts <= MOST_PROMPTS_PER_STEP
         ):
-            if chunk in pinned or setup.role == "decode" or prompts * longest > shorter:
+            if chunk in pinned or setup.role != "prefill" or prompts * longest > shorter:
                 for overlap in overlaps:
                     settled = replace(setup, chunk_tokens=chunk, prompts_per_step=prompts, overlap=overlap)
                     found.append(replace(candidate, setup=settled))

@@ -101,7 +101,7 @@ def shapes(
     """
     largest = max(fleet.domain_sizes)
     for tp in _tensor_parallel(llm, largest, fleet.domains):
-        for stage, spread in _stages(llm, tp, fleet.domain_sizes, fleet.domains, fleet.host_size):
+        for stage, spread in _stages(llm, tp, largest, fleet.domains):
             for pp in _depths(llm, stage, spread, largest, fleet.domains):
                 size, domains = _fragment(stage, spread, pp, largest)
                 if domains > min(fleet.domains, MOST_DOMAINS):
@@ -128,45 +128,31 @@ def _tensor_parallel(llm: LLM, largest: int, domains: int) -> list[int]:
     return [tp for tp in (*range(1, min(heads, largest) + 1), *across) if heads % tp == 0]
 
 
-def _stages(llm: LLM, tp: int, domain_sizes: tuple[int, ...], domains: int, host: int) -> Iterator[tuple[int, int]]:
+def _stages(llm: LLM, tp: int, largest: int, domains: int) -> Iterator[tuple[int, int]]:
     """Ranks of a pipeline stage, and the scale-up domains that they spread over."""
-    largest = max(domain_sizes)
     if tp > largest:
         yield tp, tp // largest
         return
     if not llm.experts:
         yield tp, 1
         return
-    useful = {size for size in range(tp, largest + 1, tp) if _worth(size, llm.experts, domain_sizes, host)}
-    for size in sorted(useful):
+    for size in range(tp, largest + 1, tp):
         yield size, 1
-    whole = {size for size in domain_sizes if size % tp == 0}
-    whole |= {max((s for s in useful if llm.experts % s == 0), default=tp)} if largest > host else set()
-    for size in sorted(whole):
-        for spread in range(2, min(domains, MOST_DOMAINS) + 1):
-            if size * spread <= max(llm.experts, 1) * 2:
-                yield size * spread, spread
-
-
-def _worth(size: int, experts: int, domain_sizes: tuple[int, ...], host: int) -> bool:
-    """Sizes that divide the experts or a domain, or fill hosts."""
-    return experts % size == 0 or any(d % size == 0 for d in domain_sizes) or (size % host == 0 and size % 8 == 0)
+    for size in range(tp, largest + 1, tp):
+        for spread in range(2, min(domains, MOST_DOMAINS, 2 * llm.experts // size) + 1):
+            yield size * spread, spread
 
 
 def _depths(llm: LLM, stage: int, spread: int, largest: int, domains: int) -> Iterator[int]:
-    """Numbers of pipeline stages: 1, or a few when a stage lies inside one domain."""
-    yield 1
-    if spread > 1:
-        return
-    for pp in (2, 3, 4, 6, 8, 12, 16):
-        if pp <= min(len(llm.layers), MOST_STAGES) and stage * pp <= largest * domains:
-            yield pp
+    """Numbers of pipeline stages that there is room for."""
+    room = largest * domains if spread == 1 else stage * (min(domains, MOST_DOMAINS) // spread)
+    return iter(range(1, min(len(llm.layers), MOST_STAGES, room // stage) + 1))
 
 
 def _fragment(stage: int, spread: int, pp: int, largest: int) -> tuple[int, int]:
     """Devices in each domain, and domains: whole stages per domain, as many as fit and divide the pipeline evenly."""
     if spread > 1:
-        return stage // spread, spread
+        return stage // spread, spread * pp
     stages = max(count for count in range(1, pp + 1) if pp % count == 0 and (count * stage <= largest or count == 1))
     return stage * stages, pp // stages
 
