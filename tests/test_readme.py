@@ -54,7 +54,7 @@ def test_every_command_named_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["solve", "check", "predict", "view", "diff", "experts", "simulate", "fidelity", "schema"]
+    "command", ["solve", "check", "predict", "view", "diff", "experts", "pipelines", "simulate", "fidelity", "schema"]
 )
 def test_every_command_has_help_with_an_example(command: str) -> None:
     told = subprocess.run([RACKPLAN, command, "--help"], capture_output=True, text=True, check=True).stdout

@@ -30,6 +30,7 @@ def main() -> None:
         fidelity,
         frontier,
         judge,
+        pipelines,
         predict,
         simulate,
         solve,
