@@ -1,9 +1,9 @@
 """rackplan: which layout serves an LLM for the fewest dollars per token, and how do you know that nothing better exists?
 
 >>> import topologies
->>> from solver import LLM, SLO, RequestClass, Traffic, solve
+>>> from solver import SLO, RequestClass, Traffic, from_config, solve
 >>> traffic = Traffic([RequestClass("chat", prompt_tokens=1000, output_tokens=200, requests_per_s=5)])
->>> outcome = solve(LLM.from_config("llama-3.1-8b"), topologies.hgx(nodes=1, device="h100"), traffic, SLO(tpot_p95_s=0.03))
+>>> outcome = solve(from_config("llama-3.1-8b"), topologies.hgx(nodes=1, device="h100"), traffic, SLO(tpot_p95_s=0.03))
 >>> outcome.status
 'optimal'
 """
@@ -13,14 +13,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from solver.errors import BadInput, CheckFailed, NoPlan, RackplanError
-from solver.llm import LLM
+from solver.llm import LLM, from_config
 from solver.workload import SLO, Constraints, Options, RequestClass, Scenario, Traffic
 
 if TYPE_CHECKING:
     import networkx as nx
 
     from solver.optimize.assembly.outcome import Outcome
-    from solver.plan import Plan
 
 __all__ = [
     "LLM",
@@ -34,7 +33,7 @@ __all__ = [
     "RequestClass",
     "Scenario",
     "Traffic",
-    "load_plan",
+    "from_config",
     "solve",
 ]
 
@@ -84,10 +83,3 @@ def solve(
     }
     effort = Effort(time_limit_s=time_limit_s, workers=workers, seed=seed)
     return solve_scenario(Scenario.from_mapping(content, "solve"), effort, alternatives=alternatives)
-
-
-def load_plan(path: str) -> Plan:
-    """Read a plan file; raises BadInput naming the path inside it."""
-    from solver.plan import load
-
-    return load(path)

@@ -21,10 +21,10 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Say in words what changed from one plan to another."""
-    from solver.plan import load
+    from solver.plan import Plan
     from solver.plan.diff import difference
 
-    found = difference(load(before), load(after))
+    found = difference(Plan.load(before), Plan.load(after))
     if as_json:
         print(json.dumps(found.to_plain(), indent=1))
     else:

@@ -21,9 +21,9 @@ def export(
 ) -> None:
     """Write start scripts, engine files, expert maps or Kubernetes manifests."""
     from solver.export import export as write
-    from solver.plan import load
+    from solver.plan import Plan
 
-    bundle = write(load(plan), engine)
+    bundle = write(Plan.load(plan), engine)
     bundle.save(output)
     if as_json:
         print(json.dumps({"files": sorted(bundle.files), "warnings": list(bundle.warnings)}, indent=1))

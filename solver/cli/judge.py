@@ -16,9 +16,9 @@ from solver.errors import CheckFailed
 def check(plan: PlanFile, as_json: AsJson = False) -> None:
     """Re-derive every claim of a plan from its scenario, without the optimiser."""
     from solver.check import violations
-    from solver.plan import load
+    from solver.plan import Plan
 
-    found = violations(load(plan))
+    found = violations(Plan.load(plan))
     if as_json:
         print(json.dumps({"accepted": not found, "violations": found}, indent=1))
     if found:

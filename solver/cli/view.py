@@ -32,13 +32,13 @@ def view(
     ] = "pool",
 ) -> None:
     """Draw a plan: one page that needs nothing else, or figures for papers."""
-    from solver.plan import load
+    from solver.plan import Plan
     from solver.view import figures as draw
     from solver.view import html
 
     if not any((output, svg, png, figures)):
         raise BadInput("nothing to write: name a page with -o plan.html, or a figure with --svg, --png or --figures")
-    wanted = load(plan)
+    wanted = Plan.load(plan)
     if output:
         html.save(wanted, output)
     if svg or png:

@@ -1,42 +1,39 @@
-"""Plans on disk."""
+"""Records of one version on disk."""
 
 from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from solver.errors import BadFile, BadInput
-from solver.plan.schema import SCHEMA_VERSION, Plan
 from solver.workload.documents import parse_json
-from solver.workload.fields import read_record
 from solver.workload.files import MOST_BYTES, read_text
 
 
-def dumps(plan: Plan) -> str:
-    """The plan as JSON text: sorted as declared, floats in their shortest exact form."""
-    return plan.model_dump_json(by_alias=True, indent=1) + "\n"
+def write(text: str, path: str | PathLike[str]) -> None:
+    """Write a text file.
 
-
-def save(plan: Plan, path: str | PathLike[str]) -> None:
-    """Write a plan."""
+    Raises
+    ------
+    BadInput: it cannot be written.
+    """
     target = Path(path)
     try:
-        target.write_text(dumps(plan), encoding="utf-8")
+        target.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BadInput(f"{target}: cannot be written: {error.strerror}") from None
 
 
-def load(path: str | PathLike[str]) -> Plan:
-    """Read a plan strictly.
+def read(path: str | PathLike[str], version: str) -> dict[str, Any]:
+    """The content of a file that says which version of a plan it holds.
 
     Raises
     ------
-    BadFile: no such file, not JSON, or not a plan of this major version.
-    BadInput: a wrong key or value; names the path inside the file.
+    BadFile: no such file, not JSON, or it names no version.
     """
     source = Path(path)
     content = parse_json(read_text(source, MOST_BYTES), str(source))
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if not isinstance(version, str):
-        raise BadFile(f"{source}: not a plan: it has no schema_version; this rackplan writes version {SCHEMA_VERSION}")
-    return read_record(Plan, content, str(source))
+    if not isinstance(content, dict) or not isinstance(content.get("schema_version"), str):
+        raise BadFile(f"{source}: not a plan: it has no schema_version; this rackplan writes version {version}")
+    return content

@@ -13,7 +13,7 @@ import pytest
 import topologies
 from solver.errors import BadInput
 from solver.experts.files.load_files import read_loads
-from solver.plan import load
+from solver.plan import Plan
 from solver.traces.embedding import with_classes
 from solver.workload.documents import MOST_TOKENS, MOST_VALUES, parse_document
 from solver.workload.files import override, read_content
@@ -84,7 +84,7 @@ def test_entities_do_not_expand_or_read(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="there is no endless file here")
 @pytest.mark.parametrize(
-    "read", [load, topologies.load, read_content, importers.read], ids=lambda read: read.__module__
+    "read", [Plan.load, topologies.load, read_content, importers.read], ids=lambda read: read.__module__
 )
 def test_an_endless_file_is_not_read_to_its_end(read: object) -> None:
     with pytest.raises(BadInput):

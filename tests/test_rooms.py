@@ -1,0 +1,102 @@
+"""Imports run one way: no cycle between modules, and none between the folders and files that lie side by side in a room.
+
+Imports inside functions and under ``TYPE_CHECKING`` count, so nothing is hidden by putting it off.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import networkx as nx
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("solver", "topologies")
+
+
+def module_of(path: Path) -> str:
+    """``solver/llm/__init__.py`` is ``solver.llm``."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+
+
+def imported(source: str, modules: dict[str, Path]) -> Iterator[str]:
+    """Modules of ours that a source names in its imports; ``from a import b`` is ``a.b`` where that is a module."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                target = full if full in modules else node.module
+                if target in modules:
+                    yield target
+
+
+def import_graph() -> nx.DiGraph[str]:
+    """An edge from every module to those that it imports."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(MODULES)
+    for module, path in MODULES.items():
+        found = imported(path.read_text(encoding="utf-8"), MODULES)
+        graph.add_edges_from((module, other) for other in found if other != module)
+    return graph
+
+
+GRAPH = import_graph()
+FOLDERS = sorted(module for module, path in MODULES.items() if path.name == "__init__.py")
+
+
+def side_by_side(folder: str) -> nx.DiGraph[str]:
+    """The graph among what lies in a folder: its files, and each folder in it as one vertex."""
+    depth = folder.count(".") + 2
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    for start, end in GRAPH.edges:
+        if all(module == folder or module.startswith(f"{folder}.") for module in (start, end)):
+            one, other = (".".join(module.split(".")[:depth]) for module in (start, end))
+            if one != other:
+                graph.add_edge(one, other)
+                graph.edges[one, other].setdefault("imports", []).append(f"{start} imports {end}")
+    return graph
+
+
+def cycles(graph: nx.DiGraph[str]) -> list[list[str]]:
+    """Sets of vertices that reach each other."""
+    return [sorted(part) for part in nx.strongly_connected_components(graph) if len(part) > 1]
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert cycles(GRAPH) == []
+
+
+@pytest.mark.parametrize("folder", [folder for folder in FOLDERS if folder not in PACKAGES])
+def test_what_lies_side_by_side_imports_one_way(folder: str) -> None:
+    graph = side_by_side(folder)
+    for members in cycles(graph):
+        edges = graph.subgraph(members).edges(data="imports")
+        pytest.fail("\n".join(line for _, _, lines in edges for line in lines))
+
+
+def test_a_cycle_would_be_seen() -> None:
+    modules = dict.fromkeys(["a", "a.b", "a.c"], ROOT)
+    hidden = "def f():\n    from a import c\n    import a.b\n"
+    assert sorted(imported(hidden, modules)) == ["a.b", "a.c"]
+    assert cycles(nx.DiGraph([("a", "b"), ("b", "c"), ("c", "a"), ("c", "d")])) == [["a", "b", "c"]]
+    assert len(GRAPH) > 400
+    assert GRAPH.has_edge("solver.cli", "solver.cli.solve")
+
+
+def test_the_optimiser_reads_as_one_line() -> None:
+    """solve -> feedback -> assembly -> layout -> arithmetic."""
+    order = [f"solver.optimize.{name}" for name in ("solve", "feedback", "assembly", "layout", "arithmetic")]
+    assert list(nx.topological_sort(side_by_side("solver.optimize"))) == order
+
+
+def test_the_longest_chain_of_imports_is_no_longer_than_it_was() -> None:
+    """A long chain is a room that must be read before another; README.md of the solver reports its length."""
+    chain = nx.dag_longest_path(GRAPH)
+    assert len(chain) <= 48, " -> ".join(chain)
