@@ -6,6 +6,8 @@ Imports inside functions and under ``TYPE_CHECKING`` count, so nothing is hidden
 from __future__ import annotations
 
 import ast
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("solver", "topologies")
+#: Formulas for readers and notebooks, each with a test against published figures; some are called by nothing else.
+FORMULAS = ("solver.economics", "solver.training.activations")
 
 
 def module_of(path: Path) -> str:
@@ -100,3 +104,40 @@ def test_the_longest_chain_of_imports_is_no_longer_than_it_was() -> None:
     """A long chain is a room that must be read before another; README.md of the solver reports its length."""
     chain = nx.dag_longest_path(GRAPH)
     assert len(chain) <= 48, " -> ".join(chain)
+
+
+def named(tree: ast.Module) -> Iterator[str]:
+    """Names that a module uses, as names, attributes or in imports under another name; its docstrings do not count."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names if alias.asname is not None)
+
+
+def offered(tree: ast.Module) -> Iterator[str]:
+    """What a module lists in ``__all__``."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+            yield from ast.literal_eval(node.value)
+
+
+def test_nothing_lies_idle() -> None:
+    """Every function and class is used by another module or its own, offered in ``__all__``, a command, or a notebook's."""
+    trees = {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in MODULES.items()}
+    used = Counter(name for tree in trees.values() for name in [*named(tree), *offered(tree)])
+    notebooks = " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "notebooks").glob("*.ipynb"))
+    idle = [
+        f"{module}.{node.name}"
+        for module, tree in trees.items()
+        if not module.startswith(FORMULAS)
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and not used[node.name]
+        and not node.name.startswith("__")
+        and not (isinstance(node, ast.FunctionDef) and any(isinstance(d, ast.Call) for d in node.decorator_list))
+        and not re.search(rf"\b{node.name}\b", notebooks)
+    ]
+    assert idle == []

@@ -38,9 +38,9 @@ def draw(plan: RequestPipeline) -> list[str]:
     >>> from solver.pipelines import Fleet, flow_through
     >>> fleet = Fleet.connected(4, ["a", "b", "b"], {"a": {2: 9.0}, "b": {1: 20.0, 2: 5.0}})
     >>> print("\\n".join(line.rstrip() for line in draw(flow_through(fleet, {0: (0, 2), 1: (2, 4), 2: (2, 4)}))))
-    layers  0                                              3  machines  tokens/s  most
-    0-1     ████████████████████████                          1 x a: 0       9.0   9.0
-    2-3                             ████████████████████████  2 x b: 1, 2    9.0  10.0
+    layers  0                                              3  machines     tokens/s  most
+    0-1     ████████████████████████                          1 x a: 0          9.0   9.0
+    2-3                             ████████████████████████  2 x b: 1, 2       9.0  10.0
     """
     fleet = plan.fleet
     lines = [("layers", _axis(fleet.layers), "machines", "tokens/s", "most")]
