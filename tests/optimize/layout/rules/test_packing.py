@@ -54,13 +54,13 @@ def test_distinct_domains() -> None:
 
 def test_packing() -> None:
     """Sizes that divide one another: what the rows demand is then enough."""
-    market = tiny_market(2, 8)
-    columns = [tiny_column(market, size=4, high=4), tiny_column(market, size=2, high=8)]
+    market = tiny_market(3, 6)
+    columns = [tiny_column(market, size=4, high=4), tiny_column(market, size=2, high=6)]
     cuts_off(
         rules.packing,
         market,
         columns,
-        lambda v: fit([4, 2], [v["fragments.0.0"], v["fragments.1.0"]], v["domains.0"], 8),
+        lambda v: fit([4, 2], [v["fragments.0.0"], v["fragments.1.0"]], v["domains.0"], 6),
     )
 
 
@@ -81,16 +81,16 @@ def test_packing_of_sizes_that_do_not_divide_is_only_necessary() -> None:
 
 
 def test_host_packing() -> None:
-    """Domains of two hosts with four devices each: two parts of two devices to a host, one host or both for a replica."""
+    """Domains of two hosts with four devices each: replicas with three devices of a host, or with one of each of two."""
     market = tiny_market(2, trays=2)
     assert market.supplies[0].host_sizes == (4, 4)
-    columns = [tiny_column(market, size=2, high=4), tiny_column(market, size=2, hosts=2, high=2)]
-    cuts_off(
-        rules.host_packing,
-        market,
-        columns,
-        lambda v: v["fragments.0.0"] + 2 * v["fragments.1.0"] <= 2 * min(v["hosts.0"], 2 * v["domains.0"]),
-    )
+    columns = [tiny_column(market, size=3, high=5), tiny_column(market, size=1, hosts=2, high=4)]
+
+    def fits(v: dict[str, int]) -> bool:
+        hosts = min(v["hosts.0"], 2 * v["domains.0"])
+        return fit([3, 1], [v["fragments.0.0"], 2 * v["fragments.1.0"]], hosts, 4)
+
+    cuts_off(rules.host_packing, market, columns, fits)
 
 
 def test_patterns() -> None:
