@@ -1,9 +1,9 @@
 """rackplan: which layout serves an LLM for the fewest dollars per token, and how do you know that nothing better exists?
 
 >>> import topologies
->>> from solver import SLO, RequestClass, Traffic, from_config, solve
+>>> from solver import LLM, SLO, RequestClass, Traffic, solve
 >>> traffic = Traffic([RequestClass("chat", prompt_tokens=1000, output_tokens=200, requests_per_s=5)])
->>> outcome = solve(from_config("llama-3.1-8b"), topologies.hgx(nodes=1, device="h100"), traffic, SLO(tpot_p95_s=0.03))
+>>> outcome = solve(LLM.from_config("llama-3.1-8b"), topologies.hgx(nodes=1, device="h100"), traffic, SLO(tpot_p95_s=0.03))
 >>> outcome.status
 'optimal'
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from solver.errors import BadInput, CheckFailed, NoPlan, RackplanError
-from solver.llm import LLM, from_config
+from solver.llm import LLM
 from solver.workload import SLO, Constraints, Options, RequestClass, Scenario, Traffic
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ __all__ = [
     "RequestClass",
     "Scenario",
     "Traffic",
-    "from_config",
     "solve",
 ]
 

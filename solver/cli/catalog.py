@@ -49,10 +49,10 @@ def scenario(name: Annotated[str, typer.Argument(help="Name of a packaged scenar
 
 
 def _llms() -> Iterable[Row]:
-    from solver.llm import from_config, names
+    from solver.llm import LLM, names
 
     for name in names():
-        llm = from_config(name)
+        llm = LLM.from_config(name)
         yield {
             "name": name,
             "parameters_b": _rounded(llm.parameters / 1e9),

@@ -18,7 +18,7 @@ from solver.cost.network.fleet import Fleet, fleets
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.serving import Promise
 from solver.errors import BadInput
-from solver.llm import LLM, from_config, to_plain
+from solver.llm import LLM, to_plain
 from solver.llm.catalog import find
 from solver.replica import Role
 from solver.workload import SLO, LLMSpec, RequestClass, Scenario
@@ -78,7 +78,7 @@ class Instance:
         """
         spec = scenario.llm
         config = _beside(folder, spec.config) if isinstance(spec.config, str) else spec.config
-        llm = from_config(config, weights=spec.weights, kv_cache=spec.kv_cache, family=spec.family)
+        llm = LLM.from_config(config, weights=spec.weights, kv_cache=spec.kv_cache, family=spec.family)
         cluster = _cluster(scenario, folder)
         found = cls(_whole(scenario, folder, llm, cluster), llm, cluster)
         found.longest  # noqa: B018 - raises where a class does not fit the LLM

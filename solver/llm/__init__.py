@@ -1,7 +1,7 @@
 """The network being served: its shape, its number formats, where to find them.
 
->>> from solver.llm import from_config
->>> v3 = from_config("deepseek-v3")
+>>> from solver.llm import LLM
+>>> v3 = LLM.from_config("deepseek-v3")
 >>> round(v3.parameters / 1e9), v3.kv_bytes_per_token
 (671, 70272.0)
 
@@ -11,12 +11,12 @@ A network of one's own is built by hand::
     tiny = LLM("tiny", hidden=64, vocab=1000, layers=(Layer(attention, FFN(64, width=256)),) * 2)
 """
 
+from solver.llm import loading as _loading  # noqa: F401 - where LLM.from_config finds LLMs
 from solver.llm.attention import Attention
 from solver.llm.attention_shapes import compressed, grouped_query, latent
 from solver.llm.catalog import names
 from solver.llm.dtypes import Dtype, dtype, kv_dtype
 from solver.llm.ffn import FFN
-from solver.llm.loading import from_config
 from solver.llm.network import LLM, Layer, count_kinds
 from solver.llm.plain import from_plain, to_plain
 from solver.llm.precision import Precision
@@ -32,7 +32,6 @@ __all__ = [
     "compressed",
     "count_kinds",
     "dtype",
-    "from_config",
     "from_plain",
     "gated_delta",
     "grouped_query",

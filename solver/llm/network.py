@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from os import PathLike
+from typing import Any
 
 from solver.errors import BadInput
 from solver.llm.attention import Attention
 from solver.llm.dtypes import FP8_DS_MLA, Dtype
 from solver.llm.ffn import FFN
 from solver.llm.precision import Precision, Weights
+
+LLMSource = str | PathLike[str] | Mapping[str, Any]
+"""What a user may give as an LLM: a catalog name, a path or a parsed config."""
+Finder = Callable[[LLMSource, str | None], "LLM"]
+"""Finds the LLM of a source, read as a family where one is named."""
+
+_FINDERS: list[Finder] = []
 
 
 @dataclass(frozen=True)
@@ -61,8 +70,7 @@ class LLM:
     as_of: when it was read (year-month).
     notes: what had to be assumed or left out while it was read, one sentence each.
 
-    >>> from solver.llm import from_config
-    >>> from_config("llama-3.1-8b").kv_bytes_per_token
+    >>> LLM.from_config("llama-3.1-8b").kv_bytes_per_token
     131072.0
     """
 
@@ -85,11 +93,37 @@ class LLM:
         if not self.layers or min(self.hidden, self.vocab, self.max_context) < 1 or self.mtp_layers < 0:
             raise BadInput(f"LLM {self.name!r}: layers, hidden, vocab and max_context must be at least 1, mtp_layers 0")
 
+    @classmethod
+    def from_config(
+        cls,
+        source: LLMSource,
+        weights: Weights = "checkpoint",
+        kv_cache: str | Dtype = "auto",
+        family: str | None = None,
+    ) -> LLM:
+        """Read an LLM from the catalog or from a Hugging Face ``config.json``.
+
+        Parameters
+        ----------
+        source: name or alias in the catalog (letters' case does not matter), path to a ``config.json`` or to the folder
+            that holds it (a ``hf_quant_config.json`` beside it is read too), or the parsed config.
+        weights: ``"checkpoint"`` (per part, as the quantisation config says), one dtype for all linear parts, or a
+            mapping from part to dtype (see :class:`Precision`).
+        kv_cache: ``"auto"`` (what the checkpoint declares, else bf16) or a dtype.
+        family: family of architectures to read a config as, on the caller's own responsibility; None = the one it names.
+
+        Raises
+        ------
+        UnknownName: no catalog entry (or dtype) of this name; carries the nearest.
+        UnknownArchitecture: the config's family is not known, or it lacks keys that the family needs.
+        BadFile, BadInput: the file cannot be read, or a value in it makes no sense; names file and key.
+        """
+        return _FINDERS[-1](source, family).with_precision(weights, kv_cache)
+
     def with_precision(self, weights: Weights = "checkpoint", kv_cache: str | Dtype = "auto") -> LLM:
         """Return this LLM with other number formats.
 
-        >>> from solver.llm import from_config
-        >>> print(from_config("llama-3.1-8b").with_precision("fp8", kv_cache="fp8").precision.experts)
+        >>> print(LLM.from_config("llama-3.1-8b").with_precision("fp8", kv_cache="fp8").precision.experts)
         fp8
         """
         precision = self.precision.with_weights(weights).with_kv_cache(kv_cache)
@@ -119,8 +153,7 @@ class LLM:
     def parameters(self) -> int:
         """All parameters: layers, norms, embedding, and the head unless it is tied. MTP layers are not counted.
 
-        >>> from solver.llm import from_config
-        >>> from_config("llama-3.1-8b").parameters
+        >>> LLM.from_config("llama-3.1-8b").parameters
         8030261248
         """
         head = 0 if self.tied_embeddings else self.head_parameters
@@ -198,8 +231,7 @@ class LLM:
     def kv_bytes(self, context_tokens: float) -> float:
         """KV cache and state of one sequence, windows and compression respected [bytes].
 
-        >>> from solver.llm import from_config
-        >>> gpt_oss = from_config("gpt-oss-120b")
+        >>> gpt_oss = LLM.from_config("gpt-oss-120b")
         >>> gpt_oss.kv_bytes(1000), 1000 * gpt_oss.kv_bytes_per_token
         (41582592.0, 73728000.0)
         """
@@ -233,3 +265,12 @@ def count_kinds(layers: Iterable[Layer]) -> tuple[tuple[Layer, int], ...]:
     for layer in layers:
         counts[layer] = counts.get(layer, 0) + 1
     return tuple(counts.items())
+
+
+def finder(find: Finder) -> Finder:
+    """Make a function the one that :meth:`LLM.from_config` asks.
+
+    The catalog and the reader of configs build LLMs, so they stand above this module; ``solver.llm`` brings them along.
+    """
+    _FINDERS.append(find)
+    return find

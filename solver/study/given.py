@@ -19,7 +19,7 @@ from solver.cost.pool.most import MOST_UTILISATION
 from solver.cost.pool.priced import PricedPool
 from solver.engines import EngineRules, engine_rules
 from solver.errors import BadInput
-from solver.llm import LLM, from_config
+from solver.llm import LLM
 from solver.replica import Parallelism, Role, Setup, engine_and_version
 from solver.space.legality import Inquiry, most_sequences
 from solver.workload import RequestClass
@@ -96,7 +96,7 @@ def predict_pools(pools: Sequence[GivenPool]) -> list[dict[str, Any]]:
 
 
 def _predict(pool: GivenPool) -> dict[str, Any]:
-    llm = from_config(pool.llm, weights=pool.weights, kv_cache=pool.kv_cache, family=pool.family)
+    llm = LLM.from_config(pool.llm, weights=pool.weights, kv_cache=pool.kv_cache, family=pool.family)
     shape = pool.shape(llm)
     fleet = _fleet(pool.device, shape)
     domains = math.ceil(shape.ranks_per_stage / max(fleet.domain_sizes)) * shape.pp

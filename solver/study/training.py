@@ -19,7 +19,7 @@ from pydantic import Field
 import topologies
 from solver.cost.network.fleet import Fleet, fleets
 from solver.errors import BadInput, NoPlan
-from solver.llm import from_config
+from solver.llm import LLM
 from solver.training.job import TrainingJob
 from solver.training.network import MEGATRON, Network, from_llm
 from solver.training.plan import TrainingPlan
@@ -114,7 +114,7 @@ def _network(scenario: TrainingScenario, folder: Path) -> tuple[Network, bool]:
     if isinstance(config, str) and config in MEGATRON:
         return MEGATRON[config], True
     beside = folder / config if isinstance(config, str) else None
-    return from_llm(from_config(beside if beside is not None and beside.exists() else config)), False
+    return from_llm(LLM.from_config(beside if beside is not None and beside.exists() else config)), False
 
 
 def _site(scenario: TrainingScenario, fleet: Fleet) -> Site:

@@ -85,8 +85,7 @@ def gpt(name: str, layers: int, width: int, heads: int, vocabulary: int = 51200)
 def from_llm(llm: LLM) -> Network:
     """The network of an LLM, its layers taken as alike: means over all of them.
 
-    >>> from solver.llm import from_config
-    >>> round(from_llm(from_config("llama-3.1-8b")).parameters / 1e9, 1)
+    >>> round(from_llm(LLM.from_config("llama-3.1-8b")).parameters / 1e9, 1)
     7.5
     """
     count, width = len(llm.layers), llm.hidden

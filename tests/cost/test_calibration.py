@@ -10,7 +10,7 @@ import pytest
 import topologies
 from solver.cost.calibration import Calibration, calibrations_from_json, packaged, packaged_calibrations, parameters
 from solver.errors import BadFile, UnknownName
-from solver.llm import from_config
+from solver.llm import LLM
 from solver.replica import Parallelism, Setup
 from solver.study.fidelity.fitting import fit
 from solver.study.fidelity.measured import PricedRuns, RunFamily
@@ -66,7 +66,7 @@ def test_unmeasured_devices_borrow_and_say_so() -> None:
 
 def table(count: int) -> PricedRuns:
     rng = np.random.default_rng(5)
-    llm, device = from_config("llama-3.1-8b"), topologies.device("h100")
+    llm, device = LLM.from_config("llama-3.1-8b"), topologies.device("h100")
     setups = tuple(Setup("unified", "vllm", Parallelism(tp=int(tp))) for tp in rng.choice([1, 2, 4, 8], count))
     ones = np.ones(count)
     return PricedRuns(

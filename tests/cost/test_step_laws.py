@@ -13,7 +13,7 @@ import topologies
 from solver.cost.calibration import Calibration, packaged_calibrations
 from solver.cost.steps.replicas import Replicas
 from solver.cost.steps.step import Load
-from solver.llm import from_config
+from solver.llm import LLM
 from solver.replica import Parallelism, Setup
 
 LLMS = ("llama-3.1-8b", "deepseek-v3", "gpt-oss-120b", "qwen3-235b-a22b")
@@ -21,7 +21,7 @@ CALIBRATIONS = [Calibration(), *packaged_calibrations().values()]
 
 
 def replicas(name: str, calibration: Calibration, **changes: float) -> Replicas:
-    llm = from_config(name)
+    llm = LLM.from_config(name)
     shape = Parallelism(tp=2, dp=4, ep=8, moe_tp=1) if llm.experts else Parallelism(tp=8)
     device = replace(topologies.device("h200"), **changes)
     return Replicas.of(llm, device, calibration, [Setup("unified", "vllm", shape)])
@@ -79,7 +79,7 @@ def test_the_curve_has_no_jumps(name: str) -> None:
 
 
 def test_the_ideal_step_is_the_textbook_roofline() -> None:
-    llm, device = from_config("llama-3.1-8b"), topologies.device("h100")
+    llm, device = LLM.from_config("llama-3.1-8b"), topologies.device("h100")
     of = Replicas.of(llm, device, Calibration(), [Setup("unified", "vllm", Parallelism())])
     weights = sum(layer.weight_bytes(llm.precision) for layer in llm.layers)
     kv = llm.kv_bytes(1000.0)
@@ -90,7 +90,7 @@ def test_the_ideal_step_is_the_textbook_roofline() -> None:
 @pytest.mark.parametrize(("drafts", "accepted", "rate"), [(1, 1.92, 198), (2, 2.58, 250), (3, 2.82, 253)])
 def test_drafts_buy_what_was_measured(drafts: int, accepted: float, rate: float) -> None:
     """DeepSeek-R1 on 8 x B200 at batch 1: 111 tokens/s without drafts (TensorRT-LLM's MTP report, 2025)."""
-    llm, device = from_config("deepseek-v3"), topologies.device("b200")
+    llm, device = LLM.from_config("deepseek-v3"), topologies.device("b200")
     calibration = packaged_calibrations()["trtllm", "blackwell"]
     setup = Setup("unified", "trtllm", Parallelism(tp=8, ep=2, moe_tp=4))
     plain = Replicas.of(llm, device, calibration, [setup])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from solver.llm import FFN, LLM, Attention, Layer, Precision, dtype, from_config, grouped_query, kv_dtype
+from solver.llm import FFN, LLM, Attention, Layer, Precision, dtype, grouped_query, kv_dtype
 
 BF16, FP8, MIXED = kv_dtype("bf16"), kv_dtype("fp8"), kv_dtype("fp8_ds_mla")
 
 
 def attention(name: str, layer: int = -1) -> Attention:
-    return from_config(name).layers[layer].attention
+    return LLM.from_config(name).layers[layer].attention
 
 
 def test_window_bounds_the_cache_of_sliding_layers_only() -> None:
@@ -23,7 +23,7 @@ def test_window_bounds_the_cache_of_sliding_layers_only() -> None:
 
 
 def test_llama_4_attends_in_chunks_except_every_fourth_layer() -> None:
-    kinds = [layer.attention.kind for layer in from_config("llama-4-maverick").layers[:8]]
+    kinds = [layer.attention.kind for layer in LLM.from_config("llama-4-maverick").layers[:8]]
     assert kinds == ["chunked", "chunked", "chunked", "full"] * 2
 
 
@@ -76,15 +76,15 @@ def test_linear_attention_has_state_and_no_cache() -> None:
 
 
 def test_full_layers_of_hybrids_stand_where_the_configs_say() -> None:
-    qwen = [i for i, layer in enumerate(from_config("qwen3.5-397b-a17b").layers) if layer.attention.kind == "full"]
-    kimi = [i for i, layer in enumerate(from_config("kimi-k3").layers) if layer.attention.kind == "mla"]
+    qwen = [i for i, layer in enumerate(LLM.from_config("qwen3.5-397b-a17b").layers) if layer.attention.kind == "full"]
+    kimi = [i for i, layer in enumerate(LLM.from_config("kimi-k3").layers) if layer.attention.kind == "mla"]
     assert qwen == list(range(3, 60, 4))
     assert kimi == [*range(3, 92, 4), 92]
 
 
 @pytest.mark.parametrize("name", ["deepseek-v3.2", "deepseek-v4-pro", "gpt-oss-20b", "kimi-k3", "gemma-4-26b-a4b"])
 def test_longer_contexts_never_take_less(name: str) -> None:
-    llm = from_config(name)
+    llm = LLM.from_config(name)
     sizes = [llm.kv_bytes(context) for context in (1, 10, 127, 128, 129, 1000, 5000, 100_000)]
     assert sizes == sorted(sizes)
 

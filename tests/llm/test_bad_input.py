@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solver.errors import BadFile, BadInput, RackplanError, UnknownArchitecture, UnknownName
-from solver.llm import FFN, LLM, Layer, from_config, grouped_query
+from solver.llm import FFN, LLM, Layer, grouped_query
 
 TINY: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("tiny_configs.json").read_text())
 LLAMA = TINY["llama"]
@@ -83,7 +83,7 @@ def answer(source: Any) -> None:
     """Load, use, and accept only an LLM that adds up or a one-line error."""
     message = ""
     try:
-        llm = from_config(source)
+        llm = LLM.from_config(source)
     except RackplanError as problem:
         message = str(problem) or "nothing\nsaid"
     if message:
@@ -138,7 +138,7 @@ def test_any_bytes_in_a_file_never_crash(tmp_path_factory: pytest.TempPathFactor
 )
 def test_absurd_values_are_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        from_config(LLAMA | changes)
+        LLM.from_config(LLAMA | changes)
 
 
 @pytest.mark.parametrize(
@@ -158,36 +158,36 @@ def test_absurd_values_are_named(changes: dict[str, Any], message: str) -> None:
 )
 def test_lists_and_limits_are_checked(family: str, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        from_config(TINY[family] | changes)
+        LLM.from_config(TINY[family] | changes)
 
 
 def test_missing_keys_are_all_named() -> None:
     config = {key: value for key, value in TINY["mixtral"].items() if key not in ("vocab_size", "num_local_experts")}
     with pytest.raises(UnknownArchitecture, match="cannot be told without vocab_size, num_local_experts; add them"):
-        from_config(config)
+        LLM.from_config(config)
 
 
 def test_absent_is_not_null_where_null_means_something() -> None:
     config = TINY["deepseek_v2"]
-    assert from_config(config).layers[0].attention.kind == "mla"
+    assert LLM.from_config(config).layers[0].attention.kind == "mla"
     with pytest.raises(UnknownArchitecture, match="q_lora_rank"):
-        from_config({key: value for key, value in config.items() if key != "q_lora_rank"})
+        LLM.from_config({key: value for key, value in config.items() if key != "q_lora_rank"})
 
 
 def test_unknown_architectures_name_the_nearest() -> None:
     with pytest.raises(
         UnknownArchitecture, match="model_type 'qwen3_moo' is not a known architecture; nearest known: qwen3"
     ):
-        from_config(LLAMA | {"model_type": "qwen3_moo"})
+        LLM.from_config(LLAMA | {"model_type": "qwen3_moo"})
     with pytest.raises(UnknownArchitecture, match="model_type is missing"):
-        from_config({"hidden_size": 3})
+        LLM.from_config({"hidden_size": 3})
     with pytest.raises(UnknownArchitecture, match=r"text_config\.model_type 'new'"):
-        from_config({"text_config": {"model_type": "new"}})
+        LLM.from_config({"text_config": {"model_type": "new"}})
 
 
 def test_unknown_names_give_three_and_say_that_a_path_works() -> None:
     with pytest.raises(UnknownName, match="a path to a Hugging Face") as caught:
-        from_config("lama-3.1-70b")
+        LLM.from_config("lama-3.1-70b")
     assert caught.value.nearest[0] == "llama-3.1-70b"
     assert len(caught.value.nearest) == 3
 
@@ -195,12 +195,12 @@ def test_unknown_names_give_three_and_say_that_a_path_works() -> None:
 @pytest.mark.parametrize("source", [None, 7, "", "  ", 2.5, ["llama-3.1-8b"]])
 def test_other_sources_are_refused(source: Any) -> None:
     with pytest.raises(BadInput, match="an LLM is a catalog name, a path"):
-        from_config(source)
+        LLM.from_config(source)
 
 
 def test_names_and_aliases_in_any_case() -> None:
-    assert from_config("DeepSeek-V3") == from_config(" deepseek-v3 ")
-    assert from_config("DEEPSEEK-AI/deepseek-v3") == from_config("deepseek-v3")
+    assert LLM.from_config("DeepSeek-V3") == LLM.from_config(" deepseek-v3 ")
+    assert LLM.from_config("DEEPSEEK-AI/deepseek-v3") == LLM.from_config("deepseek-v3")
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_files_that_are_no_configs(tmp_path: Path, content: str, message: str) -
     path = tmp_path / "config.json"
     path.write_text(content)
     with pytest.raises(BadFile, match=message) as caught:
-        from_config(path)
+        LLM.from_config(path)
     assert "config.json" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -227,20 +227,20 @@ def test_files_that_are_no_configs(tmp_path: Path, content: str, message: str) -
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "config.json", str(tmp_path / "x.json"), tmp_path / ("n" * 300), Path("\0")):
         with pytest.raises(BadFile):
-            from_config(path)
+            LLM.from_config(path)
 
 
 def test_bad_quantization_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(LLAMA))
     (tmp_path / "hf_quant_config.json").write_text('{"quantization": {"quant_algo": "FP1"}}')
     with pytest.raises(BadFile, match=r"hf_quant_config.json: quantization\.quant_algo is 'FP1'"):
-        from_config(tmp_path)
+        LLM.from_config(tmp_path)
 
 
 def test_bytes_that_are_not_text(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadFile, match="is not UTF-8 text"):
-        from_config(tmp_path)
+        LLM.from_config(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_bytes_that_are_not_text(tmp_path: Path) -> None:
 def test_large_configs_are_read_in_seconds(quantization: dict[str, Any]) -> None:
     config = TINY["deepseek_v32"] | {"num_hidden_layers": 4096, "quantization_config": quantization}
     started = time.perf_counter()
-    assert len(from_config(config).layers) == 4096
+    assert len(LLM.from_config(config).layers) == 4096
     assert time.perf_counter() - started < 10
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from solver.errors import BadInput
-from solver.llm import from_config
+from solver.llm import LLM
 
 TINY: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("tiny_configs.json").read_text())
 
@@ -111,13 +111,13 @@ def with_quantization(family: str, quantization: dict[str, Any]) -> dict[str, An
 @pytest.mark.parametrize("case", CASES)
 def test_parts_have_the_declared_format(case: str) -> None:
     family, quantization, expected = CASES[case]
-    found = from_config(with_quantization(family, quantization)).precision.names()
+    found = LLM.from_config(with_quantization(family, quantization)).precision.names()
     assert found == BF16 | {"kv_cache": "bf16"} | expected
 
 
 def test_a_few_layers_left_alone_do_not_change_a_part() -> None:
     quantization = {"quant_method": "fp8", "modules_to_not_convert": ["model.layers.0", "model.layers.5.*"]}
-    found = from_config(TINY["llama"] | {"num_hidden_layers": 12, "quantization_config": quantization})
+    found = LLM.from_config(TINY["llama"] | {"num_hidden_layers": 12, "quantization_config": quantization})
     assert found.precision.names()["dense"] == "fp8"
 
 
@@ -129,16 +129,16 @@ def test_quantization_file_beside_the_config(tmp_path: Path) -> None:
     (tmp_path / "hf_quant_config.json").write_text(json.dumps(quantization))
     expected = dict.fromkeys(ALL, "nvfp4") | {"attention": "bf16", "mtp": "bf16", "kv_cache": "fp8"}
     for path in (tmp_path, tmp_path / "config.json", str(tmp_path)):
-        assert from_config(path).precision.names() == BF16 | expected
+        assert LLM.from_config(path).precision.names() == BF16 | expected
 
 
 def test_prefixed_files_go_together(tmp_path: Path) -> None:
     (tmp_path / "me--Tiny_config.json").write_text(json.dumps(TINY["llama"]))
     (tmp_path / "me--Tiny_hf_quant_config.json").write_text(json.dumps({"quantization": {"quant_algo": "FP8"}}))
     (tmp_path / "other_config.json").write_text(json.dumps(TINY["llama"]))
-    tiny = from_config(tmp_path / "me--Tiny_config.json")
+    tiny = LLM.from_config(tmp_path / "me--Tiny_config.json")
     assert (tiny.name, tiny.precision.names()["dense"]) == ("tiny", "fp8")
-    assert from_config(tmp_path / "other_config.json").precision.names()["dense"] == "bf16"
+    assert LLM.from_config(tmp_path / "other_config.json").precision.names()["dense"] == "bf16"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_prefixed_files_go_together(tmp_path: Path) -> None:
 )
 def test_quantization_that_makes_no_sense_is_refused(quantization: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput, match=message.replace("(", r"\(")):
-        from_config(with_quantization("llama", quantization))
+        LLM.from_config(with_quantization("llama", quantization))
 
 
 # name: (size in bytes, whether the checkpoint holds the MTP layer with copies of embedding and head, source)
@@ -177,7 +177,7 @@ SIZES = {
 @pytest.mark.parametrize("name", SIZES)
 def test_checkpoint_sizes(name: str) -> None:
     size, mtp, source = SIZES[name]
-    llm = from_config(name)
+    llm = LLM.from_config(name)
     computed = llm.weight_bytes
     if mtp:
         computed += llm.mtp_weight_bytes + llm.embedding_bytes + llm.head_bytes

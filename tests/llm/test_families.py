@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from solver.errors import BadInput, UnknownArchitecture
-from solver.llm import from_config
+from solver.llm import LLM
 from solver.llm.config.families import FAMILIES, family_of
 
 DENSE: dict[str, Any] = {
     "hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_hidden_layers": 2,
     "num_key_value_heads": 2, "vocab_size": 100, "max_position_embeddings": 512,
 }  # fmt: skip
-TOTAL = from_config({"model_type": "llama", **DENSE}).parameters
+TOTAL = LLM.from_config({"model_type": "llama", **DENSE}).parameters
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_no_two_families_share_a_name() -> None:
     ],
 )
 def test_language_parts_are_found_wherever_they_are_nested(wrapped: dict[str, Any]) -> None:
-    llm = from_config(wrapped)
+    llm = LLM.from_config(wrapped)
     assert llm.parameters == TOTAL
     beside = {"vision_config", "audio_config", "talker_config"} & {*wrapped, *wrapped.get("thinker_config", {})}
     assert all(key in " ".join(llm.notes) for key in beside)
@@ -74,22 +74,22 @@ def test_mistrals_own_words() -> None:
         "dim": 64, "hidden_dim": 128, "n_heads": 4, "n_layers": 2, "n_kv_heads": 2, "vocab_size": 100, "head_dim": 16,
         "max_seq_len": 512, "norm_eps": 1e-5, "rope_theta": 1e6,
     }  # fmt: skip
-    assert from_config(native).parameters == TOTAL
+    assert LLM.from_config(native).parameters == TOTAL
     moe = native | {"moe": {"num_experts": 4, "num_experts_per_tok": 2}}
-    assert from_config(moe).parameters == TOTAL + 2 * (3 * 3 * 64 * 128 + 64 * 4)
+    assert LLM.from_config(moe).parameters == TOTAL + 2 * (3 * 3 * 64 * 128 + 64 * 4)
 
 
 def test_a_family_may_be_tried_on_ones_own_responsibility() -> None:
     unknown = {"model_type": "brand_new", **DENSE}
     with pytest.raises(UnknownArchitecture, match="name it with --as"):
-        from_config(unknown)
-    llm = from_config(unknown, family="LlamaForCausalLM")
+        LLM.from_config(unknown)
+    llm = LLM.from_config(unknown, family="LlamaForCausalLM")
     assert llm.parameters == TOTAL
     assert "on the asker's own responsibility" in llm.notes[0]
     with pytest.raises(UnknownArchitecture, match="'lama' is not known; nearest known: llama"):
-        from_config(unknown, family="lama")
+        LLM.from_config(unknown, family="lama")
     with pytest.raises(BadInput, match="only a config file is"):
-        from_config("llama-3.1-8b", family="llama")
+        LLM.from_config("llama-3.1-8b", family="llama")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_family_may_be_tried_on_ones_own_responsibility() -> None:
 )
 def test_what_is_no_decoder_is_refused(config: dict[str, Any], message: str) -> None:
     with pytest.raises(UnknownArchitecture, match=message):
-        from_config(config)
+        LLM.from_config(config)
 
 
 def test_values_may_be_listed_per_layer() -> None:
@@ -114,10 +114,10 @@ def test_values_may_be_listed_per_layer() -> None:
         "sliding_window": 8,
     }
     listed |= {"layer_types": ["sliding_attention", "full_attention"], "hidden_size_per_layer_input": 0}
-    layers = from_config(listed).layers
+    layers = LLM.from_config(listed).layers
     assert [layer.ffn.width for layer in layers] == [128, 256]
     changed = DENSE | {"model_type": "llama", "per_layer_config": {"01": {"num_key_value_heads": 4}}}
-    assert [layer.attention.kv_heads for layer in from_config(changed).layers] == [2, 4]
+    assert [layer.attention.kv_heads for layer in LLM.from_config(changed).layers] == [2, 4]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_indexers_are_shared_as_the_file_says(changes: dict[str, Any], shared: l
         "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "n_shared_experts": 1,
         "first_k_dense_replace": 1, **changes,
     }  # fmt: skip
-    layers = from_config(config).layers
+    layers = LLM.from_config(config).layers
     assert [layer.attention.kv_extra_bytes_per_token == 0 for layer in layers] == shared
     assert [layer.attention.indexer_flop_per_key == 0 for layer in layers] == shared
     assert all(layer.attention.budget == 16 for layer in layers)
@@ -152,7 +152,7 @@ BLOCKS = [
 def test_searched_layers_may_lack_attention_or_ffn() -> None:
     """Width 2/3 x 3 x 64 = 128, rounded up to 256."""
     config = DENSE | {"model_type": "nemotron-nas", "num_hidden_layers": 3, "block_configs": BLOCKS}
-    first, second, third = from_config(config).layers
+    first, second, third = LLM.from_config(config).layers
     assert (first.attention.kv_heads, first.ffn.width) == (2, 256)
     assert (second.attention.kind, second.parameters) == ("none", 3 * 64 * 96 + 64)
     assert (third.attention.kv_heads, third.ffn.kind, third.parameters) == (1, "none", 64 * 64 * 2 + 2 * 64 * 16 + 64)
@@ -248,4 +248,4 @@ PUBLISHED: dict[str, tuple[float, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_totals(name: str) -> None:
     total, config = PUBLISHED[name]
-    assert from_config(config).parameters / 1e9 == pytest.approx(total, rel=0.01)
+    assert LLM.from_config(config).parameters / 1e9 == pytest.approx(total, rel=0.01)

@@ -49,7 +49,7 @@ from found_configs import (
     v4_experts,
 )
 
-from solver.llm import LLM, from_config
+from solver.llm import LLM
 
 QWEN36_LAYERS = {
     **{
@@ -862,7 +862,7 @@ def read(found: Found, folder: Path) -> LLM:
     (folder / "config.json").write_text(json.dumps(found.config))
     if found.beside:
         (folder / "hf_quant_config.json").write_text(json.dumps(found.beside))
-    return from_config(folder)
+    return LLM.from_config(folder)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -936,5 +936,5 @@ def test_nemotron_nano_nvfp4_keeps_some_mixers_in_bf16(tmp_path: Path) -> None:
 def test_long_lists_and_expressions_are_read_in_under_a_second(name: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(FOUND[name].config))
     started = time.process_time()
-    from_config(tmp_path)
+    LLM.from_config(tmp_path)
     assert time.process_time() - started < 1

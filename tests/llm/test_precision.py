@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from solver.errors import BadInput, UnknownName
-from solver.llm import Precision, dtype, from_config, kv_dtype
+from solver.llm import LLM, Precision, dtype, kv_dtype
 
 HOPPER, BLACKWELL = {"bf16", "fp8", "int8"}, {"bf16", "fp8", "fp4"}
 
@@ -64,12 +64,12 @@ def test_mapping_sets_parts_and_attention_carries_its_output_along() -> None:
 
 def test_names_go_there_and_back() -> None:
     for name in ("deepseek-v3.1-nvfp4", "kimi-k2.5", "deepseek-v4-pro", "gpt-oss-20b"):
-        precision = from_config(name).precision
+        precision = LLM.from_config(name).precision
         assert Precision.from_names(precision.names()) == precision
 
 
 def test_checkpoint_and_auto_change_nothing() -> None:
-    llm = from_config("deepseek-v3.1-nvfp4")
+    llm = LLM.from_config("deepseek-v3.1-nvfp4")
     assert llm.with_precision("checkpoint", kv_cache="auto") == llm
     assert llm.with_precision(kv_cache="bf16") == replace(llm, precision=replace(llm.precision, kv_cache=dtype("bf16")))
 
@@ -92,7 +92,7 @@ def test_checkpoint_and_auto_change_nothing() -> None:
 )
 def test_what_cannot_be_meant_is_refused(weights: object, kv_cache: object, message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        from_config("llama-3.1-8b", weights=weights, kv_cache=kv_cache)  # type: ignore[arg-type]
+        LLM.from_config("llama-3.1-8b", weights=weights, kv_cache=kv_cache)  # type: ignore[arg-type]
 
 
 def test_weight_formats_are_no_cache_formats() -> None:

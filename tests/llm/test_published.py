@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from solver.llm import from_config, names
+from solver.llm import LLM, names
 from solver.llm.catalog import _entries
 
 # name: (total in 1e9, source). The number is the one in the paper's or model card's text.
@@ -97,43 +97,43 @@ KV_BYTES = {
 @pytest.mark.parametrize("name", TOTALS)
 def test_total_within_one_percent(name: str) -> None:
     published, source = TOTALS[name]
-    assert from_config(name).parameters / 1e9 == pytest.approx(published, rel=0.01), source
+    assert LLM.from_config(name).parameters / 1e9 == pytest.approx(published, rel=0.01), source
 
 
 def test_totals_that_count_the_mtp_layer() -> None:
     """DeepSeek-V4-Pro's 1.6T and Kimi-K2's 1.04T contain an MTP layer (Kimi-K2's was not released)."""
-    v4 = from_config("deepseek-v4-pro")
+    v4 = LLM.from_config("deepseek-v4-pro")
     assert (v4.parameters + v4.mtp_parameters) / 1e12 == pytest.approx(1.6, rel=0.01)
-    k2 = from_config("kimi-k2")
+    k2 = LLM.from_config("kimi-k2")
     assert (k2.parameters + k2.layers[-1].parameters) / 1e12 == pytest.approx(1.04, rel=0.01)
 
 
 @pytest.mark.parametrize("name", ACTIVE)
 def test_active_within_five_percent(name: str) -> None:
     published, embedding, head, source = ACTIVE[name]
-    active = from_config(name).active_parameters(embedding=embedding, head=head)
+    active = LLM.from_config(name).active_parameters(embedding=embedding, head=head)
     assert active / 1e9 == pytest.approx(published, rel=0.05), source
 
 
 @pytest.mark.parametrize("name", KV_BYTES)
 def test_kv_bytes_per_token_are_exact(name: str) -> None:
     expected, how = KV_BYTES[name]
-    assert from_config(name, kv_cache="bf16").kv_bytes_per_token == expected, how
+    assert LLM.from_config(name, kv_cache="bf16").kv_bytes_per_token == expected, how
 
 
 def test_exact_counts() -> None:
     """Sums over all tensors of the published checkpoints (safetensors headers on the hub)."""
-    assert from_config("llama-3.1-8b").parameters == 8_030_261_248
-    assert from_config("llama-3.1-70b").parameters == 70_553_706_496
-    assert from_config("llama-2-7b").parameters == 6_738_415_616
-    assert from_config("mixtral-8x7b").parameters == 46_702_792_704
-    assert from_config("qwen3-0.6b").parameters == 596_049_920
-    assert from_config("deepseek-v3").parameters == 671_026_419_200
+    assert LLM.from_config("llama-3.1-8b").parameters == 8_030_261_248
+    assert LLM.from_config("llama-3.1-70b").parameters == 70_553_706_496
+    assert LLM.from_config("llama-2-7b").parameters == 6_738_415_616
+    assert LLM.from_config("mixtral-8x7b").parameters == 46_702_792_704
+    assert LLM.from_config("qwen3-0.6b").parameters == 596_049_920
+    assert LLM.from_config("deepseek-v3").parameters == 671_026_419_200
 
 
 def test_deepseek_v4_cache_at_a_million_tokens() -> None:
     """9.62 GiB in bf16 with bf16 indexer keys (vLLM on DeepSeek-V4); here the keys are fp8 with a float32 scale."""
-    llm = from_config("deepseek-v4-pro", kv_cache="bf16")
+    llm = LLM.from_config("deepseek-v4-pro", kv_cache="bf16")
     context = 1 << 20
     bf16_keys = 30 * (context // 4) * (2 * 128 - 132)
     assert (llm.kv_bytes(context) + bf16_keys) / 2**30 == pytest.approx(9.62, abs=0.01)
@@ -141,13 +141,13 @@ def test_deepseek_v4_cache_at_a_million_tokens() -> None:
 
 def test_llama_batch_that_fits_sixteen_v5e() -> None:
     """43 sequences of 8192 tokens on 16 TPU v5e of 16 GB with 140 GB of weights (jax-ml/scaling-book)."""
-    llm = from_config("llama-2-70b")
+    llm = LLM.from_config("llama-2-70b")
     assert (16 * 16e9 - 140e9) // llm.kv_bytes(8192) == 43
 
 
 def test_multi_query_context_of_palm() -> None:
     """Pope et al. arXiv:2211.05102 table 1: 30 % of 64 TPU v4 hold a context of 43,000 at batch 128."""
-    llm = from_config("palm-540b")
+    llm = LLM.from_config("palm-540b")
     assert 0.3 * 64 * 32 * 2**30 / (128 * llm.kv_bytes_per_token) == pytest.approx(43_000, rel=0.02)
 
 
@@ -157,7 +157,7 @@ PUBLISHED = re.compile(r"published ([\d.]+) ?(B|T)\b(?P<mtp>[^;]*with (?:the|an)
 @pytest.mark.parametrize("name", names())
 def test_every_entry_has_its_published_total_or_is_marked(name: str) -> None:
     """Within 1 %, or within the rounding of the figure that its source gives; an MTP layer counts where it does there."""
-    llm = from_config(name)
+    llm = LLM.from_config(name)
     told = PUBLISHED.search(llm.source)
     if told is None or llm.notes:
         return
@@ -209,18 +209,18 @@ def test_every_shape_says_what_was_published(name: str) -> None:
     ],
 )
 def test_what_people_run_is_known_by_name(name: str) -> None:
-    assert from_config(name).layers
+    assert LLM.from_config(name).layers
 
 
 def test_unverified_entries_say_so() -> None:
-    assert "unverified" in from_config("kimi-k2.6").notes[0]
-    assert not from_config("kimi-k2.6-nvfp4").notes
+    assert "unverified" in LLM.from_config("kimi-k2.6").notes[0]
+    assert not LLM.from_config("kimi-k2.6-nvfp4").notes
 
 
 def test_every_entry_says_where_it_comes_from() -> None:
     assert len(names()) >= 20
     for name in names():
-        llm = from_config(name)
+        llm = LLM.from_config(name)
         assert llm.source
         assert llm.as_of
         assert llm.title

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from solver.llm import from_config
+from solver.llm import LLM
 from solver.llm.config.families import FAMILIES, family_of
 
 COUNTED: dict[str, tuple[int, dict[str, Any]]] = json.loads(
@@ -24,7 +24,7 @@ COUNTED: dict[str, tuple[int, dict[str, Any]]] = json.loads(
 @pytest.mark.parametrize("kind", COUNTED)
 def test_parameters_are_those_of_the_published_implementation(kind: str) -> None:
     total, config = COUNTED[kind]
-    assert from_config(config).parameters == pytest.approx(total, rel=1.1e-4)
+    assert LLM.from_config(config).parameters == pytest.approx(total, rel=1.1e-4)
 
 
 def test_most_families_were_counted() -> None:

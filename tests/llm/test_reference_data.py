@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from solver.llm import LLM, from_config
+from solver.llm import LLM
 
 CONFIGS = {
     "MiniMaxAI--MiniMax-M2.5": "minimax-m2.5",
@@ -50,8 +50,8 @@ CONFIGS = {
 
 @pytest.mark.parametrize("prefix", CONFIGS)
 def test_catalog_and_config_agree(shared: Path, prefix: str) -> None:
-    read = from_config(shared / "llms" / f"{prefix}_config.json")
-    known = from_config(CONFIGS[prefix])
+    read = LLM.from_config(shared / "llms" / f"{prefix}_config.json")
+    known = LLM.from_config(CONFIGS[prefix])
     assert replace(read, name=known.name, title=known.title, source=known.source, as_of=known.as_of) == known
 
 
@@ -65,8 +65,8 @@ ABRIDGED = "REPORTED--glm-4.5-air-fp8"
 
 
 def test_abridged_config_and_catalog_agree(shared: Path) -> None:
-    read = from_config(shared / "llms" / f"{ABRIDGED}_config.json")
-    known = from_config("glm-4.5-air-fp8")
+    read = LLM.from_config(shared / "llms" / f"{ABRIDGED}_config.json")
+    known = LLM.from_config("glm-4.5-air-fp8")
     assert read.parameters == pytest.approx(known.parameters, rel=1e-5)
     assert read.kv_bytes_per_token == known.kv_bytes_per_token
     assert read.weight_bytes == pytest.approx(known.weight_bytes, rel=1e-4)
@@ -107,7 +107,7 @@ def logged(shared: Path) -> list[tuple[dict[str, Any], LLM]]:
         if row["model"] in LOGGED and not row["hybrid_attention"]:
             name, weights = LOGGED[row["model"]]
             cache = "fp8_ds_mla" if "656 B" in row["kv_dtype"] else "fp8" if "fp8" in row["kv_dtype"] else "bf16"
-            rows.append((row, from_config(name, weights=weights, kv_cache=cache)))
+            rows.append((row, LLM.from_config(name, weights=weights, kv_cache=cache)))
     assert len(rows) > 40
     return rows
 
@@ -161,4 +161,4 @@ def test_key_table_agrees(shared: Path) -> None:
     text = (shared / "llms" / "KEYS.md").read_text()
     for name, total in table.items():
         assert f"{total:.2f}" in text
-        assert from_config(name).parameters / 1e9 == pytest.approx(total, abs=0.006)
+        assert LLM.from_config(name).parameters / 1e9 == pytest.approx(total, abs=0.006)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from solver.llm import from_config
+from solver.llm import LLM
 
 TINY: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("tiny_configs.json").read_text())
 
@@ -102,13 +102,13 @@ TIED = {"qwen2", "gemma2", "gemma3", "gemma4"}
 
 @pytest.mark.parametrize("family", TINY)
 def test_layers_hold_these_tensors(family: str) -> None:
-    llm = from_config(TINY[family])
+    llm = LLM.from_config(TINY[family])
     assert [layer.parameters for layer in llm.layers] == [sum(tensors) for tensors in LAYERS[family]]
 
 
 @pytest.mark.parametrize("family", TINY)
 def test_total_is_layers_embedding_head_and_last_norm(family: str) -> None:
-    llm = from_config(TINY[family])
+    llm = LLM.from_config(TINY[family])
     matrices = 1 if family in TIED else 2
     assert llm.tied_embeddings == (family in TIED)
     assert llm.parameters == sum(map(sum, LAYERS[family])) + matrices * 100 * H + N
@@ -116,12 +116,12 @@ def test_total_is_layers_embedding_head_and_last_norm(family: str) -> None:
 
 @pytest.mark.parametrize("family", TINY)
 def test_bf16_weights_are_two_bytes_a_parameter(family: str) -> None:
-    llm = from_config(TINY[family], weights="bf16")
+    llm = LLM.from_config(TINY[family], weights="bf16")
     assert llm.weight_bytes == 2 * llm.parameters
 
 
 @pytest.mark.parametrize("family", TINY)
 def test_active_is_total_less_the_experts_not_visited(family: str) -> None:
-    llm = from_config(TINY[family])
+    llm = LLM.from_config(TINY[family])
     idle = sum((f.ffn.experts - f.ffn.top_k) * f.ffn.expert_parameters for f in llm.layers)
     assert llm.active_parameters(embedding=True, head=True) == llm.parameters - idle

@@ -10,7 +10,7 @@ from solver.cost.calibration import Calibration, packaged
 from solver.cost.network.collectives import expert_exchange, token_copies
 from solver.cost.steps.replicas import Replicas
 from solver.cost.steps.work import COMBINE_WIDTH, DISPATCH_WIDTH
-from solver.llm import from_config
+from solver.llm import LLM
 from solver.replica import Engine, Parallelism, Setup
 
 WITHIN = 0.20
@@ -25,7 +25,7 @@ def wide(
     domains = max(ranks // found.scale_up_domain, 1)
     calibration = packaged(engine, found.generation)[0]
     setup = Setup("unified", engine, shape, domains, chunk_tokens=chunk, overlap=overlap)
-    return Replicas.of(from_config(llm), found, calibration, [setup], imbalance=imbalance)
+    return Replicas.of(LLM.from_config(llm), found, calibration, [setup], imbalance=imbalance)
 
 
 def prefill(of: Replicas, prompt: float, prompts: float) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from solver.engines import engine_rules
-from solver.llm import FFN, LLM, Layer, dtype, from_config, grouped_query
+from solver.llm import FFN, LLM, Layer, dtype, grouped_query
 from solver.replica import Parallelism, Setup, engine_and_version
 from solver.space.legality import Inquiry, most_sequences
 from topologies import device
@@ -24,8 +24,8 @@ NAMES = {
 def llm_of(name: str, precision: str) -> LLM:
     """The LLM of a measured row in the precision it was served in."""
     if precision in NAMES.get(name, {}):
-        return from_config(NAMES[name][precision])
-    checkpoint = from_config(name)
+        return LLM.from_config(NAMES[name][precision])
+    checkpoint = LLM.from_config(name)
     return (
         checkpoint
         if precision in ("mxfp4", checkpoint.precision.experts.name.split("_")[0])
@@ -85,7 +85,7 @@ def recorded_shape(pool: dict[str, Any]) -> Parallelism:
 
 def test_deepseek_production_layouts_are_in_the_space() -> None:
     """EP32 prefill over 4 nodes with 32 redundant experts, EP144 decode over 18 (open-infra-index, day 6)."""
-    llm = from_config("deepseek-v3")
+    llm = LLM.from_config("deepseek-v3")
     for role, ranks, redundant in (("prefill", 32, 32), ("decode", 144, 32)):
         shape = Parallelism(dp=ranks, ep=ranks)
         assert not refused(llm, "sglang", shape, role=role, domains=ranks // 8, redundant_experts=redundant)
@@ -120,7 +120,7 @@ REFUSED: dict[str, tuple[Any, str, Parallelism, dict[str, Any], str]] = {
     "r10": (lambda: routed(256, 2048, "fp8", heads=63), "sglang", TP(tp=3, ep=3), {}, "experts % ep"),
     "r12": ("minimax-m2.5", "vllm", TP(tp=8, moe_tp=8), {"device_name": "mi355x"}, "expert block on AMD"),
     "r13": (
-        lambda: from_config("qwen3.5-397b-a17b").with_precision("fp8_block"),
+        lambda: LLM.from_config("qwen3.5-397b-a17b").with_precision("fp8_block"),
         "sglang",
         TP(tp=16, ep=16),
         {},
@@ -185,7 +185,7 @@ LEGAL: dict[str, tuple[Any, str, Parallelism]] = {
     "r58": (lambda: dense(64, 4), "vllm", TP(tp=8)),
     "r59": ("qwen3-235b-a22b", "vllm", TP(tp=8, ep=8)),
     "r60": ("deepseek-r1", "vllm", TP(tp=8, ep=8)),
-    "r61": (lambda: from_config("qwen3-235b-a22b").with_precision("fp8"), "vllm", TP(tp=8, ep=8)),
+    "r61": (lambda: LLM.from_config("qwen3-235b-a22b").with_precision("fp8"), "vllm", TP(tp=8, ep=8)),
 }
 #: Refusals that do not apply here, and why.
 ELSEWHERE = {
@@ -212,7 +212,7 @@ ELSEWHERE = {
 
 def made(source: Any) -> LLM:
     """An LLM by catalog name, or made by a function."""
-    return from_config(source) if isinstance(source, str) else source()
+    return LLM.from_config(source) if isinstance(source, str) else source()
 
 
 @pytest.mark.parametrize("number", sorted(REFUSED))
@@ -230,7 +230,7 @@ def test_what_engines_started_is_legal(number: str) -> None:
 
 def test_sglang_speculates_across_stages_of_prefill_alone() -> None:
     """r27 is dated: EAGLE and MTP run with stages on the prefill side (validation_hook.py:136)."""
-    llm = from_config("deepseek-v3")
+    llm = LLM.from_config("deepseek-v3")
     shape = Parallelism(tp=8, ep=8, pp=2)
     assert not refused(llm, "sglang", shape, role="prefill", draft_tokens=1, domains=2, hosts=2)
 
@@ -257,7 +257,7 @@ PUBLIC: dict[str, tuple[str, str, str, Parallelism, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", sorted(PUBLIC))
 def test_layouts_of_public_recipes_start(name: str) -> None:
     llm, engine, device_name, shape, where = PUBLIC[name]
-    assert not refused(from_config(llm), engine, shape, device_name, **where)
+    assert not refused(LLM.from_config(llm), engine, shape, device_name, **where)
 
 
 def test_every_recorded_refusal_is_accounted_for(shared_data: Path) -> None:

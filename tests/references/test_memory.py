@@ -14,7 +14,7 @@ import pytest
 import topologies
 from solver.cost.calibration import packaged
 from solver.cost.steps.replicas import Replicas
-from solver.llm import FFN, LLM, Layer, from_config, grouped_query
+from solver.llm import FFN, LLM, Layer, grouped_query
 from solver.replica import Parallelism, Setup
 
 #: A context long enough that no local window matters: tokens of the pool are counted per token kept by every layer.
@@ -46,7 +46,7 @@ LOGGED = [
 @pytest.mark.parametrize("record", LOGGED, ids=lambda r: f"{r[0]}-{r[1]}-{r[3]}-tp{r[4]}")
 def test_logged_pool_sizes(record: tuple[Any, ...]) -> None:
     name, weights, cache, device, tp, ep, fraction, logged = record
-    llm = from_config(name, weights=weights, kv_cache=cache)
+    llm = LLM.from_config(name, weights=weights, kv_cache=cache)
     shape = Parallelism(tp=tp, ep=ep, moe_tp=tp // ep) if llm.experts else Parallelism(tp=tp)
     assert kv_tokens(llm, topologies.device(device), "vllm", shape, fraction) == pytest.approx(logged, rel=0.05)
 
@@ -69,7 +69,7 @@ def recorded_llm(record: dict[str, Any]) -> LLM:
         "Meta-Llama-3.1-8B": "llama-3.1-8b",
     }  # fmt: skip
     found = (
-        next((from_config(short) for start, short in table.items() if name.startswith(start)), None) or ministral()
+        next((LLM.from_config(short) for start, short in table.items() if name.startswith(start)), None) or ministral()
     )
     if "-VL-" in name:
         found = dataclasses.replace(found, encoder_bytes=1.4e9)
@@ -138,7 +138,7 @@ def test_bytes_per_token_agree_with_every_log(shared_data: Path) -> None:
 
 def test_refusals_for_want_of_memory() -> None:
     """vLLM: a 70B in fp8 on one H100 has no room for 131,072 tokens; an 8B on 24 GB has room for 23,648, not for 29,000."""
-    big = from_config("llama-3.3-70b", weights="fp8", kv_cache="fp8")
+    big = LLM.from_config("llama-3.3-70b", weights="fp8", kv_cache="fp8")
     h100 = topologies.device("h100")
     ledger = Replicas.of(big, h100, packaged("vllm", "hopper")[0], [Setup("unified", "vllm", Parallelism())]).ledger
     assert ledger.kv_bytes(np.array([131072.0]))[0, 0] == pytest.approx(20.0 * 2**30, rel=0.001)
@@ -146,5 +146,5 @@ def test_refusals_for_want_of_memory() -> None:
     rtx = topologies.Device.parse(
         {"name": "rtx3090", "like": "a100", "hbm_bytes": 24 * 2**30, "hbm_usable_bytes": 23.7 * 2**30}
     )
-    small = from_config("llama-3.1-8b")
+    small = LLM.from_config("llama-3.1-8b")
     assert 15_000 < kv_tokens(small, rtx, "vllm", Parallelism(), 0.9) < 29_000

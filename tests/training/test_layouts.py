@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import topologies
 from solver.errors import BadInput, NoPlan
-from solver.llm import from_config
+from solver.llm import LLM
 from solver.training.activations import Layer, Policy
 from solver.training.assign import assign, stage_bytes
 from solver.training.efficiency import Efficiency
@@ -185,8 +185,8 @@ def test_fewer_devices_cost_less_where_only_they_are_paid() -> None:
 
 
 def test_an_llm_with_experts() -> None:
-    network = from_llm(from_config("qwen3-235b-a22b"))
-    assert network.parameters == pytest.approx(from_config("qwen3-235b-a22b").parameters, rel=0.02)
+    network = from_llm(LLM.from_config("qwen3-235b-a22b"))
+    assert network.parameters == pytest.approx(LLM.from_config("qwen3-235b-a22b").parameters, rel=0.02)
     h100, job = topologies.device("h100"), TrainingJob(4096, 256, 1e12, flash=True)
 
     def costs(ep: int) -> StageCosts:

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field
 
 import topologies
 from solver.errors import BadFile, BadInput
-from solver.llm import LLM, from_config
+from solver.llm import LLM
 from solver.llm.catalog import names as catalog_names
 from solver.replica import Engine, Parallelism, Role, Setup
 from solver.study.fidelity.measured import RunFamily
@@ -205,13 +205,13 @@ def served_llm(name: str, precision: str, engine: str, device: str, kv_cache: st
     scale per tensor. KV caches are fp8 where the engine's recipes say so: with 4-bit weights, and with fp8 weights on
     TensorRT-LLM.
     """
-    llm = from_config(name)
+    llm = LLM.from_config(name)
     main = llm.precision.experts if llm.experts else llm.precision.dense
     if precision not in ("checkpoint", main.name, main.name.split("_")[0]):
         published = [n for n in catalog_names() if n.startswith(name) and n.endswith(f"-{precision}")]
         per_tensor = engine == "trtllm" and precision == "fp8"
         llm = (
-            from_config(published[0]) if published and not per_tensor else from_config(name, weights=precision)
+            LLM.from_config(published[0]) if published and not per_tensor else LLM.from_config(name, weights=precision)
         )
     return llm.with_precision(kv_cache=kv_cache or _usual_kv_cache(precision, engine, topologies.device(device)))
 

@@ -13,11 +13,11 @@ from solver.cost.pool.mix import Mix
 from solver.cost.pool.priced import PricedPool
 from solver.cost.steps.step import fastest_exchange
 from solver.cost.steps.work import COMBINE_WIDTH, DISPATCH_WIDTH
-from solver.llm import from_config
+from solver.llm import LLM
 from solver.replica import Parallelism, Role, Setup
 from solver.workload import RequestClass
 
-LLM_SERVED = from_config("deepseek-v3")
+LLM_SERVED = LLM.from_config("deepseek-v3")
 CLUSTER = topologies.hgx(nodes=4, device="h200")
 DEVICES = tuple(d for domain in topologies.scale_up_domains(CLUSTER) for d in domain.devices)
 

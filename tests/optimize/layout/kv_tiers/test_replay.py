@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from block_cache import replay
 
-from solver.llm import from_config
+from solver.llm import LLM
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import KVTier, Plan
@@ -49,7 +49,7 @@ def test_a_cache_with_the_plans_ages(shared_data: Path, name: str, occupancy: fl
     found = replay(trace, used(tier), output_kept=tier.write_back or plan.pool(tier.pool).role == "unified")
     tokens = float(request_class.prompt_tokens)
     assert request_class.reused_tokens.shared / tokens == pytest.approx(found.shared / found.prompt, abs=POINTS)
-    llm = from_config(LLM_NAME)
+    llm = LLM.from_config(LLM_NAME)
     for where in used(tier):
         share = tier.hit_rate_by_tier.get(where, 0.0) * tier.found_tokens / tokens
         assert share == pytest.approx(found.found[where] / found.prompt, abs=POINTS), where
