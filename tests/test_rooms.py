@@ -141,3 +141,19 @@ def test_nothing_lies_idle() -> None:
         and not re.search(rf"\b{node.name}\b", notebooks)
     ]
     assert idle == []
+
+
+#: Folders of tests that are about the whole, and not about one room.
+OVERALL = {"benchmarks", "fuzz", "notebooks", "references"}
+
+
+def test_tests_mirror_the_packages() -> None:
+    """Every room has tests of its own, and a folder of tests lies where its subject lies."""
+    tests = ROOT / "tests"
+    folders = {path.relative_to(tests) for path in tests.rglob("*/") if path.name != "__pycache__"}
+    rooms = {Path(p.name) for p in (ROOT / "solver").iterdir() if (p / "__init__.py").exists()}
+    assert rooms <= folders
+    assert all(any((tests / room).rglob("test_*.py")) for room in rooms)
+    for folder in folders:
+        if folder.parts[0] not in OVERALL | {"topologies"}:
+            assert (ROOT / "solver" / folder / "__init__.py").exists(), f"tests/{folder} has no subject"

@@ -25,6 +25,8 @@ LAUGHS = "a: &a [x, x]\n" + "".join(
 ENTITIES = '<!DOCTYPE a [<!ENTITY a "ha">' + "".join(
     f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in zip("abcdefgh", "bcdefghi", strict=True)
 )
+#: Seconds of this process that a refusal may take; PyYAML without its C library takes most of them.
+MOST_S = 15
 #: Texts, and a word of ours in the refusal; where the library may see it first, only that it is refused as YAML.
 YAML = {
     "aliases that multiply": (LAUGHS, "alias"),
@@ -53,10 +55,10 @@ JSON = {
 
 @pytest.mark.parametrize(("text", "said"), [*YAML.values(), *JSON.values()], ids=[*YAML, *JSON])
 def test_documents(text: str, said: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(BadInput, match=said):
         parse_document(text, "bomb")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < MOST_S
 
 
 def test_settings_are_read_as_strictly() -> None:
