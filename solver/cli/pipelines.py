@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +52,7 @@ def pipelines(
     )
 
     fleet, limits = read_machines(machines), SearchLimits(depth=depth, solve_s=time_limit, seed=seed)
+    print(f"{len(fleet.kinds)} machines of {len(fleet.count)} types, {fleet.layers} layers ...", file=sys.stderr)
     depths = pipeline_curve(fleet, limits) if curve or fleet.sequences is not None else [place_pipeline(fleet, limits)]
     best = serve_most(depths)
     if as_json:

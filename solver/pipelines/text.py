@@ -58,7 +58,9 @@ def draw(plan: RequestPipeline) -> list[str]:
 
 
 def _answer(plan: RequestPipeline) -> list[str]:
-    proof = "no placement has more" if plan.gap < PROVEN else f"at most {plan.gap:.2%} below the best, {plan.bound:.1f}"
+    proof = (
+        "no placement has more" if plan.gap < PROVEN else f"no placement exceeds {plan.bound:.1f} (gap {plan.gap:.2%})"
+    )
     lines = [
         f"{plan.tokens_per_s:.1f} tokens/s through {plan.depth} stages ({plan.mean_depth:.1f} on average): {proof}"
     ]
