@@ -1,4 +1,4 @@
-"""Records of one version on disk."""
+"""Files that say which version of a plan they hold."""
 
 from __future__ import annotations
 
@@ -6,27 +6,17 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from solver.errors import BadFile, BadInput
+from solver.errors import BadFile
 from solver.workload.documents import parse_json
 from solver.workload.files import MOST_BYTES, read_text
 
 
-def write(text: str, path: str | PathLike[str]) -> None:
-    """Write a text file.
-
-    Raises
-    ------
-    BadInput: it cannot be written.
-    """
-    target = Path(path)
-    try:
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{target}: cannot be written: {error.strerror}") from None
-
-
 def read(path: str | PathLike[str], version: str) -> dict[str, Any]:
-    """The content of a file that says which version of a plan it holds.
+    """The content of a plan's file, which names the version that wrote it.
+
+    Parameters
+    ----------
+    version: that this rackplan writes, for the message.
 
     Raises
     ------

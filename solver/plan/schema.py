@@ -17,6 +17,7 @@ from solver.workload import Scenario
 from solver.workload.fields import Record, read_record
 from solver.workload.kv_tiers import TIERS, KVTierName
 from solver.workload.scenario import Degree as ParallelDegree
+from topologies.writing import write_file
 
 SCHEMA_VERSION = "2.0"
 
@@ -448,7 +449,7 @@ class Plan(Record):
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the plan as JSON, the same bytes for the same plan."""
-        files.write(self.dumps(), path)
+        write_file(path, self.dumps())
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
