@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_fleet import CHAT, FLEET, VLLM
+from small_fleet import CHAT, FLEET, VLLM, asked
 
 import topologies
-from solver.cost.calibration import Calibration
-from solver.cost.network.fleet import Fleet, fleets
-from solver.llm import LLM
-from solver.replica import Role
-from solver.space.candidates import NO_LONGEST, NO_ROOM, Candidates, candidates
+from solver.cost.network.fleet import fleets
+from solver.space.candidates import NO_LONGEST, NO_ROOM
 from solver.space.legality import Inquiry
 from solver.space.shapes import most_replicas, shapes
-from solver.workload import Constraints
-
-
-def asked(
-    name: str, role: Role = "decode", longest: int = 8192, fleet: Fleet = FLEET, **limits: object
-) -> tuple[Candidates | None, Counter[str]]:
-    constraints = Constraints(**limits)  # type: ignore[arg-type]
-    return candidates(LLM.from_config(name), fleet, VLLM, Calibration(), role, CHAT, constraints, longest)
 
 
 @pytest.mark.parametrize("name", ["llama-3.1-70b", "qwen3-30b-a3b"])

@@ -8,18 +8,15 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from small_fleet import asked
 
 import topologies
-from solver.cost.calibration import Calibration
 from solver.cost.network.fleet import fleets
-from solver.cost.pool.mix import Mix
 from solver.cost.steps.partition import balanced
 from solver.cost.steps.step import Load
-from solver.engines import engine_rules
 from solver.llm import FFN, LLM, Layer, grouped_query
-from solver.space.candidates import Candidates, candidates, price
+from solver.space.candidates import Candidates, price
 from solver.space.cuts import STEPS, recut
-from solver.workload import Constraints, RequestClass
 
 
 def cuts(layers: int, parts: int) -> Iterator[list[tuple[int, int]]]:
@@ -47,8 +44,7 @@ def uneven() -> Candidates:
     wide, narrow = Layer(attention, FFN(2048, width=32768)), Layer(attention, FFN(2048, width=2048))
     llm = LLM("uneven", 2048, 200_000, (wide, wide, narrow, narrow, narrow, narrow))
     (fleet,) = fleets(topologies.hgx(nodes=1, device="h100", devices_per_host=4))
-    mix = Mix.of([RequestClass("chat", prompt_tokens=1000, output_tokens=200, requests_per_s=1)])
-    found, _ = candidates(llm, fleet, engine_rules("vllm"), Calibration(), "decode", mix, Constraints(), 8192)
+    found, _ = asked(llm, fleet=fleet)
     assert found is not None
     return found
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small_fleet import CHAT, FLEET, VLLM
+from small_fleet import CHAT, FLEET, asked
 
-from solver.cost.calibration import Calibration
 from solver.cost.pool.most import fullest
 from solver.cost.pool.serving import Promise
-from solver.llm import LLM
-from solver.space.candidates import candidates
 from solver.space.profiles import SINGLE_COUNTS, bands, columns
 from solver.space.shapes import most_replicas
-from solver.workload import Constraints
 
 
 @pytest.mark.parametrize("most", [1, 2, SINGLE_COUNTS, SINGLE_COUNTS + 1, 1000])
@@ -25,8 +21,7 @@ def test_bands_cover_every_count_once(most: int) -> None:
 
 def test_a_column_promises_what_its_candidate_serves() -> None:
     """Priced again, alone: at the fewest replicas of its band it serves the rate, and keeps the promise."""
-    llm = LLM.from_config("llama-3.1-8b")
-    found, _ = candidates(llm, FLEET, VLLM, Calibration(), "decode", CHAT, Constraints(max_tp=2, forbid=("pp",)), 8192)
+    found, _ = asked("llama-3.1-8b", max_tp=2, forbid=("pp",))
     assert found is not None
     promise = Promise(tpot=0.03)
     offered = columns(found, CHAT, promise, group=0)
