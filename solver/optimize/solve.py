@@ -17,7 +17,7 @@ from solver.optimize.assembly.binding import price_of_survival
 from solver.optimize.assembly.explain import why_none
 from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.feedback import Search
-from solver.optimize.layout.losses import uses_the_fabric, without
+from solver.optimize.layout.losses import without
 from solver.optimize.layout.market import Offer, market
 from solver.optimize.layout.search import NoLayout
 from solver.optimize.layout.standing import standing
@@ -38,8 +38,8 @@ def solve_scenario(
 ) -> Outcome:
     """Find the best plan of a scenario.
 
-    Devices that lack the NVLink or NIC that others of their host have are left out, unless nothing is sent between
-    domains and they lower the cost.
+    Devices that lack the NVLink or NIC that others of their host have are taken where that is cheaper than to leave them
+    out; the bound holds with them.
 
     Parameters
     ----------
@@ -57,18 +57,16 @@ def solve_scenario(
     crippled = topologies.crippled(whole.cluster)
     if not crippled:
         return _solve(whole, effort, alternatives, running)
+    every = _solve(whole, effort, alternatives, running)
     fit = Instance.of(without(whole.scenario, crippled), folder)
-    outcome = _solve(fit, effort, alternatives, running)
-    if outcome.found is not None and uses_the_fabric(outcome.found):
-        return outcome
-    other = _solve(whole, effort, alternatives, running)
-    return outcome if outcome.found is not None and _no_dearer(outcome.found, other.found) else other
-
-
-def _no_dearer(plan: Plan, other: Plan | None) -> bool:
-    if other is None:
-        return True
-    return plan.objective.usd_per_million_output_tokens <= other.objective.usd_per_million_output_tokens
+    able = _solve(fit, effort, alternatives, running)
+    if able.found is None or every.found is None:
+        return able if every.found is None else every
+    cheaper = min((able.found, every.found), key=lambda plan: plan.objective.usd_per_million_output_tokens)
+    if cheaper is every.found:
+        return every
+    best = with_bound(cheaper, every.found.objective.bound)
+    return replace(able, status=best.status, found=best)
 
 
 def _solve(instance: Instance, effort: Effort, alternatives: int, running: Plan | None) -> Outcome:

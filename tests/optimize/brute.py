@@ -136,5 +136,5 @@ def _rent(market: Market, supply: Supply, devices: int, hosts: int) -> float:
         return 0.0
     if market.billing == "device":
         return devices * supply.usd_per_device_hour
-    neighbours = [host.neighbours for host in supply.domain_class.profile.hosts]
-    return (sum(neighbours) if market.billing == "domain" else hosts * max(neighbours)) * supply.usd_per_device_hour
+    rented = [host.rented for host in supply.domain_class.profile.hosts]
+    return (sum(rented) if market.billing == "domain" else hosts * max(rented)) * supply.usd_per_device_hour

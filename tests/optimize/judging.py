@@ -28,7 +28,7 @@ def rent(market: Market, mapping: Mapping) -> float:
     if market.billing == "domain":
         rented = {(owner[d][0].index, owner[d][1]): owner[d][0] for d in used}
         return sum(
-            sum(h.neighbours for h in s.domain_class.profile.hosts) * s.usd_per_device_hour for s in rented.values()
+            sum(h.rented for h in s.domain_class.profile.hosts) * s.usd_per_device_hour for s in rented.values()
         )
     hosts = {host[d]: owner[d][0] for d in used}
     return sum(s.rented_host * s.usd_per_device_hour for s in hosts.values())

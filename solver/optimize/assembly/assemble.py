@@ -205,7 +205,7 @@ def _stages_of(chosen: Chosen, devices: Sequence[Sequence[str]]) -> list[Sequenc
 def _served(instance: Instance, layout: Layout, pools: Sequence[Staffed]) -> dict[int, float]:
     """Requests/s of each promise: what was asked for, or the multiple of the mix that every role can serve.
 
-    Where idle KV is kept, no more than what the program found room for.
+    Where idle KV is kept or failures are survived, no more than what the program found room for.
     """
     if instance.scenario.objective == "cost":
         return {group.index: group.requests_per_s for group in instance.groups}
@@ -213,7 +213,9 @@ def _served(instance: Instance, layout: Layout, pools: Sequence[Staffed]) -> dic
     for pool in pools:
         capacity[pool.group.index, pool.role] += pool.capacity
     multiple = min(c / instance.groups[group].requests_per_s for (group, _), c in capacity.items())
-    multiple = min(multiple, layout.value) if layout.keeps else multiple
+    options = instance.scenario.options
+    if layout.keeps or options.survive_domain_failures or options.survive_host_failures:
+        multiple = min(multiple, layout.value)
     return {group.index: multiple * group.requests_per_s for group in instance.groups}
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import topologies
-from solver.plan import Plan
 from solver.workload import Scenario
 
 
@@ -29,8 +28,3 @@ def without(scenario: Scenario, vertices: Sequence[str], folder: Path = Path("."
         spec["unhealthy"] = [*(spec.get("unhealthy") or ()), *vertices]
         topologies.build(spec, folder)
     return scenario.model_copy(update={"cluster": spec})
-
-
-def uses_the_fabric(plan: Plan) -> bool:
-    """Whether any pool sends to devices beyond its scale-up domain."""
-    return any(pool.role != "unified" or pool.domains_per_replica > 1 for pool in plan.pools)

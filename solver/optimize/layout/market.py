@@ -77,6 +77,8 @@ def market(instance: Instance) -> Market:
         keepings(instance, group, tuple(_roles(need)), tiers)
         for group, need in zip(instance.groups, needs, strict=True)
     ]
+    lost_hosts = scenario.options.survive_host_failures
+    alone = all(len(supply.host_sizes) == 1 for supply in supplies)  # a host is a domain of its own
     return Market(
         supplies=tuple(supplies),
         needs=needs,
@@ -85,8 +87,8 @@ def market(instance: Instance) -> Market:
         owned=scenario.owned,
         max_pools=scenario.options.max_pools,
         max_devices=scenario.constraints.max_devices,
-        survive_domains=scenario.options.survive_domain_failures,
-        survive_hosts=scenario.options.survive_host_failures,
+        survive_domains=max(scenario.options.survive_domain_failures, lost_hosts if alone else 0),
+        survive_hosts=0 if alone else lost_hosts,
         whole_hosts=scenario.options.survive_domain_failures > 0,
         pins=tuple(pool.replicas for pool in scenario.constraints.pools),
         keepings=tuple(chain.from_iterable(ways)),

@@ -25,6 +25,10 @@ FIRST_COLUMNS = 96
 POOL_WEIGHT, DEVICE_WEIGHT, WAIT_STEPS = 2_000_000, 100, 99
 #: Weight of keeping idle KV, where that is not cheaper.
 KEEP_WEIGHT = 40
+CAUTIOUS = (
+    "No plan was found that survives the failures when every host counts as full of each pool that it may hold, and none "
+    "was excluded. Allow more devices, or survive domains instead of hosts."
+)
 #: Steps in which the weights of standing replicas are compared.
 WEIGHT_STEPS = 1000
 
@@ -92,7 +96,10 @@ def best_layout(
     columns = spread_out(market, columns) if losses else undominated(columns)
     best = _search(market, columns, effort)
     if isinstance(best, NoLayout):
-        return best
+        # What failures take is counted with caution: only the twin proves that nothing survives them.
+        if not losses or not best.proven or _hopeless(market, columns, effort):
+            return best
+        return NoLayout(proven=False, because=CAUTIOUS)
     bound, proven = (bounded.bound, bounded.proven) if bounded else _bound(market, columns, best, effort)
     best = _least_moved(best, effort)
     chosen = _tie_break(best, effort)
@@ -261,6 +268,14 @@ def _bound(market: Market, columns: Sequence[Column], best: _Solved, effort: Eff
     if relaxed.maximise:
         return max(min(solved.limit, relaxed.value), best.value), finished
     return min(max(solved.limit, relaxed.value), best.value), finished
+
+
+def _hopeless(market: Market, columns: Sequence[Column], effort: Effort) -> bool:
+    """Whether even the optimistic twin has no solution."""
+    relaxed = _relaxed(market, columns, optimistic=True)
+    if relaxed is None:
+        return True
+    return _solve(market, columns, effort, relaxed.ceiling, optimistic=True).answer.status == "infeasible"
 
 
 def _least_moved(best: _Solved, effort: Effort) -> _Solved:
