@@ -1,0 +1,216 @@
+"""Search over training layouts: a bound for each shape and each layout, and the exact deal of layers where it could still be
+the best.
+
+Shapes are opened by a bound that holds for every layout of theirs (work alone, nothing sent), layouts by the sharper one of
+their own. The least bound of what was not opened, and the best of what was, bound the answer.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from solver.errors import NoPlan
+from solver.optimize.training.deal import Dealt, deal
+from solver.optimize.training.space import MOST_MICRO_BATCH, Shape, layouts, shapes
+from solver.training.activations import Policy
+from solver.training.frameworks import FRAMEWORKS, Framework
+from solver.training.job import TrainingJob, TrainingLayout
+from solver.training.links import Machine, Slowdowns
+from solver.training.network import Network
+from solver.training.scenario import PinnedLayout
+from solver.training.schedules import Schedule
+from solver.training.stages import StageCosts
+
+#: What the cluster graph leaves to a layout's traffic.
+Measure = Callable[[TrainingLayout], Slowdowns]
+
+
+@dataclass(frozen=True)
+class TrainingSite:
+    """Where to train.
+
+    Attributes
+    ----------
+    devices: of one kind, in whole scale-up domains; paid: those that are paid with ``whole``; unit: rented together.
+    usd_per_hour: of one device. whole: all devices are paid, so that the fastest layout is the cheapest.
+    slowdowns: what the cluster leaves to a layout's traffic; None where its fabric never is too narrow.
+    """
+
+    machine: Machine
+    devices: int
+    usd_per_hour: float
+    unit: int = 8
+    whole: bool = True
+    paid: int = 0
+    slowdowns: Measure | None = None
+
+    def rent(self, devices: int) -> float:
+        """USD per hour of what so many devices in use make one pay for."""
+        everything = max(self.paid, self.devices)
+        rented = everything if self.whole else min(everything, -(-devices // self.unit) * self.unit)
+        return rented * self.usd_per_hour
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the search found.
+
+    Attributes
+    ----------
+    dealt: devices of the pipeline. usd_per_hour: rent. bound: least USD per million tokens of any layout.
+    considered: layouts whose bound was asked for.
+    """
+
+    costs: StageCosts
+    dealt: tuple[Dealt, ...]
+    usd_per_hour: float
+    bound: float
+    considered: int
+
+    @property
+    def iteration_s(self) -> float:
+        """Seconds of a step of the optimiser."""
+        return self.costs.iteration_s([device.mix.seconds for device in self.dealt])
+
+    @property
+    def usd_per_million_tokens(self) -> float:
+        """USD per million training tokens."""
+        return usd_per_million(self.usd_per_hour, self.iteration_s, self.costs.job)
+
+
+def usd_per_million(usd_per_hour: float, seconds: float, job: TrainingJob) -> float:
+    """USD per million tokens of a step that takes so long."""
+    return usd_per_hour / 3600 * seconds / job.tokens_per_step * 1e6
+
+
+def price(
+    network: Network,
+    job: TrainingJob,
+    site: TrainingSite,
+    layout: TrainingLayout,
+    policies: tuple[Policy, ...],
+    slow: Slowdowns | None = None,
+) -> StageCosts:
+    """The costs of one layout, on an empty fabric where nothing is known to be slower."""
+    return StageCosts(network, job, layout, site.machine, site.machine.rates(layout, slow), policies)
+
+
+def search(
+    network: Network,
+    job: TrainingJob,
+    site: TrainingSite,
+    framework: Framework = FRAMEWORKS["any"],
+    gap: float = 0.0,
+    time_limit_s: float = 60.0,
+    fixed: Sequence[TrainingLayout] | None = None,
+    pinned: PinnedLayout | None = None,
+) -> Found:
+    """The layout with the fewest USD per training token.
+
+    Parameters
+    ----------
+    gap: relative gap at which the search may stop.
+    fixed: only these layouts, where they are given. pinned: only layouts that agree with it.
+
+    Raises
+    ------
+    NoPlan: no layout fits; says what is missing.
+    """
+    deadline = time.monotonic() + time_limit_s
+    order = itertools.count()
+    pins = pinned or PinnedLayout()
+    heap: list[tuple[float, int, Shape | StageCosts]] = []
+    if fixed is None:
+        every = not site.whole or pins.dp is not None
+        for shape in shapes(network, job, site.devices, site.machine.domain, not every):
+            if not shape.agrees(pins):
+                continue
+            bound = usd_per_million(site.rent(shape.devices), _least_of_shape_s(network, job, site, shape), job)
+            heapq.heappush(heap, (bound, next(order), shape))
+    legal, considered = len(heap), 0
+    for layout in fixed or ():
+        legal += 1
+        considered += _push(heap, order, network, job, site, layout, framework)
+    best: Found | None = None
+    bound = math.inf
+    while heap:
+        least, _, entry = heapq.heappop(heap)
+        enough = math.inf if best is None else best.usd_per_million_tokens * (1 - gap)
+        if least >= enough or (time.monotonic() > deadline and best is not None):
+            bound = least
+            break
+        if isinstance(entry, Shape):
+            for layout in layouts(network, job, entry, framework, pins):
+                considered += _push(heap, order, network, job, site, layout, framework)
+            continue
+        found = _settled(entry, site)
+        if found and (best is None or found.usd_per_million_tokens < best.usd_per_million_tokens):
+            best = found
+    if best is None:
+        raise NoPlan(_why_none(network, job, site, legal))
+    return replace(best, bound=min(bound, best.usd_per_million_tokens), considered=considered)
+
+
+def _push(
+    heap: list[tuple[float, int, Shape | StageCosts]],
+    order: itertools.count[int],
+    network: Network,
+    job: TrainingJob,
+    site: TrainingSite,
+    layout: TrainingLayout,
+    framework: Framework,
+) -> int:
+    """Put a layout on the heap with every set of policies; how many they are."""
+    added = 0
+    for policies in framework.policy_sets(job):
+        if layout.overlap and not framework.per_layer and "full" in policies:
+            continue
+        costs = price(network, job, site, layout, policies)
+        added += 1
+        if not costs.hopeless:
+            bound = usd_per_million(site.rent(layout.devices), costs.least_s, job)
+            heapq.heappush(heap, (bound, next(order), costs))
+    return added
+
+
+def _settled(costs: StageCosts, site: TrainingSite) -> Found | None:
+    """A layout with its layers dealt, as fast as the cluster lets it be."""
+    dealt = deal(costs)
+    if dealt is None:
+        return None
+    slow = site.slowdowns(costs.layout) if site.slowdowns else Slowdowns()
+    if slow != Slowdowns():
+        costs = replace(costs, rates=site.machine.rates(costs.layout, slow))
+        dealt = deal(costs)
+    return None if dealt is None else Found(costs, dealt, site.rent(costs.layout.devices), 0.0, 0)
+
+
+def _least_of_shape_s(network: Network, job: TrainingJob, site: TrainingSite, shape: Shape) -> float:
+    """Seconds that no layout of a shape undercuts: its work, in the largest micro-batches, nothing sent and no bubble."""
+    alone = TrainingLayout(shape.tp, 1, 1, MOST_MICRO_BATCH, Schedule("1f1b"), cp=shape.cp, ep=max(network.experts, 1))
+    nothing = dict.fromkeys(("tensor", "context", "inside", "outside"), math.inf)
+    machine = replace(site.machine, efficiency=replace(site.machine.efficiency, latency_s=0.0))
+    costs = StageCosts(network, job, alone, machine, machine.rates(alone)._replace(**nothing), ("store",))
+    each = [times.forward + times.backward for times in costs.times]
+    work = sum(count * one for count, one in zip(network.before[-1], each, strict=True))
+    return work * job.global_batch_sequences / shape.dp / MOST_MICRO_BATCH / shape.pp
+
+
+def _why_none(network: Network, job: TrainingJob, site: TrainingSite, legal: int) -> str:
+    state = network.parameters * (2 + 4 + 4 + job.moments_bytes)
+    device, room = site.machine.device, site.machine.room_bytes
+    if not legal:
+        return (
+            f"No training layout exists: no tp x cp x pp x dp fits {site.devices} devices with tp dividing a domain of "
+            f"{site.machine.domain} and dp the global batch of {job.global_batch_sequences} sequences"
+        )
+    return (
+        f"No training layout fits: {network.name} with its gradients and optimiser takes {state / 1e9:,.0f} GB before any "
+        f"activation, {site.devices} x {device.name} have {site.devices * room / 1e9:,.0f} GB; "
+        f"{math.ceil(state / room)} devices hold the state"
+    )
