@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from solver.cli.app import AsJson, app
+from solver.errors import BadInput
 from solver.workload.files import override, read_content
 
 #: Said in the help, so that nobody has to look for the fields elsewhere; a test compares it with the schema.
@@ -38,8 +39,6 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Find the training layout with the fewest USD per token: parallelism, schedule, and what each stage recomputes."""
-    from solver.errors import BadInput
-
     if fields:
         from solver.training.fields import field_lines
 
@@ -54,6 +53,18 @@ def is_training(source: str) -> bool:
     """Whether a scenario, or the scenario of a plan, is about training."""
     content = read_content(source)[0]
     return "training" in content or content.get("kind") == "training"
+
+
+def is_training_plan_file(path: Path) -> bool:
+    """Whether a file is a training plan; what cannot be read is none, and whoever loads it says why."""
+    from solver.training.plan import is_training_plan
+    from solver.workload.documents import parse_json
+    from solver.workload.files import MOST_BYTES, read_text
+
+    try:
+        return is_training_plan(parse_json(read_text(path, MOST_BYTES), str(path)))
+    except BadInput:
+        return False
 
 
 def show_training(

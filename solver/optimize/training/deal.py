@@ -20,6 +20,7 @@ dualpipe, -v    parts within one layer of their mean; a device has one from the 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -80,9 +81,9 @@ def chunk_sizes(layers: int, chunks: int) -> Iterator[list[int]]:
     found = []
     for each in range(1, layers + 1):
         ends = layers - (chunks - 2) * each
-        for first in range(max(0, ends - each), min(each, ends) + 1):
-            found.append([first, *[each] * (chunks - 2), ends - first])
-    yield from sorted((s for s in found if min(s) >= 0), key=lambda s: (abs(s[0] - s[-1]), -s[1], -s[0]))
+        firsts = range(max(0, ends - each), min(each, ends) + 1)
+        found += [[first, *[each] * (chunks - 2), ends - first] for first in firsts]
+    yield from sorted(found, key=lambda s: (abs(s[0] - s[-1]), -s[1], -s[0]))
 
 
 def _straight(costs: StageCosts) -> tuple[Dealt, ...] | None:
@@ -108,7 +109,7 @@ def _straight(costs: StageCosts) -> tuple[Dealt, ...] | None:
     if cuts is None:
         return None
     dealt = []
-    for device, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    for device, (a, b) in enumerate(itertools.pairwise(cuts)):
         mix = mixes.fastest(costs.network.tally((a, b)), device, device == 0, device == stages - 1)
         assert mix is not None
         dealt.append(Dealt(((a, b),), mix))
@@ -177,8 +178,7 @@ def _folded(costs: StageCosts) -> tuple[Dealt, ...] | None:
                     )
         open_ = {state: _thinned(ways) for state, ways in after.items()}
     ends = [way for (front, back), ways in open_.items() if front == back for way in ways]
-    found = _best(costs, (_unfolded(costs, mixes, cuts) for _, _, cuts in ends))
-    return found
+    return _best(costs, (_unfolded(costs, mixes, cuts) for _, _, cuts in ends))
 
 
 def part_sizes(layers: int, parts: int) -> range:
