@@ -66,3 +66,10 @@ def boundary_bytes(width: int, layout: TrainingLayout) -> float:
 def working_bytes(block: Block, job: TrainingJob, layout: TrainingLayout) -> float:
     """Bytes of one token that are needed once, while a layer is recomputed."""
     return kept_bytes(block, job, layout, "store")
+
+
+def stack_bytes(block: Block, job: TrainingJob, layout: TrainingLayout, layers: int, policy: Policy) -> float:
+    """Bytes of one token that a rank keeps of a whole stack of like layers, and needs while it is recomputed."""
+    kept = layers * kept_bytes(block, job, layout, policy)
+    kept += boundary_bytes(block.width, layout) * (policy == "reversible")
+    return kept + working_bytes(block, job, layout) * (policy in ("full", "reversible"))

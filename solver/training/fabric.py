@@ -19,6 +19,8 @@ from solver.training.links import Machine, Slowdowns
 from topologies import Routes, devices_of
 
 Shape = tuple[str, int, int]
+#: Directed loads of links [bytes/s].
+LinkLoads = dict[tuple[str, str], float]
 
 
 class Pattern(NamedTuple):
@@ -69,9 +71,7 @@ class Fabric:
             found[name] = self._known[known]
         return found
 
-    def loads(
-        self, layout: TrainingLayout, machine: Machine, devices: Sequence[str], name: str
-    ) -> dict[tuple[str, str], float]:
+    def loads(self, layout: TrainingLayout, machine: Machine, devices: Sequence[str], name: str) -> LinkLoads:
         """Directed loads of the links when each rank sends 1 byte/s in a pattern."""
         return self._loads(_shapes(layout, machine)[name], machine, devices)
 
@@ -84,7 +84,7 @@ class Fabric:
         nic = devices_of(self.cluster)[machine.device.name].scale_out_bytes_per_s
         return Pattern(min(1.0, 1 / out[link] / nic), link)
 
-    def _loads(self, shape: Shape, machine: Machine, devices: Sequence[str]) -> dict[tuple[str, str], float]:
+    def _loads(self, shape: Shape, machine: Machine, devices: Sequence[str]) -> LinkLoads:
         if shape[0] == "exchange":
             return self._exchange(shape[1], machine, devices)
         flows: Counter[tuple[str, str]] = Counter()
@@ -92,7 +92,7 @@ class Fabric:
             flows[devices[a], devices[b]] += 1
         return self.routes.loads({pair: float(count) for pair, count in flows.items()})
 
-    def _exchange(self, ranks: int, machine: Machine, devices: Sequence[str]) -> dict[tuple[str, str], float]:
+    def _exchange(self, ranks: int, machine: Machine, devices: Sequence[str]) -> LinkLoads:
         """Loads when each rank sends 1 byte/s in all to the ranks of its group beyond its domain."""
         share = (ranks - 1) / (ranks - machine.domain)
         total: Counter[tuple[str, str]] = Counter()
