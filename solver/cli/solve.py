@@ -89,7 +89,7 @@ def solve(
     }
     given = {key: value for key, value in flags.items() if value is not None}
     if scenario is not None and is_training(scenario):
-        show_training(scenario, settings or [], output, time_limit, as_json)
+        show_training(scenario, settings or [], output, time_limit, as_json, from_, without, html)
         return
     running = None if from_ is None else load(from_)
     wanted, folder = scenario_from(scenario, given, settings or [], running)

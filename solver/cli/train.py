@@ -5,19 +5,26 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from solver.cli.app import AsJson, app
 from solver.errors import BadInput
 from solver.workload.files import override, read_content
 
-#: Said in the help, so that nobody has to look for the fields elsewhere; a test compares it with the schema.
-FIELDS = "Fields, each with an example: rackplan train --fields. The schema: rackplan schema training."
+
+class _WithFields(TyperCommand):
+    """A command whose help ends with every field of a training scenario; they are read when somebody asks."""
+
+    def get_help(self, ctx: Any) -> str:
+        from solver.training.fields import field_lines
+
+        return "\n".join([super().get_help(ctx), "", "Fields of a scenario, each with an example:", *field_lines()])
 
 
-@app.command(epilog=f"Example: rackplan train train.yaml --set training.precision=fp8 -o plan.json. {FIELDS}")
+@app.command(cls=_WithFields, epilog="Example: rackplan train train.yaml --set training.precision=fp8 -o plan.json")
 def train(
     scenario: Annotated[
         str | None,
@@ -35,18 +42,13 @@ def train(
     without: Annotated[
         str | None, typer.Option(help="Devices, hosts or racks that are lost, such as rack0/host3,rack1.")
     ] = None,
-    fields: Annotated[bool, typer.Option("--fields", help="List every field of a scenario with an example.")] = False,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page that shows the plan.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the training layout with the fewest USD per token: parallelism, schedule, and what each stage recomputes."""
-    if fields:
-        from solver.training.fields import field_lines
-
-        print("\n".join(field_lines()))
-        return
     if scenario is None and from_ is None:
-        raise BadInput("name a scenario with llm, cluster and training; rackplan train --fields lists what it may say")
-    show_training(scenario or str(from_), settings or [], output, time_limit, as_json, from_, without)
+        raise BadInput("name a scenario with llm, cluster and training; rackplan train --help lists what it may say")
+    show_training(scenario or str(from_), settings or [], output, time_limit, as_json, from_, without, html)
 
 
 def is_training(source: str) -> bool:
@@ -75,6 +77,7 @@ def show_training(
     as_json: bool,
     from_: Path | None = None,
     without: str | None = None,
+    html: Path | None = None,
 ) -> None:
     """Solve a training scenario, write and print it."""
     from solver.optimize.training.solve import solve_training, without_training
@@ -91,6 +94,10 @@ def show_training(
     plan = solve_training(wanted, folder, time_limit_s, None if from_ is None else load_training(from_))
     if output is not None:
         save_training(plan, output)
+    if html is not None:
+        from solver.view.training import save_training_page
+
+        save_training_page(plan, html)
     if as_json:
         sys.stdout.write(dump_training(plan))
     else:

@@ -65,7 +65,10 @@ class TrainingInstance:
         """
         config: str | dict[str, Any] = scenario.llm.config
         spec = scenario.cluster
-        cluster = topologies.build(spec, folder)
+        if "graph" in spec:
+            cluster = topologies.validate(topologies.from_plain(spec["graph"]))
+        else:
+            cluster = topologies.build(spec, folder)
         if "file" in spec:
             spec = {"graph": topologies.to_plain(cluster)}
         if isinstance(config, str) and config not in MEGATRON and (folder / config).is_file():

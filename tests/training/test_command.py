@@ -78,12 +78,33 @@ def test_what_a_generation_lends_is_said(scenario: Path) -> None:
     assert "no training kernel was measured on cdna3" in ran.out
 
 
-def test_every_field_is_listed_with_an_example() -> None:
-    listed = rackplan("train", "--fields").out.splitlines()
+def test_every_field_is_in_the_help_with_an_example() -> None:
+    lines = rackplan("train", "--help").out.splitlines()
+    listed = lines[lines.index("Fields of a scenario, each with an example:") + 1 :]
     paths = [path for path, _ in fields_of(TrainingScenario)]
     assert [line.split(":")[0] for line in listed] == paths
     assert {"training.precision", "layout.cp", "options.gap"} <= set(paths)
     assert all(info.description and info.examples for _, info in fields_of(TrainingScenario))
+
+
+def test_explain_diff_view_and_export(scenario: Path, tmp_path: Path) -> None:
+    before, after, page = tmp_path / "a.json", tmp_path / "b.json", tmp_path / "a.html"
+    assert rackplan("train", scenario, "-o", before, "--html", page).status == 0
+    assert rackplan("train", scenario, "--set", "layout.tp=8", "-o", after).status == 0
+    told = rackplan("explain", before).out
+    assert "of a step:" in told
+    assert "10 % more HBM" in told
+    assert "one more rack" in told
+    changes = rackplan("diff", before, after).out
+    assert "tp: " in changes
+    assert "a step: " in changes
+    assert rackplan("diff", before, before).out == "the plans are the same\n"
+    assert page.read_text().startswith("<!doctype html>")
+    assert rackplan("export", before, "--engine", "megatron", "-o", tmp_path / "out").status == 0
+    assert (tmp_path / "out" / "train.sh").exists()
+    refused = rackplan("export", before, "--engine", "vllm", "-o", tmp_path / "out")
+    assert (refused.status, refused.error.count("\n")) == (2, 1)
+    assert rackplan("check", before).status == rackplan("check", after).status == 0
 
 
 def test_faults_are_one_line(scenario: Path) -> None:

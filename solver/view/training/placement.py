@@ -11,7 +11,10 @@ from solver.view.palette import ORDER
 from solver.view.racks import Rack, Tray
 from solver.view.training.stage_set import RankPlace, StageSet
 
-DOT = 9
+#: Pixels of a device, in a small cluster and in a large one.
+DOTS = (9, 4)
+#: Racks of more devices than this in all are drawn small and without their names.
+MOST_NAMED = 1024
 COLUMNS = 8
 
 
@@ -62,26 +65,23 @@ def _legend(way: str, count: int) -> Markup:
 def _rack(scene: StageSet, rack: Rack, ways: list[tuple[str, int]]) -> Markup:
     """One rack: a row (or several) of dots for each host, dots of one look in one path."""
     elements, y = [], 0
-    width = COLUMNS * DOT
+    small = sum(len(one.trays) * COLUMNS for one in scene.racks) > MOST_NAMED
+    dot = DOTS[small]
     for tray in rack.trays:
         rows = -(-len(tray.devices) // COLUMNS)
-        elements.append(tag("g", tag("title", _told(scene, tray)), _dots(scene, tray, y, ways)))
-        y += rows * DOT + 2
-    drawn = Drawn(width, y, join(elements))
-    return tag(
-        "figure",
-        tag("figcaption", rack.name),
-        drawn.svg(role="img", aria_label=rack.name, class_="dots"),
-        class_="rack",
-    )
+        elements.append(tag("g", tag("title", _told(scene, tray)), _dots(scene, tray, y, ways, dot)))
+        y += rows * dot + (1 if small else 2)
+    drawn = Drawn(COLUMNS * dot, y, join(elements))
+    name = None if small else tag("figcaption", rack.name)
+    return tag("figure", name, drawn.svg(role="img", aria_label=rack.name, class_="dots"), class_="rack")
 
 
-def _dots(scene: StageSet, tray: Tray, top: int, ways: list[tuple[str, int]]) -> list[Markup]:
+def _dots(scene: StageSet, tray: Tray, top: int, ways: list[tuple[str, int]], dot: int) -> list[Markup]:
     looks: dict[str, list[str]] = defaultdict(list)
     for index, device in enumerate(tray.devices):
         row, column = divmod(index, COLUMNS)
-        side = DOT - 1
-        box = f"M{number(column * DOT)} {number(top + row * DOT)}h{side}v{side}h-{side}z"
+        side = dot - 1
+        box = f"M{number(column * dot)} {number(top + row * dot)}h{side}v{side}h-{side}z"
         looks[_look(scene, device, ways)].append(box)
     return [tag("path", d="".join(boxes), class_=look) for look, boxes in looks.items()]
 
