@@ -1,19 +1,23 @@
 """A step of a pipeline, played: when each device does what, by the order of its schedule.
 
 Devices take work in the order that the schedule gives them, as soon as what it needs has arrived. Backward passes are split
-into gradients of activations and of weights where the schedule does so; a folded schedule takes whatever can run, backward
-first. Nothing here decides a plan: it draws the schedule, and a test compares its length with the formula.
+into gradients of activations and of weights where the schedule does so. Nothing here decides a plan: it draws the schedule,
+and a test compares its length with the formula.
+
+Source: Megatron-LM's schedules; for folded ones the eight steps of DeepSeek's DualPipe repository.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from solver.training.schedules import Schedule
 
-What = Literal["F", "B", "W"]
+#: Forward, backward, and its two halves: gradients of inputs alone, and of weights.
+What = Literal["F", "B", "I", "W"]
 #: Device, micro-batch and chunk of one piece of work.
 Piece = tuple[What, int, int]
 
@@ -37,9 +41,10 @@ class Pace:
     backward: float
     weights: float
 
-    def of(self, what: What, split: bool) -> float:
-        """Seconds of a piece; ``split`` leaves the weights' part to a piece of its own."""
-        return {"F": self.forward, "B": self.backward - self.weights * split, "W": self.weights}[what]
+    def of(self, what: What) -> float:
+        """Seconds of a piece."""
+        inputs = self.backward - self.weights
+        return {"F": self.forward, "B": self.backward, "I": inputs, "W": self.weights}[what]
 
 
 def play(schedule: Schedule, paces: Sequence[Pace], micro_batches: int) -> list[Span]:
@@ -49,8 +54,7 @@ def play(schedule: Schedule, paces: Sequence[Pace], micro_batches: int) -> list[
     >>> max(span.end for span in spans)  # (m + p - 1) (F + B)
     33.0
     """
-    player = _Player(schedule, paces, micro_batches)
-    return player.folded() if schedule.folded else player.ordered()
+    return _Player(schedule, paces, micro_batches).spans
 
 
 class _Player:
@@ -59,12 +63,12 @@ class _Player:
     def __init__(self, schedule: Schedule, paces: Sequence[Pace], micro_batches: int) -> None:
         self.schedule, self.paces, self.micro_batches = schedule, paces, micro_batches
         self.stages = len(paces)
-        self.split = schedule.kind == "zero-bubble"
         self.ends: dict[tuple[What, int, int], float] = {}
         self.clock = [0.0] * self.stages
         self.spans: list[Span] = []
+        self._play()
 
-    def ordered(self) -> list[Span]:
+    def _play(self) -> None:
         """Every device in its own order; weights' gradients of zero bubble wait for idle time."""
         queues = [list(_order(self.schedule, self.stages, s, self.micro_batches)) for s in range(self.stages)]
         late: list[list[Piece]] = [[] for _ in range(self.stages)]
@@ -75,34 +79,11 @@ class _Player:
                 self._run(device, late[device].pop(0), self.clock[device])
             piece = queues[device].pop(0)
             self._run(device, piece, max(start, self.clock[device]))
-            if self.split and piece[0] == "B":
+            if self.schedule.kind == "zero-bubble" and piece[0] == "I":
                 late[device].append(("W", *piece[1:]))
         for device, pieces in enumerate(late):
             for piece in pieces:
                 self._run(device, piece, self.clock[device])
-        return self.spans
-
-    def folded(self) -> list[Span]:
-        """Both directions of a folded schedule, backward first, within what a device may hold."""
-        # with two copies even micro-batches enter at the first device, odd ones at the last
-        sides = [range(2) if self.schedule.copies == 1 else (m % 2,) for m in range(self.micro_batches)]
-        own: list[Piece] = [("F", m, c) for m, chunks in enumerate(sides) for c in chunks]
-        waiting = [list(own) for _ in range(self.stages)]
-        later: list[list[Piece]] = [[("B", m, c) for _, m, c in own] for _ in range(self.stages)]
-        held = [0] * self.stages
-        most = self.schedule.parts(self.stages) + 1
-        while any(waiting) or any(later):
-            options = []
-            for s in range(self.stages):
-                for order, pieces in enumerate((later[s], waiting[s] if held[s] < most else [])):
-                    piece = next((p for p in pieces if self._known(s, p)), None)
-                    if piece is not None:
-                        options.append((max(self._ready(s, piece), self.clock[s]), order, s, piece))
-            start, order, device, piece = min(options)
-            (later if order == 0 else waiting)[device].remove(piece)
-            held[device] += 1 if order else -1
-            self._run(device, piece, start)
-        return self.spans
 
     def _position(self, device: int, chunk: int) -> int:
         """Place of a device's chunk on a micro-batch's way."""
@@ -112,17 +93,14 @@ class _Player:
             return device if chunk == 0 else 2 * self.stages - 1 - device
         return chunk * self.stages + device
 
-    @property
-    def _parts(self) -> int:
-        return self.schedule.parts(self.stages)
-
     def _needs(self, device: int, piece: Piece) -> tuple[What, int, int] | None:
         """What must have ended before a piece: its forward neighbour, or the backward pass behind it."""
         what, micro, chunk = piece
         place = self._position(device, chunk)
         if what == "F":
             return ("F", micro, place - 1) if place else None
-        return ("B", micro, place + 1) if place < self._parts - 1 else ("F", micro, place)
+        last = self.schedule.parts(self.stages) - 1
+        return ("B", micro, place + 1) if what != "W" and place < last else ("F", micro, place)
 
     def _known(self, device: int, piece: Piece) -> bool:
         need = self._needs(device, piece)
@@ -135,14 +113,17 @@ class _Player:
 
     def _run(self, device: int, piece: Piece, start: float) -> None:
         what, micro, chunk = piece
-        end = start + self.paces[device].of(what, self.split)
+        end = start + self.paces[device].of(what)
         self.spans.append(Span(what, device, micro, chunk, start, end))
         self.clock[device] = end
-        self.ends[what, micro, self._position(device, chunk)] = end
+        self.ends["B" if what == "I" else what, micro, self._position(device, chunk)] = end
 
 
 def _order(schedule: Schedule, stages: int, device: int, micro_batches: int) -> Iterator[Piece]:
-    """Forward and backward pieces of a device in the order of Megatron's schedules."""
+    """Pieces of a device in the order of its schedule."""
+    if schedule.folded:
+        yield from _folded(schedule, stages, device, micro_batches)
+        return
     chunks, total = schedule.chunks, micro_batches * schedule.chunks
     if schedule.kind == "gpipe":
         warm = total
@@ -157,7 +138,7 @@ def _order(schedule: Schedule, stages: int, device: int, micro_batches: int) -> 
         return what, group * stages + within, chunk if what == "F" else chunks - 1 - chunk
 
     def plain(what: What, number: int) -> Piece:
-        return what, number, 0
+        return "I" if what == "B" and schedule.kind == "zero-bubble" else what, number, 0
 
     make = piece if chunks > 1 else plain
     yield from (make("F", number) for number in range(warm))
@@ -165,3 +146,46 @@ def _order(schedule: Schedule, stages: int, device: int, micro_batches: int) -> 
         yield make("F", warm + number)
         yield make("B", number)
     yield from (make("B", number) for number in range(total - warm, total))
+
+
+def _folded(schedule: Schedule, stages: int, device: int, micro_batches: int) -> Iterator[Piece]:
+    """The eight steps of DualPipe: own direction first, then both at once, then the other one's backward passes."""
+    two = schedule.copies == 2
+    half = stages // 2 if two else stages
+    rank = min(device, stages - 1 - device) if two else device
+    own = int(two and device >= half)
+    done: Counter[tuple[str, int]] = Counter()
+    late: list[Piece] = []
+
+    def take(what: What, phase: int) -> Piece:
+        """The next piece of a phase; inputs' gradients leave those of weights for later."""
+        chunk = phase ^ own
+        number = done["F" if what == "F" else "B", phase]
+        done["F" if what == "F" else "B", phase] += 1
+        piece: Piece = (what, 2 * number + chunk if two else number, chunk)
+        if what == "I":
+            late.append(("W", *piece[1:]))
+        return piece
+
+    each = micro_batches // 2 if two else micro_batches
+    before = half - rank - 1
+    yield from (take("F", 0) for _ in range(2 * before))
+    for _ in range(rank + 1):
+        yield take("F", 0)
+        yield take("F", 1)
+    for _ in range(before):
+        yield take("I", 1)
+        yield late.pop(0)
+        yield take("F", 1)
+    for _ in range(each - 2 * half + rank + 1):
+        yield from (take("F", 0), take("B", 1), take("F", 1), take("B", 0))
+    for _ in range(before):
+        yield from (take("B", 1), take("F", 1), take("B", 0))
+    for number in range(rank + 1):
+        split = 2 * number > rank + 1 or (number == (rank + 1) // 2 and rank % 2 == 1)
+        yield take("I" if split else "B", 1)
+        yield take("I" if split or number == (rank + 1) // 2 else "B", 0)
+    for _ in range(before):
+        yield late.pop(0)
+        yield take("I", 0)
+    yield from late

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 
 import pytest
 
@@ -39,14 +40,22 @@ def test_uneven_stages_under_1f1b(slow: int) -> None:
     assert 0.96 * formula <= max(span.end for span in spans) <= formula + 1e-9
 
 
+@pytest.mark.parametrize(("stages", "micro_batches"), [(4, 12), (8, 20), (16, 40)])
 @pytest.mark.parametrize("kind", ["dualpipe", "dualpipe-v"])
-def test_folded_schedules_do_all_their_work(kind: str) -> None:
-    spans = play(Schedule(kind), [Pace(1.0, 2.0, 1.0)] * 4, 12)  # type: ignore[arg-type]
+def test_folded_schedules(kind: str, stages: int, micro_batches: int) -> None:
+    """All work is done, no device does two things at once, and the published bubble is no shorter than what is played."""
+    schedule = Schedule(kind)  # type: ignore[arg-type]
+    spans = play(schedule, [Pace(1.0, 2.0, 1.0)] * stages, micro_batches)
     parts = 2 if kind == "dualpipe-v" else 1
-    assert sum(span.what == "F" for span in spans) == sum(span.what == "B" for span in spans) == 12 * 4 * parts
-    for device in range(4):
+    count = Counter(span.what for span in spans)
+    assert count["F"] == count["B"] + count["I"] == micro_batches * stages * parts
+    assert count["I"] == count["W"] > 0
+    for device in range(stages):
         own = sorted((span.start, span.end) for span in spans if span.device == device)
         assert all(before[1] <= after[0] + 1e-9 for before, after in itertools.pairwise(own))
+    rho = schedule.bubble(stages, 1.0, 2.0, 1.0, 3.0)
+    formula = 3.0 * parts * (micro_batches + rho * (stages - 1))
+    assert 0.93 * formula <= max(span.end for span in spans) <= formula
 
 
 @pytest.mark.parametrize("chunks", [1, 2])

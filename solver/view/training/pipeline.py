@@ -12,8 +12,8 @@ from topologies.units import show_seconds
 #: Devices and micro-batches that are drawn at most; more are like them.
 MOST_DEVICES, MOST_WAVES = 16, 2
 WIDTH, ROW, LABEL = 1080, 16, 60
-COLOURS = {"F": KINDS[0][0], "B": KINDS[1][0], "W": KINDS[2][0]}
-WORDS = {"F": "forward", "B": "backward", "W": "gradients of weights"}
+COLOURS = {"F": KINDS[0][0], "B": KINDS[1][0], "I": KINDS[3][0], "W": KINDS[2][0]}
+WORDS = {"F": "forward", "B": "backward", "I": "gradients of inputs alone", "W": "gradients of weights"}
 
 
 def pipeline(scene: StageSet) -> Markup | None:
@@ -25,12 +25,10 @@ def pipeline(scene: StageSet) -> Markup | None:
     length = max(span.end for span in spans)
     busy = sum(span.end - span.start for span in spans) / length / len({span.device for span in spans})
     whole = scene.plan.prediction
-    notes = [
+    note = (
         f"{micro_batches} of {scene.plan.micro_batches} micro-batches in {show_seconds(length)}, devices busy {busy:.0%} of "
         f"it; in the whole step bubbles take {show_seconds(whole.bubble_s)} of {show_seconds(whole.step_s)}."
-    ]
-    if layout.schedule.folded:
-        notes.append("Both directions are drawn as work comes up; the published order packs them tighter.")
+    )
     keys = (
         tag("li", Drawn(14, 12, tag("rect", width=14, height=12, fill=COLOURS[what])).svg(aria_hidden="true"), word)
         for what, word in WORDS.items()
@@ -39,7 +37,7 @@ def pipeline(scene: StageSet) -> Markup | None:
     return tag(
         "section",
         tag("h2", f"The pipeline over time: {layout.schedule}"),
-        tag("p", " ".join(notes), class_="hint"),
+        tag("p", note, class_="hint"),
         tag("ul", keys, class_="legend"),
         tag(
             "div",
@@ -55,7 +53,7 @@ def played(scene: StageSet) -> tuple[list[Span], int]:
     """The first devices of the pipeline with enough micro-batches to see its start, its pace and its end."""
     layout, costs = scene.evidence.layout, scene.evidence.costs
     stages = min(layout.pp, MOST_DEVICES)
-    micro_batches = min(scene.plan.micro_batches, MOST_WAVES * stages)
+    micro_batches = min(scene.plan.micro_batches, MOST_WAVES * max(2, stages))
     micro_batches -= micro_batches % stages if layout.schedule.kind == "interleaved" and micro_batches > stages else 0
     each = [costs.times[kind] for kind in costs.kind_of]
     forward, backward = sum(t.forward for t in each), sum(t.backward for t in each)

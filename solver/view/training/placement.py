@@ -31,14 +31,14 @@ def placement(scene: StageSet) -> Markup:
         ),
         tag("fieldset", tag("legend", "Colour by"), (_choice(way, way == "stage") for way, _ in ways), class_="ways"),
         (_legend(way, count) for way, count in ways),
-        tag("div", (_rack(scene, rack, ways) for rack in scene.racks), class_="tiles"),
+        tag("div", (_rack(scene, rack, ways) for rack in scene.racks), class_=f"tiles dot{_dot(scene)}"),
         id="where",
     )
 
 
 def placement_rules(scene: StageSet) -> str:
     """CSS: the chosen way colours the dots and shows its legend, without any script."""
-    rules = ["#where .way{display:none}.dots path{stroke:none}"]
+    rules = [f"#where .way{{display:none}}.dots path{{stroke:none}}.tiles.dot{min(DOTS)}{{gap:5px}}"]
     for way, _ in scene.ways:
         chosen = f"#where:has(input[value={way}]:checked)"
         rules.append(f"{chosen} .way.{way}{{display:revert}}")
@@ -62,11 +62,16 @@ def _legend(way: str, count: int) -> Markup:
     return tag("ul", keys, class_=f"legend way {way}")
 
 
+def _dot(scene: StageSet) -> int:
+    """Pixels of a device."""
+    return DOTS[sum(len(tray.devices) for rack in scene.racks for tray in rack.trays) > MOST_NAMED]
+
+
 def _rack(scene: StageSet, rack: Rack, ways: list[tuple[str, int]]) -> Markup:
     """One rack: a row (or several) of dots for each host, dots of one look in one path."""
     elements, y = [], 0
-    small = sum(len(one.trays) * COLUMNS for one in scene.racks) > MOST_NAMED
-    dot = DOTS[small]
+    dot = _dot(scene)
+    small = dot == min(DOTS)
     for tray in rack.trays:
         rows = -(-len(tray.devices) // COLUMNS)
         elements.append(tag("g", tag("title", _told(scene, tray)), _dots(scene, tray, y, ways, dot)))
