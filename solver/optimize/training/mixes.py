@@ -43,6 +43,7 @@ class Mixes:
 
     costs: StageCosts
     _fronts: dict[tuple[Tally, bool, bool], _Front | None] = field(default_factory=dict)
+    _grown: dict[tuple[int, bool, bool], list[_Front]] = field(default_factory=dict)
 
     def fastest(self, tally: Tally, device: int, first: bool, last: bool) -> Mix | None:
         """The fastest mix that fits onto a device of the pipeline; None where none does.
@@ -85,31 +86,24 @@ class Mixes:
         return self._fronts[key]
 
     def _of_kind(self, kind: int, count: int, again: bool, reversible: bool) -> _Front | None:
+        """The front of so many layers of one kind: that of one fewer, and one more layer under each policy."""
         costs = self.costs
         heavy = {"full": again, "reversible": again and reversible}
         allowed = [number for number, policy in enumerate(costs.policies) if heavy.get(policy, True)]
         if not allowed:
-            return None
-        counts = np.zeros((len(splits := _splits(count, len(allowed))), 1, len(costs.policies)), np.int64)
-        counts[:, 0, allowed] = splits
-        kept = counts[:, 0] @ np.array([costs.kept[kind][policy] for policy in costs.policies])
-        seconds = counts[:, 0] @ np.array([costs.layer_s[kind][policy] for policy in costs.policies])
-        return _undominated(_Front(kept, seconds, counts))
+            return None if count else self._nothing(1)
+        grown = self._grown.setdefault((kind, again, reversible), [self._nothing(1)])
+        kept = np.array([costs.kept[kind][policy] for policy in costs.policies])
+        seconds = np.array([costs.layer_s[kind][policy] for policy in costs.policies])
+        while len(grown) <= count:
+            before = grown[-1].counts
+            more = np.concatenate([before + np.eye(len(kept), dtype=np.int64)[number] for number in allowed])
+            grown.append(_undominated(_Front(more[:, 0] @ kept, more[:, 0] @ seconds, more)))
+        return grown[count]
 
-
-def _splits(count: int, ways: int) -> Integers:
-    """Every way to split a number among so many: (splits, ways).
-
-    >>> _splits(2, 2).tolist()
-    [[0, 2], [1, 1], [2, 0]]
-    """
-    if ways == 1:
-        return np.array([[count]], np.int64)
-    parts = []
-    for first in range(count + 1):
-        rest = _splits(count - first, ways - 1)
-        parts.append(np.hstack([np.full((len(rest), 1), first, np.int64), rest]))
-    return np.vstack(parts)
+    def _nothing(self, kinds: int) -> _Front:
+        """The front of no layers of so many kinds."""
+        return _Front(np.zeros(1), np.zeros(1), np.zeros((1, kinds, len(self.costs.policies)), np.int64))
 
 
 def _joined(one: _Front, other: _Front) -> _Front:
