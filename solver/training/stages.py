@@ -269,22 +269,45 @@ class StageCosts:
         fastest = [min(seconds.values()) for seconds in self.layer_s]
         stages = self.layout.pp
         total = self._whole(fastest) + stages * self.hops_s + self.head_s
-        each = -(-len(self.kind_of) // stages)
-        pace = max(total / stages, each * min(fastest) + self.hops_s)
-        if self.layout.schedule.folded:
-            pace = total / stages
+        pace = max(
+            total / stages, most_layers(len(self.kind_of), stages, self.layout.schedule) * min(fastest) + self.hops_s
+        )
         return (self.micro_batches - self.bubble) * pace + self.bubble * total + self.step_s
+
+    @property
+    def _room_bytes(self) -> float:
+        """HBM of all devices that hold one copy of the network."""
+        return self.layout.pp * self.machine.room_bytes / self.layout.schedule.copies
+
+    @cached_property
+    def _state_bytes(self) -> float:
+        """State of one copy of the network."""
+        layers = self._whole([state.total for state in self.layer_state])
+        if self.layout.pp == 1:
+            return layers + self.fixed_state(True, True).total
+        return layers + self.fixed_state(True, False).total + self.fixed_state(False, True).total
+
+    @property
+    def too_large(self) -> bool:
+        """Whether weights, gradients and optimiser alone do not fit, however layers are cut."""
+        return self._state_bytes > self._room_bytes
 
     @cached_property
     def hopeless(self) -> bool:
-        """Whether weights, optimiser and the least that layers keep do not fit, however layers are cut."""
-        layers = self._whole([state.total for state in self.layer_state])
-        last = 0 if self.layout.pp == 1 else 1
-        fixed = self.fixed_state(True, not last).total + last * self.fixed_state(False, True).total
+        """Whether they and the least that layers keep do not fit."""
         least = min(self.held(0), self.held(self.layout.pp - 1))
         kept = least * self._whole([min(kept.values()) for kept in self.kept])
-        copies = self.layout.schedule.copies
-        return (layers + fixed + kept) * copies > self.layout.pp * self.machine.room_bytes
+        return self._state_bytes + kept > self._room_bytes
+
+
+def most_layers(layers: int, devices: int, schedule: Schedule) -> float:
+    """Layers that a micro-batch meets on some device at the least, layers being whole: with two copies half of what the device
+    and its mirror share.
+
+    >>> most_layers(61, 16, Schedule("1f1b")), most_layers(61, 16, Schedule("dualpipe"))
+    (4, 4.0)
+    """
+    return -(-2 * layers // devices) / 2 if schedule.copies == 2 else -(-layers // devices)
 
 
 @lru_cache(maxsize=1 << 16)

@@ -21,8 +21,8 @@ def summary(plan: TrainingPlan) -> str:
         f"{cost.usd_per_million_tokens:.4g} USD per million training tokens, {cost.usd_per_hour:,.4g} USD/h; no layout costs "
         f"less than {cost.bound:.4g} (gap {cost.gap:.2%} over {plan.provenance.layouts:,} layouts)",
         f"{plan.degrees.layout()} in {plan.precision} on {len(plan.placement):,} x {plan.device}: "
-        f"{show_seconds(step.step_s)} an iteration, MFU {step.mfu_causal:.1%} (causal attention; {step.mfu_full:.1%} with "
-        "masked scores counted)",
+        f"{show_seconds(step.step_s)} an iteration, MFU {step.mfu_causal:.1%} of the bf16 peak (causal attention; "
+        f"{step.mfu_full:.1%} with masked scores counted)",
         f"{step.days:,.1f} days and {cost.usd:,.0f} USD for {total:.3g} tokens",
         f"the fullest stage takes {show_bytes(memory.used_bytes)} of {show_bytes(memory.capacity_bytes)}",
         *stage_lines(plan),

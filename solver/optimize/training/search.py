@@ -11,8 +11,8 @@ import heapq
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from solver.errors import NoPlan
 from solver.optimize.training.deal import Dealt, deal
@@ -24,7 +24,7 @@ from solver.training.links import Machine, Slowdowns
 from solver.training.network import Network
 from solver.training.scenario import PinnedLayout
 from solver.training.schedules import Schedule
-from solver.training.stages import StageCosts
+from solver.training.stages import StageCosts, most_layers
 
 #: What the cluster graph leaves to a layout's traffic.
 Measure = Callable[[TrainingLayout], Slowdowns]
@@ -122,60 +122,100 @@ def search(
     NoPlan: no layout fits; says what is missing.
     """
     deadline = time.monotonic() + time_limit_s
-    order = itertools.count()
-    pins = pinned or PinnedLayout()
-    heap: list[tuple[float, int, Shape | StageCosts]] = []
+    state = _Search(network, job, site, framework, pinned or PinnedLayout())
     if fixed is None:
-        every = not site.whole or pins.dp is not None
-        for shape in shapes(network, job, site.devices, site.machine.domain, not every):
-            if not shape.agrees(pins):
-                continue
-            bound = usd_per_million(site.rent(shape.devices), _least_of_shape_s(network, job, site, shape), job)
-            heapq.heappush(heap, (bound, next(order), shape))
-    legal, considered = len(heap), 0
-    for layout in fixed or ():
-        legal += 1
-        considered += _push(heap, order, network, job, site, layout, framework)
+        state.open_shapes()
+    else:
+        state.add(fixed)
     best: Found | None = None
     bound = math.inf
-    while heap:
-        least, _, entry = heapq.heappop(heap)
+    while state.heap:
+        least, _, entry = heapq.heappop(state.heap)
         enough = math.inf if best is None else best.usd_per_million_tokens * (1 - gap)
         if least >= enough or (time.monotonic() > deadline and best is not None):
             bound = least
             break
         if isinstance(entry, Shape):
-            for layout in layouts(network, job, entry, framework, pins):
-                considered += _push(heap, order, network, job, site, layout, framework)
+            state.add(layouts(network, job, entry, framework, state.pins))
             continue
         found = _settled(entry, site)
         if found and (best is None or found.usd_per_million_tokens < best.usd_per_million_tokens):
             best = found
     if best is None:
-        raise NoPlan(_why_none(network, job, site, legal))
-    return replace(best, bound=min(bound, best.usd_per_million_tokens), considered=considered)
+        raise NoPlan(_why_none(network, job, site, state.legal))
+    return replace(best, bound=min(bound, best.usd_per_million_tokens), considered=state.considered)
 
 
-def _push(
-    heap: list[tuple[float, int, Shape | StageCosts]],
-    order: itertools.count[int],
-    network: Network,
-    job: TrainingJob,
-    site: TrainingSite,
-    layout: TrainingLayout,
-    framework: Framework,
-) -> int:
-    """Put a layout on the heap with every set of policies; how many they are."""
-    added = 0
-    for policies in framework.policy_sets(job):
-        if layout.overlap and not framework.per_layer and "full" in policies:
-            continue
-        costs = price(network, job, site, layout, policies)
-        added += 1
-        if not costs.hopeless:
-            bound = usd_per_million(site.rent(layout.devices), costs.least_s, job)
-            heapq.heappush(heap, (bound, next(order), costs))
-    return added
+@dataclass
+class _Search:
+    """What is open: shapes and layouts by the least that they can cost.
+
+    Attributes
+    ----------
+    legal: shapes and layouts that there are. considered: layouts, with each set of policies, that were looked at.
+    """
+
+    network: Network
+    job: TrainingJob
+    site: TrainingSite
+    framework: Framework
+    pins: PinnedLayout
+    heap: list[tuple[float, int, Shape | StageCosts]] = field(default_factory=list)
+    legal: int = 0
+    considered: int = 0
+    _order: itertools.count[int] = field(default_factory=itertools.count)
+    _too_large: dict[tuple[int, ...], bool] = field(default_factory=dict)
+
+    def open_shapes(self) -> None:
+        """Open every shape that agrees with the pins."""
+        site, every = self.site, not self.site.whole or self.pins.dp is not None
+        for shape in shapes(self.network, self.job, site.devices, site.machine.domain, not every):
+            if shape.agrees(self.pins):
+                self.legal += 1
+                self._open(self._least_of_shape_s(shape), shape, shape.devices)
+
+    def add(self, found: Iterable[TrainingLayout]) -> None:
+        """Open layouts, each with every set of policies, but for those that cannot fit."""
+        sets = self.framework.policy_sets(self.job)
+        for layout in found:
+            self.legal += 1
+            self.considered += len(sets)
+            if self._is_too_large(layout):
+                continue
+            for policies in sets:
+                if layout.overlap and not self.framework.per_layer and "full" in policies:
+                    continue
+                costs = price(self.network, self.job, self.site, layout, policies)
+                if not costs.hopeless:
+                    self._open(costs.least_s, costs, layout.devices)
+
+    def _open(self, seconds: float, entry: Shape | StageCosts, devices: int) -> None:
+        bound = usd_per_million(self.site.rent(devices), seconds, self.job)
+        heapq.heappush(self.heap, (bound, next(self._order), entry))
+
+    def _is_too_large(self, layout: TrainingLayout) -> bool:
+        """Whether the state of a layout alone does not fit, remembered: micro-batches and schedules do not change it."""
+        key = (layout.tp, layout.cp, layout.pp, layout.dp, layout.ep, layout.zero, layout.schedule.copies)
+        if key not in self._too_large:
+            self._too_large[key] = price(self.network, self.job, self.site, layout, ("store",)).too_large
+        return self._too_large[key]
+
+    def _least_of_shape_s(self, shape: Shape) -> float:
+        """Seconds that no layout of a shape undercuts: its work in the largest micro-batches, nothing sent and no bubble, dealt
+        evenly but for whole layers."""
+        network, job, machine = self.network, self.job, self.site.machine
+        alone = TrainingLayout(
+            shape.tp, 1, 1, MOST_MICRO_BATCH, Schedule("1f1b"), cp=shape.cp, ep=max(network.experts, 1)
+        )
+        nothing = dict.fromkeys(("tensor", "context", "inside", "outside"), math.inf)
+        machine = replace(machine, efficiency=replace(machine.efficiency, latency_s=0.0))
+        costs = StageCosts(network, job, alone, machine, machine.rates(alone)._replace(**nothing), ("store",))
+        each = [times.forward + times.backward for times in costs.times]
+        work = sum(count * one for count, one in zip(network.before[-1], each, strict=True))
+        folded = Schedule("dualpipe" if "dualpipe" in self.framework.schedules else "1f1b")
+        most = most_layers(len(network.layers), shape.pp, folded)
+        pace = max(work / shape.pp, most * min(each))
+        return pace * job.global_batch_sequences / shape.dp / MOST_MICRO_BATCH
 
 
 def _settled(costs: StageCosts, site: TrainingSite) -> Found | None:
@@ -188,17 +228,6 @@ def _settled(costs: StageCosts, site: TrainingSite) -> Found | None:
         costs = replace(costs, rates=site.machine.rates(costs.layout, slow))
         dealt = deal(costs)
     return None if dealt is None else Found(costs, dealt, site.rent(costs.layout.devices), 0.0, 0)
-
-
-def _least_of_shape_s(network: Network, job: TrainingJob, site: TrainingSite, shape: Shape) -> float:
-    """Seconds that no layout of a shape undercuts: its work, in the largest micro-batches, nothing sent and no bubble."""
-    alone = TrainingLayout(shape.tp, 1, 1, MOST_MICRO_BATCH, Schedule("1f1b"), cp=shape.cp, ep=max(network.experts, 1))
-    nothing = dict.fromkeys(("tensor", "context", "inside", "outside"), math.inf)
-    machine = replace(site.machine, efficiency=replace(site.machine.efficiency, latency_s=0.0))
-    costs = StageCosts(network, job, alone, machine, machine.rates(alone)._replace(**nothing), ("store",))
-    each = [times.forward + times.backward for times in costs.times]
-    work = sum(count * one for count, one in zip(network.before[-1], each, strict=True))
-    return work * job.global_batch_sequences / shape.dp / MOST_MICRO_BATCH / shape.pp
 
 
 def _why_none(network: Network, job: TrainingJob, site: TrainingSite, legal: int) -> str:

@@ -55,7 +55,10 @@ def answer(scene: StageSet) -> Markup:
         (usd(cost.usd_per_million_tokens), "per million training tokens"),
         (percent(cost.gap), "gap: the most that any other layout of the space could save"),
         (show_seconds(step.step_s), "a step of the optimiser"),
-        (percent(step.mfu_causal), f"MFU, causal attention ({percent(step.mfu_full)} with masked scores counted)"),
+        (
+            percent(step.mfu_causal),
+            f"MFU of the bf16 peak, causal attention ({percent(step.mfu_full)} with masked scores counted)",
+        ),
         (f"{step.days:,.1f} days", f"for {quantity(plan.scenario.training.total_tokens)} tokens"),
         (usd(cost.usd), "for the run"),
     ]
