@@ -41,7 +41,8 @@ class HostProfile:
 
     Attributes
     ----------
-    devices: how many of its devices are in the domain; neighbours: its healthy devices in all.
+    devices: how many of its devices are in the domain; neighbours: its healthy devices in all; rented: all its devices,
+        which are paid for together, healthy or not.
     dram_bytes, flash_bytes: of the whole host [bytes]; flash_bytes_per_s: to its local stores [bytes/s].
     rates: bandwidths of each of its devices in the domain, largest first.
     host_link: how those devices reach the host: pcie or c2c.
@@ -49,6 +50,7 @@ class HostProfile:
 
     devices: int
     neighbours: int
+    rented: int
     dram_bytes: float
     flash_bytes: float
     flash_bytes_per_s: float
@@ -58,7 +60,7 @@ class HostProfile:
     @property
     def order(self) -> tuple[Any, ...]:
         """Sort key: larger hosts first."""
-        sizes = self.devices, self.neighbours, self.dram_bytes, self.flash_bytes, self.flash_bytes_per_s
+        sizes = self.devices, self.neighbours, self.rented, self.dram_bytes, self.flash_bytes, self.flash_bytes_per_s
         return tuple(-size for size in (*sizes, *itertools.chain(*self.rates))), self.host_link
 
 
@@ -141,6 +143,7 @@ class Profiler:
                     self._rates[here][fabric] += bytes_per_s
         alive = [(device, data["host"]) for device, data in graph.nodes(data=True) if is_healthy_device(data)]
         self._sharing = Counter(host for device, host in alive if not self._rates[device]["scale_out"])
+        self._rented = Counter(d["host"] for _, d in graph.nodes(data=True) if d["kind"] == "device")
         self._beside = dict.fromkeys(self._neighbours, 0.0)
         for device, host in alive:
             self._beside[host] += self._rates[device]["scale_out"]
@@ -165,6 +168,7 @@ class Profiler:
         return HostProfile(
             devices=len(devices),
             neighbours=self._neighbours[host],
+            rented=self._rented[host],
             dram_bytes=_rounded(self._graph.nodes[host]["dram_bytes"]),
             flash_bytes=_rounded(sum(self._graph.nodes[store]["capacity_bytes"] for store in stores)),
             flash_bytes_per_s=_rounded(self._rates[host]["storage"]) if stores else 0.0,

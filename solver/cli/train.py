@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from solver.cli.app import AsJson, app
+from solver.cli.outputs import ready
 from solver.errors import BadInput
 from solver.workload.files import override, read_content
 
@@ -85,6 +86,7 @@ def show_training(
     from solver.training.scenario import TrainingScenario
     from solver.training.summary import summary
 
+    ready([output, html], [source, from_])
     content, folder = read_content(source)
     if is_training_plan(content):
         content = content["scenario"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from solver.cli.app import PlanFile, app
+from solver.cli.outputs import ready
 from solver.cli.train import is_training_plan_file
 from solver.errors import BadInput
 
@@ -39,6 +40,7 @@ def view(
 
     if not any((output, svg, png, figures)):
         raise BadInput("nothing to write: name a page with -o plan.html, or a figure with --svg, --png or --figures")
+    ready([output, svg, png], [plan])
     if is_training_plan_file(plan):
         _training_page(plan, output)
         return

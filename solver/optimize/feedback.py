@@ -2,13 +2,15 @@
 
 The first round prices every exchange at the NIC's bandwidth. Where a spine, a shared NIC or other replicas leave a pool
 less, the next round prices all pools of that device at the least that any of them got, so that other shapes become
-worth while. Where KV caches fill a link, the next round serves without handing them over. Every round's plan is priced
+worth while. Where KV caches fill a link, further rounds serve without handing them over, and without the widest replicas,
+since smaller ones of both roles fit below one leaf. Every round's plan is priced
 at what its own placement gets, and the best of them is taken. The twin that bounds them prices at the NIC's bandwidth
-throughout, so its bound holds for all.
+throughout, so the bound of a round that forbids no mode holds for all.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,7 +20,7 @@ from solver.cost.network.contention import ROUNDING
 from solver.errors import SolverDefect
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.assembly.alternatives import Forbidden
-from solver.optimize.assembly.assemble import Staffed, assemble, busiest_link, hourly_usd, staff
+from solver.optimize.assembly.assemble import Staffed, assemble, busiest_link, hourly_usd, staff, with_bound
 from solver.optimize.assembly.binding import binding
 from solver.optimize.assembly.worth import memory_binding
 from solver.optimize.layout.mapping import Mapping
@@ -32,13 +34,23 @@ from solver.replica import Engine
 from topologies import Routes
 
 #: Times that the fabric may correct the prices.
-MOST_ROUNDS = 4
+MOST_ROUNDS = 6
 #: Share of a link that the mean loads may fill.
 BUDGET = 1.0
 NOT_SETTLED = (
     f"No plan was found that keeps its promises at the rates that the fabric leaves to it, in {MOST_ROUNDS} corrections "
     "of the prices. Allow more devices, looser promises, or faster links."
 )
+
+
+@dataclass(frozen=True)
+class _Round:
+    """What is solved next: who may be served how, the bandwidth at which devices of a kind are priced, and the shapes that a
+    role must not have."""
+
+    market: Market
+    scale_out: dict[str, float]
+    forbidden: Forbidden
 
 
 @dataclass(frozen=True)
@@ -65,33 +77,56 @@ class Search:
         SolverDefect: the witness rejects a plan for another reason than the fabric.
         """
         whole, routes = replace(market(self.instance), standing=self.standing), Routes(self.instance.cluster)
-        needs = whole.needs
-        first = offer(self.instance, self.engine, whole, self.forbidden)
+        first = offer(self.instance, self.engine, whole, self.forbidden, clock=self.effort.clock)
         best: Plan | None = None
-        scale_out: dict[str, float] = {}
-        reason = ""
+        reason, bound = "", 0.0
+        rounds = deque([_Round(whole, {}, self.forbidden)])
+        met = [rounds[0]]
         for _ in range(MOST_ROUNDS):
+            if not rounds or (best and (self.effort.late or self._near(best, bound))):
+                break
+            now = rounds.popleft()
             offered = first
-            if scale_out or whole.needs != needs:
-                offered = offer(self.instance, self.engine, whole, self.forbidden, scale_out)
-            found = realise(offered.within(whole), offered.columns, self._judge(offered, routes), self.effort)
+            if now != met[0]:
+                offered = offer(
+                    self.instance, self.engine, now.market, now.forbidden, now.scale_out, self.effort.clock
+                )
+            found = realise(offered.within(now.market), offered.columns, self._judge(offered, routes), self.effort)
             if isinstance(found, NoLayout):
-                return best or (replace(found, because=reason) if reason else found), first
+                continue
             pools = staff(self.instance, offered, routes, *found)
             plan = self._plan(offered, routes, found, pools)
-            plan = self._with_memory(plan, whole, offered, found[0])
-            less, full = _less(self.instance, pools, scale_out), _overfull(plan)
+            plan = self._with_memory(plan, now.market, offered, found[0])
+            if now.market.needs == whole.needs and now.forbidden == self.forbidden:
+                bound = max(bound, plan.objective.bound)
+            less, full = _less(self.instance, pools, now.scale_out), _overfull(plan)
             reason = full or reason
             broken = violations(plan, self.instance)
             if not broken:
                 best = plan if best is None else min(best, plan, key=_cost)
             elif not less and not full:
                 raise SolverDefect(f"the witness rejects the plan: {'; '.join(broken[:3])}")
-            together = _without_handover(whole) if full else whole
-            if not less and together == whole:
-                break
-            whole, scale_out = together, scale_out | less
-        return best or NoLayout(proven=False, because=reason or NOT_SETTLED), first
+            corrected = now.scale_out | less
+            following = [replace(now, scale_out=corrected)]
+            if full:
+                following += [
+                    replace(now, scale_out=corrected, forbidden=now.forbidden | _widest(plan)),
+                    replace(now, scale_out=corrected, market=_without_handover(now.market)),
+                ]
+            for each in following:
+                if each not in met:
+                    met.append(each)
+                    rounds.append(each)
+        if best is not None:
+            return with_bound(best, bound), first
+        if isinstance(found, NoLayout):
+            undecided = replace(found, proven=found.proven and not first.unpriced and len(met) == 1)
+            return replace(undecided, because=reason) if reason else undecided, first
+        return NoLayout(proven=False, because=reason or NOT_SETTLED), first
+
+    def _near(self, plan: Plan, bound: float) -> bool:
+        """Whether a plan is as near to the bound as the user asks for."""
+        return _cost(plan) * (1 - self.instance.scenario.options.gap) <= bound
 
     def _plan(self, offered: Offer, routes: Routes, found: tuple[Layout, Mapping], pools: Sequence[Staffed]) -> Plan:
         plan = assemble(self.instance, offered, routes, *found, self.effort.seed)
@@ -140,6 +175,13 @@ def _overfull(plan: Plan) -> str:
         f"No plan was found whose traffic the network carries: the link from {fullest.source} to {fullest.target} would be "
         f"{fullest.utilisation:.0%} full. Allow unified pools, fewer requests/s, or faster links."
     )
+
+
+def _widest(plan: Plan) -> Forbidden:
+    """The shape of the replicas with most devices, among those that hand over where there are any."""
+    pools = [pool for pool in plan.pools if pool.role != "unified"] or plan.pools
+    widest = max(pools, key=lambda pool: pool.parallelism.shape().devices)
+    return frozenset({(widest.role, widest.parallelism.shape())})
 
 
 def _without_handover(whole: Market) -> Market:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from solver.errors import BadFile, BadInput
+from solver.errors import BadFile
 from solver.training.activations import Policy
 from solver.training.job import Exchange, TrainingLayout
 from solver.training.scenario import TrainingScenario
@@ -19,6 +19,7 @@ from solver.training.schedules import Kind, Schedule
 from solver.workload.documents import parse_json
 from solver.workload.fields import Record, read_record
 from solver.workload.files import MOST_BYTES, read_text
+from topologies.writing import write_file
 
 TRAINING_SCHEMA_VERSION = "1.0"
 
@@ -234,10 +235,7 @@ def save_training(plan: TrainingPlan, path: str | PathLike[str]) -> None:
     ------
     BadInput: the file cannot be written.
     """
-    try:
-        Path(path).write_text(dump_training(plan), encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written: {error.strerror}") from None
+    write_file(path, dump_training(plan))
 
 
 def load_training(path: str | PathLike[str]) -> TrainingPlan:

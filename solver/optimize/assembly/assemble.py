@@ -205,7 +205,7 @@ def _stages_of(chosen: Chosen, devices: Sequence[Sequence[str]]) -> list[Sequenc
 def _served(instance: Instance, layout: Layout, pools: Sequence[Staffed]) -> dict[int, float]:
     """Requests/s of each promise: what was asked for, or the multiple of the mix that every role can serve.
 
-    Where idle KV is kept, no more than what the program found room for.
+    Where idle KV is kept or failures are survived, no more than what the program found room for.
     """
     if instance.scenario.objective == "cost":
         return {group.index: group.requests_per_s for group in instance.groups}
@@ -213,7 +213,9 @@ def _served(instance: Instance, layout: Layout, pools: Sequence[Staffed]) -> dic
     for pool in pools:
         capacity[pool.group.index, pool.role] += pool.capacity
     multiple = min(c / instance.groups[group].requests_per_s for (group, _), c in capacity.items())
-    multiple = min(multiple, layout.value) if layout.keeps else multiple
+    options = instance.scenario.options
+    if layout.keeps or options.survive_domain_failures or options.survive_host_failures:
+        multiple = min(multiple, layout.value)
     return {group.index: multiple * group.requests_per_s for group in instance.groups}
 
 
@@ -264,6 +266,15 @@ def _objective(instance: Instance, layout: Layout, usd: float, served: dict[int,
         bound=per_million * best,
         gap=1.0 - best,
     )
+
+
+def with_bound(plan: Plan, bound: float) -> Plan:
+    """The plan with another bound on its USD per million output tokens, never above what it costs."""
+    cost = plan.objective.usd_per_million_output_tokens
+    bound = min(bound, cost)
+    objective = plan.objective.model_copy(update={"bound": bound, "gap": 1 - bound / cost if cost else 0.0})
+    status = "optimal" if objective.gap <= plan.scenario.options.gap else "feasible"
+    return plan.model_copy(update={"objective": objective, "status": status})
 
 
 def _pool(instance: Instance, rules: EngineRules, pool: Staffed, rate: float, point: Service) -> Pool:
@@ -549,5 +560,6 @@ def _provenance(instance: Instance, offer: Offer, pools: Sequence[Staffed], seed
             if instance.scenario.expert_loads
             else ""
         )
-        + ("; ages of idle KV from a grid" if any(c.reuses for g in instance.groups for c in g.classes) else ""),
+        + ("; ages of idle KV from a grid" if any(c.reuses for g in instance.groups for c in g.classes) else "")
+        + (f"; without {offer.unpriced} ways to keep idle KV that there was no time to price" if offer.unpriced else ""),
     )

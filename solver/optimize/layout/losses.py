@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import topologies
-from solver.plan import Plan
 from solver.workload import Scenario
 
 
@@ -34,8 +33,3 @@ def lost(cluster: Mapping[str, Any], vertices: Sequence[str], folder: Path) -> d
     spec["unhealthy"] = [*(spec.get("unhealthy") or ()), *vertices]
     topologies.build(spec, folder)
     return spec
-
-
-def uses_the_fabric(plan: Plan) -> bool:
-    """Whether any pool sends to devices beyond its scale-up domain."""
-    return any(pool.role != "unified" or pool.domains_per_replica > 1 for pool in plan.pools)

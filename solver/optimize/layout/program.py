@@ -68,7 +68,7 @@ class Supply:
     @property
     def rented_host(self) -> int:
         """Devices paid for when the largest host is rented."""
-        return max(host.neighbours for host in self.domain_class.profile.hosts)
+        return max(host.rented for host in self.domain_class.profile.hosts)
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,15 @@ from solver.space.handover import Connection
 from solver.space.profiles import Column
 
 #: Columns per promise and role with which a first solution is sought.
-FIRST_COLUMNS = 24
+FIRST_COLUMNS = 96
 #: Weights of a pool, a device and a step of latency when equally good layouts are compared.
 POOL_WEIGHT, DEVICE_WEIGHT, WAIT_STEPS = 2_000_000, 100, 99
 #: Weight of keeping idle KV, where that is not cheaper.
 KEEP_WEIGHT = 40
+CAUTIOUS = (
+    "No plan was found that survives the failures when every host counts as full of each pool that it may hold, and none "
+    "was excluded. Allow more devices, or survive domains instead of hosts."
+)
 #: Steps in which the weights of standing replicas are compared.
 WEIGHT_STEPS = 1000
 
@@ -92,7 +96,10 @@ def best_layout(
     columns = spread_out(market, columns) if losses else undominated(columns)
     best = _search(market, columns, effort)
     if isinstance(best, NoLayout):
-        return best
+        # What failures take is counted with caution: only the twin proves that nothing survives them.
+        if not losses or not best.proven or _hopeless(market, columns, effort):
+            return best
+        return NoLayout(proven=False, because=CAUTIOUS)
     bound, proven = (bounded.bound, bounded.proven) if bounded else _bound(market, columns, best, effort)
     best = _least_moved(best, effort)
     chosen = _tie_break(best, effort)
@@ -149,6 +156,8 @@ def _search(market: Market, columns: Sequence[Column], effort: Effort) -> _Solve
         return NoLayout(proven=True)
     likely = _likeliest(columns, relaxed, _settled(market, columns))
     first = _solve(market, [columns[i] for i in likely], effort, relaxed.ceiling)
+    if first.answer.values and effort.clock:
+        effort.clock.hold()
     if len(likely) == len(columns):
         return first if first.answer.values else NoLayout(first.answer.status == "infeasible")
     kept = list(range(len(columns)))
@@ -261,6 +270,14 @@ def _bound(market: Market, columns: Sequence[Column], best: _Solved, effort: Eff
     return min(max(solved.limit, relaxed.value), best.value), finished
 
 
+def _hopeless(market: Market, columns: Sequence[Column], effort: Effort) -> bool:
+    """Whether even the optimistic twin has no solution."""
+    relaxed = _relaxed(market, columns, optimistic=True)
+    if relaxed is None:
+        return True
+    return _solve(market, columns, effort, relaxed.ceiling, optimistic=True).answer.status == "infeasible"
+
+
 def _least_moved(best: _Solved, effort: Effort) -> _Solved:
     """Of the layouts within the gap of the best: the one in which standing replicas of most weight can stay."""
     program, integers = best.program, best.integers
@@ -280,7 +297,7 @@ def _least_moved(best: _Solved, effort: Effort) -> _Solved:
     if not goal:
         return best
     widened = IntegerProgram(tuple(names), tuple(bounds), tuple(rows), tuple(goal), 1.0, True)
-    answer = run(widened, Effort(effort.time_limit_s / 4, effort.workers, effort.seed), hint=tuple(hint))
+    answer = run(widened, effort.quiet(1 / 4), hint=tuple(hint))
     if answer.objective is None:
         return best
     kept = IntegerRow("stay", tuple(goal), answer.objective, None)
@@ -311,8 +328,7 @@ def _tie_break(best: _Solved, effort: Effort) -> tuple[int, ...]:
     goal = total([goal, *_far(program), *_preferred(program)])
     terms = tuple((variable.index, int(factor)) for variable, factor in goal.sorted())
     again = IntegerProgram(integers.names, integers.bounds, (*integers.rows, _as_good(best)), terms, 1.0, False)
-    quiet = Effort(effort.time_limit_s / 4, effort.workers, effort.seed)
-    answer = run(again, quiet, hint=best.answer.values)
+    answer = run(again, effort.quiet(1 / 4), hint=best.answer.values)
     return answer.values or best.answer.values
 
 

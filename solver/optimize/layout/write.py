@@ -105,7 +105,7 @@ def rent(program: LayoutProgram) -> Iterable[Expression]:
             yield program.hosts[supply.index] * (price * supply.rented_host)
         else:
             yield program.domains[supply.index] * (
-                price * sum(host.neighbours for host in supply.domain_class.profile.hosts)
+                price * sum(host.rented for host in supply.domain_class.profile.hosts)
             )
 
 

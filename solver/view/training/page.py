@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 from os import PathLike
-from pathlib import Path
 
-from solver.errors import BadInput
 from solver.training.plan import TrainingPlan
 from solver.view.amounts import percent, quantity, usd
 from solver.view.markup import Markup, tag
@@ -17,6 +15,7 @@ from solver.view.training.pipeline import pipeline
 from solver.view.training.placement import placement, placement_rules
 from solver.view.training.stage_set import StageSet
 from topologies.units import show_seconds
+from topologies.writing import write_file
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -28,11 +27,7 @@ def save_training_page(plan: TrainingPlan, path: str | PathLike[str]) -> None:
     ------
     BadInput: the file cannot be written.
     """
-    text = render_training(plan)
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written: {error.strerror}") from None
+    write_file(path, render_training(plan))
 
 
 def render_training(plan: TrainingPlan) -> str:
