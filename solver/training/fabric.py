@@ -15,7 +15,7 @@ from typing import NamedTuple
 import networkx as nx
 
 from solver.training.job import TrainingLayout
-from solver.training.links import Machine, Slowdowns
+from solver.training.links import RankMachine, Slowdowns
 from topologies import Routes, devices_of
 
 Shape = tuple[str, int, int]
@@ -36,7 +36,7 @@ class Pattern(NamedTuple):
 
 
 @dataclass
-class Fabric:
+class GraphFabric:
     """Routes of one cluster, and what was measured on them."""
 
     cluster: nx.Graph[str]
@@ -50,7 +50,7 @@ class Fabric:
             self._routes = Routes(self.cluster)
         return self._routes
 
-    def slowdowns(self, layout: TrainingLayout, machine: Machine, devices: Sequence[str]) -> Slowdowns:
+    def slowdowns(self, layout: TrainingLayout, machine: RankMachine, devices: Sequence[str]) -> Slowdowns:
         """What is left to each pattern.
 
         Parameters
@@ -60,7 +60,7 @@ class Fabric:
         found = self.patterns(layout, machine, devices)
         return Slowdowns(**{name: pattern.slowdown for name, pattern in found.items()})
 
-    def patterns(self, layout: TrainingLayout, machine: Machine, devices: Sequence[str]) -> dict[str, Pattern]:
+    def patterns(self, layout: TrainingLayout, machine: RankMachine, devices: Sequence[str]) -> dict[str, Pattern]:
         """Every pattern that leaves scale-up domains."""
         key = tuple(devices)
         found: dict[str, Pattern] = {}
@@ -71,11 +71,11 @@ class Fabric:
             found[name] = self._known[known]
         return found
 
-    def loads(self, layout: TrainingLayout, machine: Machine, devices: Sequence[str], name: str) -> LinkLoads:
+    def loads(self, layout: TrainingLayout, machine: RankMachine, devices: Sequence[str], name: str) -> LinkLoads:
         """Directed loads of the links when each rank sends 1 byte/s in a pattern."""
         return self._loads(_shapes(layout, machine)[name], machine, devices)
 
-    def _measured(self, shape: Shape, machine: Machine, devices: Sequence[str]) -> Pattern:
+    def _measured(self, shape: Shape, machine: RankMachine, devices: Sequence[str]) -> Pattern:
         loads = self._loads(shape, machine, devices)
         out = {link: use for link, use in self.routes.utilisation(loads).items() if self.routes.scale_out(link)}
         if not out:
@@ -84,7 +84,7 @@ class Fabric:
         nic = devices_of(self.cluster)[machine.device.name].scale_out_bytes_per_s
         return Pattern(min(1.0, 1 / out[link] / nic), link)
 
-    def _loads(self, shape: Shape, machine: Machine, devices: Sequence[str]) -> LinkLoads:
+    def _loads(self, shape: Shape, machine: RankMachine, devices: Sequence[str]) -> LinkLoads:
         if shape[0] == "exchange":
             return self._exchange(shape[1], machine, devices)
         flows: Counter[tuple[str, str]] = Counter()
@@ -92,7 +92,7 @@ class Fabric:
             flows[devices[a], devices[b]] += 1
         return self.routes.loads({pair: float(count) for pair, count in flows.items()})
 
-    def _exchange(self, ranks: int, machine: Machine, devices: Sequence[str]) -> LinkLoads:
+    def _exchange(self, ranks: int, machine: RankMachine, devices: Sequence[str]) -> LinkLoads:
         """Loads when each rank sends 1 byte/s in all to the ranks of its group beyond its domain."""
         share = (ranks - 1) / (ranks - machine.domain)
         total: Counter[tuple[str, str]] = Counter()
@@ -101,7 +101,7 @@ class Fabric:
         return dict(total)
 
 
-def _shapes(layout: TrainingLayout, machine: Machine) -> dict[str, Shape]:
+def _shapes(layout: TrainingLayout, machine: RankMachine) -> dict[str, Shape]:
     """What each pattern comes to: rings of ranks ``stride`` apart in blocks, shifts by a stage, or exchanges in groups."""
     domain, stage = machine.domain, layout.stage
     found: dict[str, Shape] = {}

@@ -15,10 +15,10 @@ import topologies
 from solver.errors import BadInput
 from solver.llm import LLM
 from solver.training.efficiency import efficiency_of
-from solver.training.fabric import Fabric
+from solver.training.fabric import GraphFabric
 from solver.training.frameworks import Framework, framework
 from solver.training.job import Number, TrainingJob
-from solver.training.links import Machine
+from solver.training.links import RankMachine
 from solver.training.network import MEGATRON, Network, from_llm
 from solver.training.scenario import TrainingScenario
 from solver.workload.files import parse_document, read_text
@@ -34,7 +34,7 @@ class Ground:
     domains: that have so many, those on the same leaves beside each other. all_devices: of the kind, these and others.
     """
 
-    machine: Machine
+    machine: RankMachine
     domains: tuple[Domain, ...]
     all_devices: int
     host: int
@@ -80,7 +80,7 @@ class TrainingInstance:
         dtypes = {str(llm.precision.experts), str(llm.precision.dense), str(llm.precision.attention)}
         return cls(whole, from_llm(llm), False, any("fp8" in dtype for dtype in dtypes), cluster)
 
-    def job(self, machine: Machine) -> TrainingJob:
+    def job(self, machine: RankMachine) -> TrainingJob:
         """The job, in the numbers of a machine.
 
         Raises
@@ -129,7 +129,7 @@ class TrainingInstance:
             total = sum(domain.size for domain in domains)
             host = max(len(devices) for domain in domains for devices in domain.hosts)
             for size in sorted({domain.size for domain in domains}, reverse=True):
-                machine = Machine(device, efficiency_of(device.generation), size)
+                machine = RankMachine(device, efficiency_of(device.generation), size)
                 able = _near_each_other([domain for domain in domains if domain.size >= size])
                 found.append(Ground(machine, able, total, host))
         return tuple(found)
@@ -139,9 +139,9 @@ class TrainingInstance:
         return next((g for g in self.grounds if (g.machine.device.name, g.machine.domain) == (device, domain)), None)
 
     @cached_property
-    def fabric(self) -> Fabric:
+    def fabric(self) -> GraphFabric:
         """The cluster's links."""
-        return Fabric(self.cluster)
+        return GraphFabric(self.cluster)
 
     def price(self, ground: Ground) -> float:
         """USD per device-hour.

@@ -49,7 +49,7 @@ class Slowdowns(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Machine:
+class RankMachine:
     """What a layout runs on.
 
     Attributes
@@ -118,7 +118,7 @@ def nodes_met(job: TrainingJob, nodes: int, top_k: int) -> float:
     return min(met, job.nodes_per_token or met)
 
 
-def exchange_s(block: Block, job: TrainingJob, layout: TrainingLayout, machine: Machine, rates: LinkRates) -> float:
+def exchange_s(block: Block, job: TrainingJob, layout: TrainingLayout, machine: RankMachine, rates: LinkRates) -> float:
     """Seconds of dispatch and combine of one micro-batch in a forward pass; the backward pass takes as long.
 
     A token goes once to each domain that holds one of its experts and is passed on inside. Dispatch sends operands,
@@ -137,7 +137,7 @@ def exchange_s(block: Block, job: TrainingJob, layout: TrainingLayout, machine: 
     return 2 * machine.efficiency.latency_s + element * seconds
 
 
-def tensor_s(block: Block, job: TrainingJob, layout: TrainingLayout, machine: Machine, rates: LinkRates) -> float:
+def tensor_s(block: Block, job: TrainingJob, layout: TrainingLayout, machine: RankMachine, rates: LinkRates) -> float:
     """Seconds of the tensor-parallel exchanges of a forward pass: an all-gather and a reduce-scatter of the stream around
     attention, and around an FFN that every token meets. Without sequence parallelism all-reduces move as much."""
     if layout.tp == 1:
@@ -148,7 +148,7 @@ def tensor_s(block: Block, job: TrainingJob, layout: TrainingLayout, machine: Ma
 
 
 def context_s(
-    block: Block, job: TrainingJob, layout: TrainingLayout, machine: Machine, rates: LinkRates, work_s: float
+    block: Block, job: TrainingJob, layout: TrainingLayout, machine: RankMachine, rates: LinkRates, work_s: float
 ) -> float:
     """Seconds of a pass that context-parallel ranks wait for each other's keys and values.
 
@@ -164,7 +164,7 @@ def context_s(
     return max(0.0, sent - work_s * others / layout.cp) if layout.exchange == "ring" else sent
 
 
-def hop_s(width: int, job: TrainingJob, layout: TrainingLayout, machine: Machine, rates: LinkRates) -> float:
+def hop_s(width: int, job: TrainingJob, layout: TrainingLayout, machine: RankMachine, rates: LinkRates) -> float:
     """Seconds to pass a micro-batch's activations to the next stage; every tensor-parallel rank sends its part."""
     size = ELEMENT_BYTES * layout.tokens(job) * width / layout.tp
     return machine.efficiency.latency_s + size / rates.hop

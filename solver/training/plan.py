@@ -145,7 +145,7 @@ class TrainingObjective(Record):
     gap: Annotated[float, Field(ge=0, le=1)]
 
 
-class Traffic(Record):
+class PatternTraffic(Record):
     """One kind of traffic between scale-up domains.
 
     Attributes
@@ -192,7 +192,7 @@ class TrainingPlan(Record):
     micro_batches: Degree
     stages: tuple[TrainingStage, ...]
     placement: tuple[str, ...]
-    traffic: tuple[Traffic, ...]
+    traffic: tuple[PatternTraffic, ...]
     prediction: StepPrediction
     objective: TrainingObjective
     caveats: tuple[str, ...]

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from solver.training.activations import Policy, boundary_bytes, kept_bytes, working_bytes
 from solver.training.job import TrainingJob, TrainingLayout
-from solver.training.links import ELEMENT_BYTES, LinkRates, Machine, around_s, hop_s
+from solver.training.links import ELEMENT_BYTES, LinkRates, RankMachine, around_s, hop_s
 from solver.training.network import Block, Network
 from solver.training.schedules import Schedule
 from solver.training.times import BlockTimes, block_times
@@ -61,7 +61,7 @@ class StageCosts:
     network: Network
     job: TrainingJob
     layout: TrainingLayout
-    machine: Machine
+    machine: RankMachine
     rates: LinkRates
     policies: tuple[Policy, ...]
 
@@ -311,6 +311,8 @@ def most_layers(layers: int, devices: int, schedule: Schedule) -> float:
 
 
 @lru_cache(maxsize=1 << 16)
-def _times(block: Block, job: TrainingJob, layout: TrainingLayout, machine: Machine, rates: LinkRates) -> BlockTimes:
+def _times(
+    block: Block, job: TrainingJob, layout: TrainingLayout, machine: RankMachine, rates: LinkRates
+) -> BlockTimes:
     """Times of a layer, remembered: layouts that differ in stages and copies alone share them."""
     return block_times(block, job, layout, machine, rates)

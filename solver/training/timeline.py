@@ -34,7 +34,7 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pace:
+class ChunkPace:
     """Seconds of a device for one micro-batch and chunk: forward, backward, and the part of it for weights."""
 
     forward: float
@@ -47,10 +47,10 @@ class Pace:
         return {"F": self.forward, "B": self.backward, "I": inputs, "W": self.weights}[what]
 
 
-def play(schedule: Schedule, paces: Sequence[Pace], micro_batches: int) -> list[Span]:
+def play(schedule: Schedule, paces: Sequence[ChunkPace], micro_batches: int) -> list[Span]:
     """All pieces of a step.
 
-    >>> spans = play(Schedule("1f1b"), [Pace(1, 2, 1)] * 4, 8)
+    >>> spans = play(Schedule("1f1b"), [ChunkPace(1, 2, 1)] * 4, 8)
     >>> max(span.end for span in spans)  # (m + p - 1) (F + B)
     33.0
     """
@@ -60,7 +60,7 @@ def play(schedule: Schedule, paces: Sequence[Pace], micro_batches: int) -> list[
 class _Player:
     """A step while it is played."""
 
-    def __init__(self, schedule: Schedule, paces: Sequence[Pace], micro_batches: int) -> None:
+    def __init__(self, schedule: Schedule, paces: Sequence[ChunkPace], micro_batches: int) -> None:
         self.schedule, self.paces, self.micro_batches = schedule, paces, micro_batches
         self.stages = len(paces)
         self.ends: dict[tuple[What, int, int], float] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from solver.training.activations import Policy
 from solver.training.job import TrainingJob, TrainingLayout
-from solver.training.links import ELEMENT_BYTES, LinkRates, Machine, context_s, exchange_s, tensor_s
+from solver.training.links import ELEMENT_BYTES, LinkRates, RankMachine, context_s, exchange_s, tensor_s
 from solver.training.network import Block
 
 #: Bytes per element of the stream that norms (8) and residual sums (12) read and write in a forward pass; with dropout 2 more.
@@ -55,7 +55,7 @@ class BlockTimes:
 
 
 def block_times(
-    block: Block, job: TrainingJob, layout: TrainingLayout, machine: Machine, rates: LinkRates
+    block: Block, job: TrainingJob, layout: TrainingLayout, machine: RankMachine, rates: LinkRates
 ) -> BlockTimes:
     """Price a layer."""
     eff, tokens, t = machine.efficiency, layout.tokens(job), layout.tp
@@ -83,7 +83,7 @@ def block_times(
     return BlockTimes(forward, backward, weights, exchange, light, eff.exchange_share if layout.hides_experts else None)
 
 
-def _products(block: Block, job: TrainingJob, layout: TrainingLayout, machine: Machine) -> tuple[float, float]:
+def _products(block: Block, job: TrainingJob, layout: TrainingLayout, machine: RankMachine) -> tuple[float, float]:
     """Seconds of the matrix products of a forward pass, and of reading their weights once."""
     tokens, t = layout.tokens(job), layout.tp
     shard = 1 / math.sqrt(t)
@@ -101,7 +101,7 @@ def _products(block: Block, job: TrainingJob, layout: TrainingLayout, machine: M
     return seconds, job.operand_bytes * held / machine.moves
 
 
-def _attention(block: Block, job: TrainingJob, layout: TrainingLayout, machine: Machine) -> tuple[float, float]:
+def _attention(block: Block, job: TrainingJob, layout: TrainingLayout, machine: RankMachine) -> tuple[float, float]:
     """Seconds of attention itself, forward and backward."""
     tokens, t = layout.tokens(job), layout.tp
     peak = machine.device.flops["bf16"]

@@ -23,7 +23,7 @@ from solver.training.activations import Policy, kept_bytes
 from solver.training.efficiency import efficiency_of
 from solver.training.frameworks import FRAMEWORKS
 from solver.training.job import TrainingJob, TrainingLayout
-from solver.training.links import Machine, Slowdowns
+from solver.training.links import RankMachine, Slowdowns
 from solver.training.network import MEGATRON, Network, from_llm, gpt
 from solver.training.schedules import Schedule
 from solver.training.stages import StageCosts
@@ -32,7 +32,7 @@ from solver.training.stages import StageCosts
 def site(device: str, devices: int, hbm: float = 0.95, **more: object) -> TrainingSite:
     hardware = topologies.device(device)
     efficiency = replace(efficiency_of(hardware.generation), hbm=hbm)
-    return TrainingSite(Machine(hardware, efficiency, 8), devices, 2.0, **more)  # type: ignore[arg-type]
+    return TrainingSite(RankMachine(hardware, efficiency, 8), devices, 2.0, **more)  # type: ignore[arg-type]
 
 
 def test_korthikanti_memory_table() -> None:

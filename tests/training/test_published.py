@@ -20,7 +20,7 @@ from solver.training.activations import Policy
 from solver.training.efficiency import efficiency_of
 from solver.training.frameworks import FRAMEWORKS
 from solver.training.job import TrainingJob, TrainingLayout
-from solver.training.links import Machine
+from solver.training.links import RankMachine
 from solver.training.network import MEGATRON, Network, from_llm, gpt
 from solver.training.schedules import Schedule
 
@@ -41,7 +41,7 @@ class Published:
     @property
     def site(self) -> TrainingSite:
         device = topologies.device(self.device)
-        return TrainingSite(Machine(device, efficiency_of(device.generation), 8), self.layout.devices, 2.0)
+        return TrainingSite(RankMachine(device, efficiency_of(device.generation), 8), self.layout.devices, 2.0)
 
     def ours(self) -> float:
         costs = price(self.network, self.job, self.site, self.layout, (self.policy,))

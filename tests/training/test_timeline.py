@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from solver.training.schedules import Schedule
-from solver.training.timeline import Pace, play
+from solver.training.timeline import ChunkPace, play
 
 
 @pytest.mark.parametrize("micro_batches", [8, 12, 24])
@@ -17,7 +17,7 @@ from solver.training.timeline import Pace, play
 )
 def test_even_stages(schedule: Schedule, micro_batches: int) -> None:
     stages, forward, backward = 4, 1.0, 2.0
-    spans = play(schedule, [Pace(forward, backward, 1.0)] * stages, micro_batches)
+    spans = play(schedule, [ChunkPace(forward, backward, 1.0)] * stages, micro_batches)
     own = (forward + backward) * schedule.chunks
     rho = schedule.bubble(stages, forward, backward, 1.0, forward + backward)
     assert max(span.end for span in spans) == pytest.approx(micro_batches * own + rho * (stages - 1) * own)
@@ -25,7 +25,7 @@ def test_even_stages(schedule: Schedule, micro_batches: int) -> None:
 
 def test_zero_bubble_fills_idle_time_with_gradients_of_weights() -> None:
     stages, micro_batches = 4, 12
-    spans = play(Schedule("zero-bubble"), [Pace(1.0, 2.0, 1.0)] * stages, micro_batches)
+    spans = play(Schedule("zero-bubble"), [ChunkPace(1.0, 2.0, 1.0)] * stages, micro_batches)
     rho = Schedule("zero-bubble").bubble(stages, 1.0, 2.0, 1.0, 3.0)
     assert max(span.end for span in spans) == pytest.approx(micro_batches * 3 + rho * (stages - 1) * 3)
 
@@ -35,7 +35,7 @@ def test_uneven_stages_under_1f1b(slow: int) -> None:
     """m times the slowest, and the others once more: at most, for the others may hide some of it behind the slowest."""
     seconds = [3.0] * 4
     seconds[slow] = 4.5
-    spans = play(Schedule("1f1b"), [Pace(s / 3, 2 * s / 3, s / 3) for s in seconds], 32)
+    spans = play(Schedule("1f1b"), [ChunkPace(s / 3, 2 * s / 3, s / 3) for s in seconds], 32)
     formula = 32 * max(seconds) + sum(seconds) - max(seconds)
     assert 0.96 * formula <= max(span.end for span in spans) <= formula + 1e-9
 
@@ -45,7 +45,7 @@ def test_uneven_stages_under_1f1b(slow: int) -> None:
 def test_folded_schedules(kind: str, stages: int, micro_batches: int) -> None:
     """All work is done, no device does two things at once, and the published bubble is no shorter than what is played."""
     schedule = Schedule(kind)  # type: ignore[arg-type]
-    spans = play(schedule, [Pace(1.0, 2.0, 1.0)] * stages, micro_batches)
+    spans = play(schedule, [ChunkPace(1.0, 2.0, 1.0)] * stages, micro_batches)
     parts = 2 if kind == "dualpipe-v" else 1
     count = Counter(span.what for span in spans)
     assert count["F"] == count["B"] + count["I"] == micro_batches * stages * parts
@@ -63,7 +63,7 @@ def test_a_device_never_holds_more_than_the_schedule_says(chunks: int) -> None:
     schedule = Schedule("interleaved", 2) if chunks == 2 else Schedule("1f1b")
     for device in range(4):
         held = most = 0.0
-        own = [s for s in play(schedule, [Pace(1.0, 2.0, 1.0)] * 4, 16) if s.device == device]
+        own = [s for s in play(schedule, [ChunkPace(1.0, 2.0, 1.0)] * 4, 16) if s.device == device]
         for span in sorted(own, key=lambda span: span.start):
             held += 1 if span.what == "F" else -1
             most = max(most, held)

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from solver.check.training.evidence import TrainingEvidence, apart
 from solver.training.account import micro_batch_s, prediction, rank_ledger
 from solver.training.efficiency import borrowed
-from solver.training.plan import Traffic
+from solver.training.plan import PatternTraffic
 from topologies.units import show_bytes
 
 
@@ -33,7 +33,7 @@ def memory_fits(evidence: TrainingEvidence) -> Iterator[str]:
 
 def traffic_is_right(evidence: TrainingEvidence) -> Iterator[str]:
     """What the cluster leaves to each kind of traffic follows from the placement."""
-    claimed: dict[str, Traffic] = {traffic.pattern: traffic for traffic in evidence.plan.traffic}
+    claimed: dict[str, PatternTraffic] = {traffic.pattern: traffic for traffic in evidence.plan.traffic}
     if len(claimed) < len(evidence.plan.traffic) or set(claimed) != set(evidence.patterns):
         yield f"traffic between domains: {', '.join(sorted(evidence.patterns)) or 'none'}, not {', '.join(claimed) or 'none'}"
         return

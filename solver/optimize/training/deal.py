@@ -28,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.optimize.training.mixes import Mix, Mixes
+from solver.optimize.training.mixes import Mixes, PolicyMix
 from solver.training.stages import StageCosts
 
 Floats = NDArray[np.float64]
@@ -40,7 +40,7 @@ class Dealt(NamedTuple):
     """A device of the pipeline: the parts of the network that it holds, in their order, and the policies of its layers."""
 
     parts: tuple[Part, ...]
-    mix: Mix
+    mix: PolicyMix
 
 
 def deal(costs: StageCosts) -> tuple[Dealt, ...] | None:
@@ -212,6 +212,6 @@ def _unfolded(costs: StageCosts, mixes: Mixes, cuts: Sequence[Part]) -> tuple[De
         mix = mixes.fastest(costs.network.tally(*parts), depth, depth == 0, depth == 0)
         assert mix is not None
         share = 2 if costs.layout.schedule.copies == 2 else 1
-        found.append(Dealt(parts, Mix(mix.counts, mix.seconds / share)))
+        found.append(Dealt(parts, PolicyMix(mix.counts, mix.seconds / share)))
         front, back = front + ahead, back - behind
     return tuple(found) if costs.layout.schedule.copies == 1 else (*found, *reversed(found))

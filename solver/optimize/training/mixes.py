@@ -22,7 +22,7 @@ Integers = NDArray[np.int64]
 Counts = tuple[tuple[int, ...], ...]
 
 
-class Mix(NamedTuple):
+class PolicyMix(NamedTuple):
     """Policies of the layers of a device: how many layers of each kind have each, and seconds of a micro-batch."""
 
     counts: Counts
@@ -45,7 +45,7 @@ class Mixes:
     _fronts: dict[tuple[Tally, bool, bool], _Front | None] = field(default_factory=dict)
     _grown: dict[tuple[int, bool, bool], list[_Front]] = field(default_factory=dict)
 
-    def fastest(self, tally: Tally, device: int, first: bool, last: bool) -> Mix | None:
+    def fastest(self, tally: Tally, device: int, first: bool, last: bool) -> PolicyMix | None:
         """The fastest mix that fits onto a device of the pipeline; None where none does.
 
         Parameters
@@ -56,7 +56,7 @@ class Mixes:
         state = costs.fixed_state(first, last).total + costs.fixed_kept_bytes(last)
         state += sum(count * costs.layer_state[kind].total for kind, count in enumerate(tally))
         held = costs.held(device)
-        best: Mix | None = None
+        best: PolicyMix | None = None
         for again in (False, True):
             for reversible in (False, True) if "reversible" in costs.policies else (False,):
                 front = self._front(tally, again, reversible)
@@ -69,8 +69,8 @@ class Mixes:
                 if room < 0 or point < 0:
                     continue
                 if best is None or front.seconds[point] < best.seconds:
-                    best = Mix(tuple(map(tuple, front.counts[point].tolist())), float(front.seconds[point]))
-        return best and Mix(best.counts, best.seconds + costs.fixed_s(last))
+                    best = PolicyMix(tuple(map(tuple, front.counts[point].tolist())), float(front.seconds[point]))
+        return best and PolicyMix(best.counts, best.seconds + costs.fixed_s(last))
 
     def _front(self, tally: Tally, again: bool, reversible: bool) -> _Front | None:
         """The front of so many layers; with ``again`` some may be recomputed as a whole, with ``reversible`` reversed."""

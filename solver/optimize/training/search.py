@@ -20,7 +20,7 @@ from solver.optimize.training.space import MOST_MICRO_BATCH, Shape, layouts, sha
 from solver.training.activations import Policy
 from solver.training.frameworks import FRAMEWORKS, Framework
 from solver.training.job import TrainingJob, TrainingLayout
-from solver.training.links import Machine, Slowdowns
+from solver.training.links import RankMachine, Slowdowns
 from solver.training.network import Network
 from solver.training.scenario import PinnedLayout
 from solver.training.schedules import Schedule
@@ -41,7 +41,7 @@ class TrainingSite:
     slowdowns: what the cluster leaves to a layout's traffic; None where its fabric never is too narrow.
     """
 
-    machine: Machine
+    machine: RankMachine
     devices: int
     usd_per_hour: float
     unit: int = 8
@@ -57,7 +57,7 @@ class TrainingSite:
 
 
 @dataclass(frozen=True)
-class Found:
+class TrainingAnswer:
     """What the search found.
 
     Attributes
@@ -109,7 +109,7 @@ def search(
     time_limit_s: float = 60.0,
     fixed: Sequence[TrainingLayout] | None = None,
     pinned: PinnedLayout | None = None,
-) -> Found:
+) -> TrainingAnswer:
     """The layout with the fewest USD per training token.
 
     Parameters
@@ -127,7 +127,7 @@ def search(
         state.open_shapes()
     else:
         state.add(fixed)
-    best: Found | None = None
+    best: TrainingAnswer | None = None
     bound = math.inf
     while state.heap:
         least, _, entry = heapq.heappop(state.heap)
@@ -218,7 +218,7 @@ class _Search:
         return pace * job.global_batch_sequences / shape.dp / MOST_MICRO_BATCH
 
 
-def _settled(costs: StageCosts, site: TrainingSite) -> Found | None:
+def _settled(costs: StageCosts, site: TrainingSite) -> TrainingAnswer | None:
     """A layout with its layers dealt, as fast as the cluster lets it be."""
     dealt = deal(costs)
     if dealt is None:
@@ -227,7 +227,7 @@ def _settled(costs: StageCosts, site: TrainingSite) -> Found | None:
     if slow != Slowdowns():
         costs = replace(costs, rates=site.machine.rates(costs.layout, slow))
         dealt = deal(costs)
-    return None if dealt is None else Found(costs, dealt, site.rent(costs.layout.devices), 0.0, 0)
+    return None if dealt is None else TrainingAnswer(costs, dealt, site.rent(costs.layout.devices), 0.0, 0)
 
 
 def _why_none(network: Network, job: TrainingJob, site: TrainingSite, legal: int) -> str:

@@ -10,7 +10,7 @@ from solver.errors import NoPlan
 from solver.optimize.layout.losses import lost
 from solver.optimize.training.deal import Dealt
 from solver.optimize.training.place import placed
-from solver.optimize.training.search import Found, TrainingSite, search
+from solver.optimize.training.search import TrainingAnswer, TrainingSite, search
 from solver.training.account import micro_batch_s, prediction, rank_ledger
 from solver.training.activations import Policy
 from solver.training.efficiency import borrowed
@@ -19,8 +19,8 @@ from solver.training.job import TrainingLayout
 from solver.training.links import Slowdowns
 from solver.training.plan import (
     TRAINING_SCHEMA_VERSION,
+    PatternTraffic,
     PolicyRun,
-    Traffic,
     TrainingDegrees,
     TrainingObjective,
     TrainingPlan,
@@ -97,7 +97,7 @@ def site_of(instance: TrainingInstance, ground: Ground) -> TrainingSite:
 
 
 def written(
-    instance: TrainingInstance, ground: Ground, found: Found, running: TrainingPlan | None = None
+    instance: TrainingInstance, ground: Ground, found: TrainingAnswer, running: TrainingPlan | None = None
 ) -> TrainingPlan:
     """A result as a plan, its ranks placed."""
     layout, job = found.costs.layout, found.costs.job
@@ -132,7 +132,7 @@ def written(
         stages=tuple(stages),
         placement=devices,
         traffic=tuple(
-            Traffic(pattern=name, slowdown=one.slowdown, busiest=one.busiest) for name, one in patterns.items()
+            PatternTraffic(pattern=name, slowdown=one.slowdown, busiest=one.busiest) for name, one in patterns.items()
         ),
         prediction=step,
         objective=TrainingObjective(
@@ -152,7 +152,7 @@ def written(
     )
 
 
-def policies_of(found: Found, dealt: Dealt) -> dict[int, Policy]:
+def policies_of(found: TrainingAnswer, dealt: Dealt) -> dict[int, Policy]:
     """The policy of each layer of a device: of each kind the first layers keep least."""
     costs = found.costs
     left = [list(row) for row in dealt.mix.counts]

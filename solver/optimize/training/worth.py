@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +12,7 @@ from solver.optimize.training.deal import deal
 from solver.optimize.training.search import TrainingSite, search
 from solver.optimize.training.solve import site_of
 from solver.training.instance import Ground, TrainingInstance
-from solver.training.links import Machine
+from solver.training.links import RankMachine
 from solver.training.plan import TrainingPlan
 from solver.training.stages import StageCosts
 from topologies import Device
@@ -24,7 +25,7 @@ FULL = 0.95
 
 
 @dataclass(frozen=True)
-class Worth:
+class ResourceWorth:
     """What more of one thing would change.
 
     Attributes
@@ -53,7 +54,7 @@ class Explained:
     plan: TrainingPlan
     shares: dict[str, float]
     binds: tuple[str, ...]
-    worths: tuple[Worth, ...]
+    worths: tuple[ResourceWorth, ...]
 
     def __str__(self) -> str:
         parts = ", ".join(f"{share:.1%} {name}" for name, share in self.shares.items() if share > 5e-4)
@@ -90,7 +91,7 @@ def explain_training(
 
 
 def _costs(
-    plan: TrainingPlan, instance: TrainingInstance, ground: Ground, machine: Machine | None = None
+    plan: TrainingPlan, instance: TrainingInstance, ground: Ground, machine: RankMachine | None = None
 ) -> StageCosts:
     layout, where = plan.degrees.layout(), machine or ground.machine
     slow = instance.fabric.slowdowns(layout, ground.machine, plan.placement)
@@ -147,25 +148,25 @@ def _kept(
     ground: Ground,
     what: str,
     change: Callable[[Device], Device],
-) -> Worth:
+) -> ResourceWorth:
     """The same layout on a better device, its layers dealt again."""
     machine = replace(ground.machine, device=change(ground.machine.device))
     better = replace(_costs(plan, instance, ground, machine), policies=costs.policies)
     dealt = deal(better)
     if dealt is None:
-        return Worth(what, None, None, False)
+        return ResourceWorth(what, None, None, False)
     seconds = better.iteration_s([device.mix.seconds for device in dealt])
     usd = plan.objective.usd_per_hour / 3600 * seconds / better.job.tokens_per_step * 1e6
-    return Worth(what, seconds, usd, False)
+    return ResourceWorth(what, seconds, usd, False)
 
 
 def _other_sites(instance: TrainingInstance, ground: Ground, site: TrainingSite) -> dict[str, TrainingSite]:
     """Sites with more memory, and with one more rack of what they have."""
     device = ground.machine.device
     roomy = replace(ground.machine, device=replace(device, hbm_usable_bytes=MORE * device.hbm_usable_bytes))
-    racks: dict[str, int] = {}
+    racks: Counter[str] = Counter()
     for domain in ground.domains:
-        racks[domain.racks[0] if domain.racks else domain.name] = racks.get(domain.racks[0], 0) + ground.machine.domain
+        racks[next(iter(domain.racks), domain.name)] += ground.machine.domain
     rack = max(racks.values())
     wider = replace(site, devices=site.devices + rack, paid=ground.all_devices + rack, slowdowns=None)
     return {"10 % more HBM": replace(site, machine=roomy), f"one more rack of {rack} devices": wider}
@@ -173,14 +174,14 @@ def _other_sites(instance: TrainingInstance, ground: Ground, site: TrainingSite)
 
 def _searched(
     plan: TrainingPlan, instance: TrainingInstance, site: TrainingSite, what: str, time_limit_s: float
-) -> Worth:
+) -> ResourceWorth:
     job, scenario = instance.job(site.machine), plan.scenario
     pins = scenario.layout if site.paid <= len(plan.placement) else scenario.layout.model_copy(update={"dp": None})
     try:
         found = search(instance.network, job, site, instance.framework, scenario.options.gap, time_limit_s, pinned=pins)
     except NoPlan:
-        return Worth(what, None, None, True)
-    return Worth(what, found.iteration_s, found.usd_per_million_tokens, True)
+        return ResourceWorth(what, None, None, True)
+    return ResourceWorth(what, found.iteration_s, found.usd_per_million_tokens, True)
 
 
 def _flops(device: Device) -> Device:

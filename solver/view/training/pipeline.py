@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from solver.training.timeline import Pace, Span, play
+from solver.training.timeline import ChunkPace, Span, play
 from solver.view.drawn import Drawn
 from solver.view.markup import Markup, join, tag
 from solver.view.palette import KINDS
@@ -63,7 +63,7 @@ def played(scene: StageSet) -> tuple[list[Span], int]:
     for stage in scene.plan.stages[:stages]:
         seconds = stage.micro_batch_s / own
         whole = forward + backward
-        paces.append(Pace(seconds * forward / whole, seconds * backward / whole, seconds * weights / whole))
+        paces.append(ChunkPace(seconds * forward / whole, seconds * backward / whole, seconds * weights / whole))
     return play(layout.schedule, paces, micro_batches), micro_batches
 
 
