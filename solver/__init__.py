@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from solver.optimize.assembly.outcome import Outcome
-    from solver.plan import Plan
 
 __all__ = [
     "LLM",
@@ -34,7 +33,6 @@ __all__ = [
     "RequestClass",
     "Scenario",
     "Traffic",
-    "load_plan",
     "solve",
 ]
 
@@ -84,10 +82,3 @@ def solve(
     }
     effort = Effort(time_limit_s=time_limit_s, workers=workers, seed=seed)
     return solve_scenario(Scenario.from_mapping(content, "solve"), effort, alternatives=alternatives)
-
-
-def load_plan(path: str) -> Plan:
-    """Read a plan file; raises BadInput naming the path inside it."""
-    from solver.plan import load
-
-    return load(path)

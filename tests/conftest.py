@@ -9,7 +9,7 @@ import pytest
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 
-for folder in sorted(Path(__file__).parent.rglob("*/")):
+for folder in (Path(__file__).parent, *sorted(Path(__file__).parent.rglob("*/"))):
     if folder.name != "__pycache__":
         sys.path.append(str(folder))
 

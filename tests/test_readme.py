@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,9 +41,44 @@ def test_the_python_runs(tmp_path: Path) -> None:
     assert (tmp_path / "plan.json").exists()
 
 
-def test_links_lead_to_files() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
-        assert target.startswith("https://") or (ROOT / target).exists(), target
+PAGES = [
+    "README.md",
+    "solver/README.md",
+    "topologies/README.md",
+    "solver/pipelines/README.md",
+    ".github/CONTRIBUTING.md",
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (ROOT / page).parent.joinpath(target).exists(), target
+
+
+def test_the_benchmark_command_collects_every_benchmark() -> None:
+    (command,) = re.findall(r"`(pytest -m benchmark [^`]+)`", TEXT)
+    ran = subprocess.run(
+        f"{shlex.quote(sys.executable)} -m {command} --collect-only -q",
+        shell=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    with_tests = {path.name for path in (ROOT / "tests/benchmarks").glob("*.py") if "\ndef test_" in path.read_text()}
+    assert len(with_tests) >= 8
+    assert set(re.findall(r"tests/benchmarks/(\w+\.py): [1-9]", ran.stdout)) == with_tests
+
+
+def test_the_workflow_runs_what_newcomers_run() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    steps = workflow["jobs"]["test"]["steps"]
+    assert [step["run"] for step in steps if "run" in step] == [".ci/run"]
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+    oldest = re.search(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert oldest is not None
+    assert oldest[1] in workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
 
 
 def test_every_command_named_exists() -> None:
@@ -54,7 +91,7 @@ def test_every_command_named_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["solve", "check", "predict", "view", "diff", "experts", "simulate", "fidelity", "schema"]
+    "command", ["solve", "check", "predict", "view", "diff", "experts", "pipelines", "simulate", "fidelity", "schema"]
 )
 def test_every_command_has_help_with_an_example(command: str) -> None:
     told = subprocess.run([RACKPLAN, command, "--help"], capture_output=True, text=True, check=True).stdout

@@ -36,6 +36,7 @@ def main() -> None:
         fidelity,
         frontier,
         judge,
+        pipelines,
         predict,
         simulate,
         solve,

@@ -22,7 +22,7 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Say in words what changed from one plan to another."""
-    from solver.plan import load
+    from solver.plan import Plan
     from solver.plan.diff import difference
 
     if is_training_plan_file(before) and is_training_plan_file(after):
@@ -32,7 +32,7 @@ def diff(
         lines = training_difference(load_training(before), load_training(after))
         print(json.dumps({"changes": lines}, indent=1) if as_json else "\n".join(lines or ["the plans are the same"]))
         return
-    found = difference(load(before), load(after))
+    found = difference(Plan.load(before), Plan.load(after))
     if as_json:
         print(json.dumps(found.to_plain(), indent=1))
     else:

@@ -21,7 +21,7 @@ def explain(
     from rich.console import Console
 
     from solver.optimize.arithmetic.run import Effort
-    from solver.plan import load
+    from solver.plan import Plan
     from solver.study.explain import explain as explained
 
     if is_training_plan_file(plan):
@@ -32,7 +32,7 @@ def explain(
             told = explain_training(load_training(plan), time_limit, lambda what: status.update(f"pricing {what}"))
         print(json.dumps(told.to_json(), indent=1) if as_json else told)
         return
-    wanted = load(plan)
+    wanted = Plan.load(plan)
     with Console(stderr=True).status("pricing") as status:
         found = explained(wanted, Effort(time_limit_s=time_limit), lambda what: status.update(f"pricing {what}"))
     print(json.dumps(found.to_json(), indent=1) if as_json else found)

@@ -24,7 +24,7 @@ def export(
 ) -> None:
     """Write start scripts, engine files, expert maps or Kubernetes manifests."""
     from solver.export import export as write
-    from solver.plan import load
+    from solver.plan import Plan
 
     if is_training_plan_file(plan):
         from solver.export.training import export_training
@@ -32,7 +32,7 @@ def export(
 
         bundle = export_training(load_training(plan), engine)
     else:
-        bundle = write(load(plan), engine)
+        bundle = write(Plan.load(plan), engine)
     bundle.save(output)
     if as_json:
         print(json.dumps({"files": sorted(bundle.files), "warnings": list(bundle.warnings)}, indent=1))

@@ -18,10 +18,10 @@ def check(plan: PlanFile, as_json: AsJson = False) -> None:
     """Re-derive every claim of a plan from its scenario, without the optimiser."""
     from solver.check import violations
     from solver.check.training import training_violations
-    from solver.plan import load
+    from solver.plan import Plan
     from solver.training.plan import load_training
 
-    found = training_violations(load_training(plan)) if is_training_plan_file(plan) else violations(load(plan))
+    found = training_violations(load_training(plan)) if is_training_plan_file(plan) else violations(Plan.load(plan))
     if as_json:
         print(json.dumps({"accepted": not found, "violations": found}, indent=1))
     if found:

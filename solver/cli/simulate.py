@@ -42,13 +42,13 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Serve requests one by one with a plan's pools: do the promises hold when requests really arrive?"""
-    from solver.plan import load
+    from solver.plan import Plan
     from solver.simulate import Failure, Run, replay
     from solver.traces import Reading
     from topologies import units
 
     ready([output], [plan, trace])
-    wanted = load(plan)
+    wanted = Plan.load(plan)
     multiple = _multiple(rate)
     if output is not None and output.suffix.lower() not in (".html", ".htm"):
         raise BadInput(f"-o {output}: charts are written as HTML; the name must end in .html")

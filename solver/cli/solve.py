@@ -75,7 +75,7 @@ def solve(
     from solver.optimize.arithmetic.run import Effort
     from solver.optimize.layout.losses import without as without_devices
     from solver.optimize.solve import solve_scenario
-    from solver.plan import load
+    from solver.plan import Plan
 
     flags: dict[str, Any] = {
         "llm.config": llm,
@@ -95,7 +95,7 @@ def solve(
         show_training(scenario, settings or [], output, time_limit, as_json, from_, without, html)
         return
     ready([output, html], [scenario, from_, *(confirm_traces or ())])
-    running = None if from_ is None else load(from_)
+    running = None if from_ is None else Plan.load(from_)
     wanted, folder = scenario_from(scenario, given, settings or [], running)
     if without is not None:
         wanted = without_devices(wanted, [name.strip() for name in without.split(",") if name.strip()], folder)
@@ -117,9 +117,7 @@ def solve(
 
         page.save(plan, html)
     if as_json:
-        from solver.plan.files import dumps
-
-        sys.stdout.write(dumps(plan))
+        sys.stdout.write(plan.dumps())
     else:
         print(outcome)
         if plan.confirmation is not None:

@@ -34,7 +34,7 @@ def view(
     ] = "pool",
 ) -> None:
     """Draw a plan: one page that needs nothing else, or figures for papers."""
-    from solver.plan import load
+    from solver.plan import Plan
     from solver.view import figures as draw
     from solver.view import html
 
@@ -44,7 +44,7 @@ def view(
     if is_training_plan_file(plan):
         _training_page(plan, output)
         return
-    wanted = load(plan)
+    wanted = Plan.load(plan)
     if output:
         html.save(wanted, output)
     if svg or png:

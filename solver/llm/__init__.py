@@ -11,6 +11,7 @@ A network of one's own is built by hand::
     tiny = LLM("tiny", hidden=64, vocab=1000, layers=(Layer(attention, FFN(64, width=256)),) * 2)
 """
 
+from solver.llm import loading as _loading  # noqa: F401 - where LLM.from_config finds LLMs
 from solver.llm.attention import Attention
 from solver.llm.attention_shapes import compressed, grouped_query, latent
 from solver.llm.catalog import names

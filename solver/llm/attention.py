@@ -125,11 +125,3 @@ class Attention:
     def indexed_keys(self, context_tokens: float) -> float:
         """Keys that the indexer scores for a query at this context."""
         return context_tokens / self.compression if self.indexer_flop_per_key else 0.0
-
-    def read_bytes(self, context_tokens: float, kv_cache: Dtype) -> float:
-        """Cache traffic of one decoded token [bytes]: attended entries, scored indexer keys, state read and written."""
-        return (
-            self.attended_keys(context_tokens) * self.kv_entry_bytes(kv_cache)
-            + self.indexed_keys(context_tokens) * self.kv_extra_bytes_per_token
-            + 2 * self.state_bytes
-        )

@@ -6,16 +6,16 @@ import os
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from solver.errors import BadInput
 from solver.llm import catalog
 from solver.llm.config import build
-from solver.llm.network import LLM
+from solver.llm.network import LLM, LLMSource, finder
 from solver.llm.plain import FORMAT, from_plain
 
 
-def load(source: str | PathLike[str] | Mapping[str, Any], family: str | None = None) -> LLM:
+@finder
+def load(source: LLMSource, family: str | None = None) -> LLM:
     """Return the LLM that ``source`` means, in its checkpoint's precision.
 
     A name in the catalog wins over a file of the same name; ``./name`` means the file.

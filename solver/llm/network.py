@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
@@ -13,6 +13,13 @@ from solver.llm.attention import Attention
 from solver.llm.dtypes import FP8_DS_MLA, Dtype
 from solver.llm.ffn import FFN
 from solver.llm.precision import Precision, Weights
+
+LLMSource = str | PathLike[str] | Mapping[str, Any]
+"""What a user may give as an LLM: a catalog name, a path or a parsed config."""
+Finder = Callable[[LLMSource, str | None], "LLM"]
+"""Finds the LLM of a source, read as a family where one is named."""
+
+_FINDERS: list[Finder] = []
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ class LLM:
     @classmethod
     def from_config(
         cls,
-        source: str | PathLike[str] | Mapping[str, Any],
+        source: LLMSource,
         weights: Weights = "checkpoint",
         kv_cache: str | Dtype = "auto",
         family: str | None = None,
@@ -111,9 +118,7 @@ class LLM:
         UnknownArchitecture: the config's family is not known, or it lacks keys that the family needs.
         BadFile, BadInput: the file cannot be read, or a value in it makes no sense; names file and key.
         """
-        from solver.llm.loading import load
-
-        return load(source, family).with_precision(weights, kv_cache)
+        return _FINDERS[-1](source, family).with_precision(weights, kv_cache)
 
     def with_precision(self, weights: Weights = "checkpoint", kv_cache: str | Dtype = "auto") -> LLM:
         """Return this LLM with other number formats.
@@ -260,3 +265,12 @@ def count_kinds(layers: Iterable[Layer]) -> tuple[tuple[Layer, int], ...]:
     for layer in layers:
         counts[layer] = counts.get(layer, 0) + 1
     return tuple(counts.items())
+
+
+def finder(find: Finder) -> Finder:
+    """Make a function the one that :meth:`LLM.from_config` asks.
+
+    The catalog and the reader of configs build LLMs, so they stand above this module; ``solver.llm`` brings them along.
+    """
+    _FINDERS.append(find)
+    return find

@@ -62,9 +62,12 @@ def pipeline_curve(fleet: Fleet, limits: SearchLimits | None = None, least_share
     return curve
 
 
-def serve_most(fleet: Fleet, limits: SearchLimits | None = None) -> RequestPipeline:
-    """The pipeline that serves most once depth and the room for KV caches count (:attr:`served_tokens_per_s`)."""
-    return max(pipeline_curve(fleet, limits), key=lambda plan: (plan.served_tokens_per_s, -plan.depth))
+def serve_most(curve: Sequence[RequestPipeline]) -> RequestPipeline:
+    """Of pipelines the one that serves most once the room for KV caches counts, the shallowest of equal ones.
+
+    What counts is :attr:`RequestPipeline.served_tokens_per_s`.
+    """
+    return max(curve, key=lambda plan: (plan.served_tokens_per_s, -plan.depth))
 
 
 def _greatest(fleet: Fleet, ceiling: float, limits: SearchLimits) -> RequestPipeline | None:

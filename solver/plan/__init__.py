@@ -1,6 +1,5 @@
 """The result: a plan as a versioned record that other programs can read, and the files that hold it."""
 
-from solver.plan.files import load, save
 from solver.plan.schema import (
     SCHEMA_VERSION,
     Alternative,
@@ -43,6 +42,4 @@ __all__ = [
     "Provenance",
     "Roofline",
     "Stage",
-    "load",
-    "save",
 ]

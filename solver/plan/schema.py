@@ -11,11 +11,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator
 
+from solver.plan import files
 from solver.replica import Engine, Parallelism, Role, Setup
 from solver.workload import Scenario
-from solver.workload.fields import Record
+from solver.workload.fields import Record, read_record
 from solver.workload.kv_tiers import TIERS, KVTierName
 from solver.workload.scenario import Degree as ParallelDegree
+from topologies.writing import write_file
 
 SCHEMA_VERSION = "2.0"
 
@@ -441,15 +443,21 @@ class Plan(Record):
         """Devices in use."""
         return sum(pool.devices for pool in self.pools)
 
+    def dumps(self) -> str:
+        """The plan as JSON text: sorted as declared, floats in their shortest exact form."""
+        return self.model_dump_json(by_alias=True, indent=1) + "\n"
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write the plan as JSON, the same bytes for the same plan."""
-        from solver.plan.files import save
-
-        save(self, path)
+        write_file(path, self.dumps())
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
-        """Read a plan; raises BadInput naming the path inside the file."""
-        from solver.plan.files import load
+        """Read a plan strictly.
 
-        return load(path)  # type: ignore[return-value]
+        Raises
+        ------
+        BadFile: no such file, not JSON, or not a plan of this major version.
+        BadInput: a wrong key or value; names the path inside the file.
+        """
+        return read_record(cls, files.read(path, SCHEMA_VERSION), str(path))

@@ -136,8 +136,3 @@ def domains(device: str, devices: int, sizes: Sequence[int] = (8, 72, 144, 576))
 def fabric_ratios(device: str, devices: int, domain: int, ratios: Sequence[float]) -> list[Hardware]:
     """The same domains with scale-out fabrics of several speeds."""
     return [Hardware(device, devices, domain, fabric_ratio=ratio) for ratio in ratios]
-
-
-def hbm_sizes(device: str, devices: int, domain: int, sizes: Sequence[float]) -> list[Hardware]:
-    """The same domains with several sizes of HBM [bytes]."""
-    return [Hardware(device, devices, domain, hbm_bytes=size) for size in sizes]

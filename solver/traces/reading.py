@@ -13,7 +13,7 @@ from solver.errors import BadFile, BadInput
 from solver.traces.clocks import unit_named
 from solver.traces.documents import MOST_BYTES, expand, is_document
 from solver.traces.fields import Keyed, columns_of
-from solver.traces.formats import DOCUMENTS, SEARCHED_LINES, Format, Layout, named, recognise
+from solver.traces.formats import DOCUMENTS, SEARCHED_LINES, Layout, named, recognise
 from solver.traces.jsonl import Mooncake
 from solver.traces.lines import Progress, numbered, whole_text
 from solver.traces.order import in_order
@@ -179,13 +179,3 @@ def _leading(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         letters += len(line)
         if letters > TIMED_LETTERS and number >= SEARCHED_LINES:
             return
-
-
-def format_of(path: str | Path) -> Format:
-    """The format of a file, by its first lines.
-
-    Raises
-    ------
-    BadFile
-    """
-    return Trace(path, Reading()).format

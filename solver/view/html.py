@@ -27,6 +27,8 @@ from solver.view.sections.ranks import ranks
 from solver.view.words import title
 from topologies.writing import write_file
 
+__all__ = ["Inline", "render", "save"]
+
 #: The page may run its own script and nothing else, and may fetch nothing at all.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 

@@ -15,7 +15,6 @@ from solver.errors import BadInput, CheckFailed
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
-from solver.plan.files import dumps
 from solver.workload import Scenario
 
 Bend = Callable[[dict[str, Any]], None]
@@ -60,7 +59,7 @@ def unified() -> str:
 
 def _solved(content: dict[str, Any]) -> str:
     outcome = solve_scenario(Scenario.from_mapping(content, "test"), Effort(time_limit_s=20, seed=1))
-    return dumps(outcome.plan)
+    return outcome.plan.dumps()
 
 
 def reread(content: dict[str, Any]) -> Plan:

@@ -8,7 +8,7 @@ import pytest
 
 from solver.errors import BadInput
 from solver.optimize.arithmetic.run import Effort
-from solver.study.what_if import Case, Hardware, domains, fabric_ratios, hbm_sizes, what_if
+from solver.study.what_if import Case, Hardware, domains, fabric_ratios, what_if
 from solver.workload import Scenario
 
 SCENARIO = Scenario.from_mapping(
@@ -40,7 +40,8 @@ def test_larger_domains_never_cost_more() -> None:
 
 
 def test_more_memory_and_faster_fabrics_never_cost_more() -> None:
-    for better in (fabric_ratios("gb200", 8, 4, (18, 2)), hbm_sizes("gb200", 8, 4, (60e9, 288e9))):
+    memory = [Hardware("gb200", 8, 4, hbm_bytes=size) for size in (60e9, 288e9)]
+    for better in (fabric_ratios("gb200", 8, 4, (18, 2)), memory):
         worse_case, better_case = solved(better)
         assert better_case.plan is not None
         assert worse_case.plan is None or better_case.plan.objective.bound <= (worse_case.usd or 0) * (1 + 1e-9)

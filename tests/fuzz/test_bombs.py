@@ -13,7 +13,7 @@ import pytest
 import topologies
 from solver.errors import BadInput
 from solver.experts.files.load_files import read_loads
-from solver.plan import load
+from solver.plan import Plan
 from solver.traces.embedding import with_classes
 from solver.workload.documents import MOST_TOKENS, MOST_VALUES, parse_document
 from solver.workload.files import override, read_content
@@ -25,6 +25,8 @@ LAUGHS = "a: &a [x, x]\n" + "".join(
 ENTITIES = '<!DOCTYPE a [<!ENTITY a "ha">' + "".join(
     f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in zip("abcdefgh", "bcdefghi", strict=True)
 )
+#: Seconds of this process that a refusal may take; PyYAML without its C library takes most of them.
+MOST_S = 15
 #: Texts, and a word of ours in the refusal; where the library may see it first, only that it is refused as YAML.
 YAML = {
     "aliases that multiply": (LAUGHS, "alias"),
@@ -53,10 +55,10 @@ JSON = {
 
 @pytest.mark.parametrize(("text", "said"), [*YAML.values(), *JSON.values()], ids=[*YAML, *JSON])
 def test_documents(text: str, said: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(BadInput, match=said):
         parse_document(text, "bomb")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < MOST_S
 
 
 def test_settings_are_read_as_strictly() -> None:
@@ -84,7 +86,7 @@ def test_entities_do_not_expand_or_read(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="there is no endless file here")
 @pytest.mark.parametrize(
-    "read", [load, topologies.load, read_content, importers.read], ids=lambda read: read.__module__
+    "read", [Plan.load, topologies.load, read_content, importers.read], ids=lambda read: read.__module__
 )
 def test_an_endless_file_is_not_read_to_its_end(read: object) -> None:
     with pytest.raises(BadInput):

@@ -20,7 +20,7 @@ from solver.cost.instance import Instance
 from solver.errors import BadInput
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
-from solver.plan import load
+from solver.plan import Plan
 from solver.study.grid import Grid
 from solver.workload import Scenario
 from solver.workload.files import override, read_content
@@ -87,7 +87,7 @@ def read_scenario(path: str) -> None:
 
 
 def read_plan(path: str) -> None:
-    for sentence in violations(load(path)):
+    for sentence in violations(Plan.load(path)):
         assert sentence
 
 

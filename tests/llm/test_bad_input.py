@@ -206,12 +206,12 @@ def test_names_and_aliases_in_any_case() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "is not JSON: Expecting value at line 1, column 1"),
+        ("", "is not JSON: .* at line 1, column 1"),
         ("{", "is not JSON"),
         ("[1, 2]", "must hold a JSON object, not list"),
         ('"llama"', "must hold a JSON object, not str"),
         ("[" * 200_000, "nested too deeply|is not JSON"),
-        ('{"model_type": "llama", "hidden_size": ' + "1" * 6000 + "}", "Exceeds the limit"),
+        ('{"model_type": "llama", "hidden_size": ' + "1" * 6000 + "}", r"config\.json: "),
         (json.dumps(LLAMA | {"vocab_size": 0}), "config.json: vocab_size must be between"),
     ],
 )

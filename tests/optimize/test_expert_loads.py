@@ -19,7 +19,6 @@ from solver.experts.recorded import EVEN_ENOUGH, balance_of, embedded
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
-from solver.plan.files import dumps
 
 LAYERS, EXPERTS = 48, 128
 EFFORT = Effort(time_limit_s=20, seed=1)
@@ -106,16 +105,16 @@ def test_spare_copies_are_used_where_they_pay() -> None:
 def test_spare_copies_that_are_asked_for() -> None:
     plan = solved(0.6, redundant=24)
     assert plan.pools[0].redundant_experts == 24
-    bent = json.loads(dumps(plan))
+    bent = json.loads(plan.dumps())
     bent["scenario"]["options"]["redundant_experts"] = 16
     assert any("24 redundant experts; 16 are asked for" in v for v in violations(Plan.model_validate(bent)))
 
 
 def test_the_plan_holds_its_loads_and_is_solved_again_to_the_same() -> None:
     plan = solved(0.8)
-    again = Plan.model_validate_json(dumps(plan))
+    again = Plan.model_validate_json(plan.dumps())
     assert violations(again) == []
-    assert dumps(solve_scenario(again.scenario, EFFORT).plan) == dumps(plan)
+    assert solve_scenario(again.scenario, EFFORT).plan.dumps() == plan.dumps()
 
 
 def test_without_loads_experts_stay_in_order() -> None:
@@ -126,7 +125,7 @@ def test_without_loads_experts_stay_in_order() -> None:
 
 @pytest.mark.parametrize("kind", ["in order", "another layer", "hot loads", "file name"])
 def test_the_witness_rejects_what_is_less_even_than_claimed(kind: str) -> None:
-    bent = copy.deepcopy(json.loads(dumps(solved(2.0))))
+    bent = copy.deepcopy(json.loads(solved(2.0).dumps()))
     if kind == "in order":
         for placed in bent["experts"]:
             placed["physical_to_logical"] = [slot % EXPERTS for slot in range(len(placed["physical_to_logical"]))]

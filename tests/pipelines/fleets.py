@@ -10,7 +10,7 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 
-from solver.pipelines import SINK, SOURCE, Fleet, Link
+from solver.pipelines import SINK, SOURCE, Fleet, Link, read_machines
 
 Runs = dict[int, tuple[int, int]]
 
@@ -63,14 +63,7 @@ def greatest_flow(fleet: Fleet, runs: Runs) -> float:
 
 def helix(path: Path) -> tuple[Fleet, dict]:
     """An instance of the Helix artifact and its record."""
-    record = json.loads(path.read_text())
-    ends = {"source": SOURCE, "sink": SINK}
-    tables = {
-        kind: {int(held): rate for held, rate in table.items()}
-        for kind, table in record["throughput_tokens_per_s_by_type_and_layers_held"].items()
-    }
-    links = {(ends.get(a, a), ends.get(b, b)): Link(rate) for a, b, rate in record["links_directed_tokens_per_s"]}
-    return Fleet(record["layers"], tuple(record["node_types"]), tables, links), record
+    return read_machines(path), json.loads(path.read_text())
 
 
 def recorded_runs(placement: dict[str, list[int]]) -> Runs:

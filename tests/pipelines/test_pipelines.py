@@ -120,7 +120,7 @@ def test_the_curve_trades_flow_against_depth() -> None:
 
 
 def test_room_for_caches_decides_how_deep_a_pipeline_should_be() -> None:
-    roomy, tight = serve_most(deep_or_shallow(1e6)), serve_most(deep_or_shallow(60.0))
+    roomy, tight = (serve_most(pipeline_curve(deep_or_shallow(room))) for room in (1e6, 60.0))
     assert (roomy.depth, roomy.served_tokens_per_s) == (4, pytest.approx(100.0))
     assert tight.depth == 2
     deep = pipeline_curve(deep_or_shallow(60.0))[0]

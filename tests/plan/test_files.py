@@ -15,7 +15,7 @@ import pytest
 
 from solver import BadInput
 from solver.check import check
-from solver.plan import load
+from solver.plan import Plan
 
 RACKPLAN = Path(sys.executable).with_name("rackplan")
 WORDS = ("llama-70b-16xh100", "--set", "cluster.nodes=1", "--requests-per-s", "4", "--seed", "7")
@@ -37,10 +37,10 @@ def test_a_seeded_plan_is_the_same_bytes_whatever_the_hash_seed() -> None:
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     path.write_bytes(solved("0"))
-    plan = load(path)
+    plan = Plan.load(path)
     check(plan)
     plan.save(tmp_path / "again.json")
-    assert load(tmp_path / "again.json") == plan
+    assert Plan.load(tmp_path / "again.json") == plan
 
 
 def test_the_published_schema_accepts_plans() -> None:
@@ -78,6 +78,6 @@ def test_what_does_not_belong_is_refused(tmp_path: Path, bend: Callable[[dict[st
     path = tmp_path / "bent.json"
     path.write_text(json.dumps(content))
     with pytest.raises(BadInput) as caught:
-        load(path)
+        Plan.load(path)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)

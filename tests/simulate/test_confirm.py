@@ -11,7 +11,6 @@ from solver.optimize.arithmetic.run import Effort
 from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
-from solver.plan.files import dumps
 from solver.simulate import ReplayReport, Run, Verdict, replay
 from solver.study.confirm import Trial, as_asked, confirm, tightened
 from solver.workload import Scenario
@@ -86,7 +85,7 @@ def test_the_record_survives_its_file(tmp_path) -> None:  # type: ignore[no-unty
     first = solve_scenario(bursty("cost"), EFFORT)
     plan = confirm(bursty("cost"), first, EFFORT, trial=Trial(seeds=(1,), requests=500)).plan
     plan.save(tmp_path / "plan.json")
-    assert dumps(Plan.load(tmp_path / "plan.json")) == dumps(plan)
+    assert Plan.load(tmp_path / "plan.json").dumps() == plan.dumps()
 
 
 def test_no_stricter_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:

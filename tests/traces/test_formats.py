@@ -10,7 +10,7 @@ import pytest
 
 from solver.errors import BadInput, UnknownName
 from solver.traces import Reading, arrivals
-from solver.traces.reading import Trace, format_of
+from solver.traces.reading import Trace
 
 Write = Callable[..., Path]
 
@@ -74,7 +74,7 @@ MOONCAKE = ['{"timestamp": 1000, "input_length": 600, "output_length": 5, "hash_
 )
 def test_a_format_is_told_from_the_first_lines(lines: list[str], name: str, write: Write) -> None:
     path = write(lines)
-    assert format_of(path).name == name
+    assert Trace(path, Reading()).format.name == name
     assert list(arrivals(path)) == list(arrivals(path, Reading(format=name)))
 
 

@@ -17,15 +17,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from topologies.errors import BadInput
-
-if TYPE_CHECKING:
-    from topologies.routes.table import Routes
+from topologies.routes.torus import Rings
 
 
-def all_reduce_time(routes: Routes, domains: Sequence[Sequence[str]], size_bytes: float) -> float:
+class CollectiveRoutes(Protocol):
+    """What a collective asks of the routes that it runs on."""
+
+    def latency(self, source: str, sink: str, /) -> float:
+        """Latency of the links between two devices [s]."""
+
+    def torus_rings(self, devices: Sequence[str], /) -> Rings | None:
+        """The rings of devices that are a box of a torus."""
+
+    def all_to_all_bandwidth(self, devices: Sequence[str], /) -> float:
+        """Bytes/s that each device can send in all when every one sends evenly to all others."""
+
+    def ring_bandwidth(self, rings: Sequence[Sequence[str]], /) -> float:
+        """Bytes/s that each device can send to the next of its ring, all rings at once."""
+
+
+def all_reduce_time(routes: CollectiveRoutes, domains: Sequence[Sequence[str]], size_bytes: float) -> float:
     """Time [s] to sum a buffer of ``size_bytes`` that every device holds.
 
     Parameters
@@ -48,7 +62,7 @@ def all_reduce_time(routes: Routes, domains: Sequence[Sequence[str]], size_bytes
     return inside + _across(routes, domains, size_bytes)
 
 
-def _shot(routes: Routes, devices: Sequence[str], size_bytes: float) -> float:
+def _shot(routes: CollectiveRoutes, devices: Sequence[str], size_bytes: float) -> float:
     """A reduce-scatter or an all-gather inside one domain [s]."""
     count = len(devices)
     if count == 1:
@@ -59,16 +73,16 @@ def _shot(routes: Routes, devices: Sequence[str], size_bytes: float) -> float:
     return _alpha(routes, devices) + (count - 1) / count * size_bytes / routes.all_to_all_bandwidth(devices)
 
 
-def _one_shot(routes: Routes, devices: Sequence[str], size_bytes: float) -> float:
+def _one_shot(routes: CollectiveRoutes, devices: Sequence[str], size_bytes: float) -> float:
     """Every device sends its whole buffer to every other [s]."""
     return _alpha(routes, devices) + (len(devices) - 1) * size_bytes / routes.all_to_all_bandwidth(devices)
 
 
-def _alpha(routes: Routes, devices: Sequence[str]) -> float:
+def _alpha(routes: CollectiveRoutes, devices: Sequence[str]) -> float:
     return max(routes.latency(devices[0], other) for other in devices[1:])
 
 
-def _across(routes: Routes, domains: Sequence[Sequence[str]], size_bytes: float) -> float:
+def _across(routes: CollectiveRoutes, domains: Sequence[Sequence[str]], size_bytes: float) -> float:
     """The shards of each domain summed over the domains [s]."""
     lanes, count = min(map(len, domains)), len(domains)
     rings = [[devices[lane] for devices in domains] for lane in range(lanes)]

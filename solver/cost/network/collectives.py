@@ -47,6 +47,7 @@ def all_reduce_across(
     True
     """
     d = np.maximum(domains, 1)
+    # Each rank's shard, 1 / local of the buffer, goes once around the ring of domains, twice over (reduce, gather).
     local = ranks / d
     across = 2 * (d - 1) * hop + 2 * (d - 1) / d * size / np.maximum(local, 1) / outside
     found: Floats = all_reduce(local, size, inside, latency, growth) + np.where(d > 1, across, 0.0)

@@ -63,11 +63,14 @@ def closed_loop(
         running = np.maximum(batch, 1.0)
         step = pool.decode_s(running, context)
         latency, occupied, chunks = pool.prompt_s(prompt, 0.0, running, context)
+        # w: what a prompt takes beyond the steps that would have run anyway.
         stall = cal.prefill_share * np.maximum(occupied - chunks * step * pool.accepted / pool.work.pp, 0.0)
         others = np.clip(per_rank - 1, 0.0, None) * pool.work.dp**cal.lockstep
         tpot = step + others * stall / output
+        # Of a request's life, output x TPOT is decode and the rest prefill; the batch is that share of those in flight.
         batch = per_rank * output * tpot / (output * tpot + latency)
     clumping = np.where(np.asarray(burst) > 0, cal.burst_clumping, cal.clumping)
+    # Half a step until the prompt may board, then its own prefill and those of the prompts ahead of it.
     ahead = 1 + clumping * np.maximum(per_rank - 1, 0.0)
     ttft = cal.admission_s + (0.5 + cal.admission_steps) * step + cal.first_token * latency * ahead
     return ClosedLoop(tpot, ttft, batch, step)

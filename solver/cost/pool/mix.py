@@ -61,6 +61,7 @@ class Mix:
         finds: by class, (share of its requests, prompt tokens that these find in a cache): misses first; nothing found
             where not given.
         """
+        # A class becomes an entry for each part of its requests that finds the same in a cache.
         rate = np.array([c.requests_per_s for c in classes])
         parts = [[(1.0, 0.0)]] * len(classes) if finds is None else finds
         member = tuple(number for number, part in enumerate(parts) for _ in part)

@@ -101,10 +101,12 @@ def fullest(
     def excess(rows: Rows, load: Floats) -> Floats:
         service = pools.at(rows, load)
         running = held[rows] if role == "prefill" else service.full_batch
+        # Every limit as a share by which it is exceeded; the worst decides.
         over = np.maximum(service.excess(promise, mix), running / np.maximum(limit[rows], 1e-9) - 1)
         if role == "unified":
             over = np.maximum(over, service.utilisation / MOST_UTILISATION - 1)
         if room is not None:
+            # Idle KV waits in the same HBM, so it counts as so many running sequences.
             idle = mix.idle_sequences(service.requests_per_s, pool.work.dp[rows])
             over = np.maximum(over, (running + idle) / np.maximum(room[rows], 1e-9) - 1)
         return over

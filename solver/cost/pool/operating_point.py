@@ -60,6 +60,8 @@ def bracket(
     """
     high = np.maximum(high, low)
     everyone = np.arange(len(low))
+    # ``kept`` is the largest value seen to keep the limit (0: not even the lowest), ``failed`` the smallest that does
+    # not.
     at_low, at_high = excess(everyone, low), excess(everyone, high)
     kept, failed = np.where(at_low <= 0, low, 0.0), np.where(at_high <= 0, np.inf, high)
     kept = np.where(at_high <= 0, high, kept)
@@ -70,6 +72,7 @@ def bracket(
         failed[rows] = np.where(value > 0, np.minimum(failed[rows], point), failed[rows])
         return value
 
+    # Only rows whose ends differ in sign hold a root; both sides of the one found are then asked for.
     rows = np.flatnonzero((at_low <= 0) & (at_high > 0))
     if len(rows):
         root = _root(lambda x: seen(rows, np.exp(x)), np.log(low[rows]), np.log(high[rows]), at_low[rows], at_high[rows])
@@ -79,6 +82,7 @@ def bracket(
         rows = rows[failed[rows] > kept[rows] * (1 + 1.01 * width)]
         if not len(rows):
             break
+        # Geometric bisection: values are loads, compared as ratios.
         seen(rows, np.sqrt(kept[rows] * failed[rows]))
     return Bracket(kept, np.where(np.isfinite(failed), failed, high))
 
@@ -148,7 +152,9 @@ def best_load(rate: Callable[[Rows, Floats], Floats], allowed: Bracket) -> BestL
     if not len(rows):
         return BestLoad(load, reach)
     best[rows] = rate(rows, load[rows])
+    # Nothing between the two ends of the bracket serves more than the rate per load at its lower end allows.
     reach[rows] = best[rows] * allowed.failed[rows] / load[rows]
+    # Where a little less load serves no less, the peak lies further down.
     fewer = rate(rows, load[rows] * LIGHTER) >= best[rows]
     rows = rows[fewer]
     if len(rows):

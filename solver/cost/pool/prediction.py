@@ -71,6 +71,7 @@ def class_latencies(parts: Sequence[Part], position: int, output_tokens: int) ->
         tpot_p50_s=mean(later, "tpot_p50"),
         tpot_p95_s=tpot,
         itl_p95_s=worst(later, "itl_p95"),
+        # Both at their 95th percentile at once: an upper reading of the sum's.
         e2e_p95_s=ttft + max(output_tokens - 1, 0) * tpot,
         ttft_sigma=max(p.ttft_sigma for p in first),
         tpot_sigma=max(p.tpot_sigma for p in later),

@@ -115,19 +115,23 @@ def prefill_at(
     when the KV cache has reached a decode replica.
     """
     prompts_per_step = np.broadcast_to(np.asarray(prompts_per_step, float), utilisation.shape)
+    # A prompt by itself, and a step full of prompts; ``company`` is how often the other ranks prefill beside it.
     alone = full = Prefill.of(pool, mix, company=utilisation)
     if np.any(prompts_per_step > 1):
         full = Prefill.of(pool, mix, company=utilisation, prompts_per_step=prompts_per_step)
+    # Arrivals at a rank: the share of what it serves when every step is full.
     arrivals = utilisation * prompts_per_step / full.mean(full.occupied)
     ranks = pool.work.dp
     servers = replicas * ranks
     several = np.maximum(prompts_per_step - 1, 1.0)
     lone = alone.moments(alone.occupied)
+    # What each further prompt adds to a step, and to the results of those in it.
     more = (full.mean(full.occupied) - lone.mean) / several
     other = full.moments(full.latency - alone.latency).times(pool.speeds.first_token / several)
     gathered = gather(
         arrivals, servers, alone=lone, more=more, other=other, together=prompts_per_step, burstiness=mix.burstiness
     )
+    # One step; who arrives while the other ranks are in theirs boards the next (chance that any of them is busy).
     headway = gathered.service.mean / alone.mean(np.maximum(alone.steps, 1))
     shared = np.where(ranks > 1, 1 - (1 - gathered.busy) ** np.maximum(ranks - 1, 1), 0.0)
     queue = wait(
@@ -140,6 +144,7 @@ def prefill_at(
         boards=shared,
         reserved=pool.speeds.admission_s,
     )
+    # The first token is out when the cache has landed: transfers grow with the prompt as prefills do.
     sent = np.stack([pool.landing_s(float(tokens)) for tokens in mix.prompt + mix.cached], axis=1)
     own = _first_token(pool, alone.latency) + sent[..., None] * mix.lengths
     first = FirstToken(own, own, alone.share, queue)
@@ -173,9 +178,11 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     alone = crowded = Prefill.of(pool, mix, felt, company=0.0)
     if np.any(dp > 1):
         crowded = Prefill.of(pool, mix, felt, company=1.0)
+    # What the running sequences would have taken without the prompt; ranks in lockstep all wait for the slowest.
     beside = (step * pool.accepted / pp)[:, None, None]
     lockstep = dp**speeds.lockstep
     company = np.zeros_like(batch)
+    # Fixed point of TPOT, arrivals (Little) and how often the other ranks prefill in the same step.
     for _ in range(_ROUNDS):
         each = alone.towards(crowded, company)
         stall = speeds.prefill_share[:, None, None] * np.maximum(each.occupied - each.steps * beside, 0.0)
@@ -184,6 +191,7 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
         arrivals = batch / (mix.mean_output * tpot)
         company = _company(arrivals * each.mean(each.occupied), replicas, dp, mix.burstiness)
 
+    # Prompts that share a chunk: a long one fills more of it, hence the mean over the mean square.
     together = np.maximum(pool.chunk_tokens * pp * mix.mean(mix.prompt) / mix.mean_square_prompt, 1.0)
     lone = each.moments(stall + step[:, None, None] * np.ceil(each.steps / pp[:, None, None]))
     more = each.moments(stall)
@@ -196,6 +204,7 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
         together=together,
         burstiness=mix.burstiness,
     )
+    # rho: what arrives over what is served when every chunk is as full as it can be.
     load = arrivals * (lone.mean + (together - 1) * more.mean) / together
     boarding = speeds.admission_steps * step
     reserved = speeds.admission_s + boarding
@@ -216,18 +225,22 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
         return _first_token(pool, latency) + boarding[:, None, None]
 
     first = FirstToken(own(0.5), own(0.95), alone.share, queue)
+    # Prompts slow what runs, and so lengthen stays: stalls (of their own spread) make the batch swing more than
+    # Poisson.
     slowed = tpot / step - 1
     uneven = more.square / np.maximum(more.mean, 1e-300) ** 2 - 1
     swings = mix.burstiness * ((1 + slowed) ** 2 + uneven * slowed**2)
 
     def tpot_quantile(quantile: float) -> Floats:
         crowd = _crowding(pool, ranks, mix, batch, felt, step, quantile)
+        # Prompts admitted during an output are Poisson; the sum of their stalls scatters by sqrt(n E[stall^2]).
         admitted = (arrivals * lockstep * mix.burstiness)[:, None] * mix.output * tpot[:, None]
         again = (tpot / step)[:, None]
         scatter: Floats = again * np.sqrt(admitted * more.square[:, None]) / mix.output
         above: Floats = np.hypot(crowd[:, None], normal_quantile(quantile) * scatter) * (quantile > 0.5)
         return tpot[:, None] + above
 
+    # More than one gap in twenty has a chunk in it: then the 95th percentile of gaps is a step with a chunk.
     chunked = (load * dp > 0.05)[:, None]
     gap = (each.occupied / np.maximum(each.steps, 1)) @ mix.weights
     return Service(

@@ -232,14 +232,20 @@ def wait(
     room = servers * np.asarray(together, float)
     excess, service, over = burstiness - 1.0, gathered.service, load >= 1
     with np.errstate(divide="ignore", invalid="ignore"):
+        # Chance that every server has as many waiting as it takes: who comes then waits for whole services too.
         full = gathered.full * np.minimum(load, 1.0) ** room
+        # The rest of a service that is found under way, E[S^2] / 2 E[S], and a geometric number of whole ones.
         rest = service.square / (2 * service.mean) / (1 - full)
+        # Its variance by Takacs' second moment, which needs E[S^3].
         spread = 2 * full * rest**2 + service.cube / (3 * service.mean * (1 - full)) - rest**2
+        # Bursts: those that came along wait for each other.
         bursts = excess * service.mean / (2 * room * (1 - load)) + gathered.burst
         mean = np.maximum(rest + bursts + gathered.longer, 1e-12)
         varied = np.maximum(spread + bursts * np.abs(bursts) + gathered.varied, 0.0)
         shape, unit = _weibull(np.where(over, 1.0, varied / mean**2))
+    # Servers that fall free while a request is on its way look busy to the router: services seem longer by that time.
     known = service.mean / (service.mean + reserved)
+    # 1 for services that are all alike, 0 for exponential ones: the more alike, the fewer wait (``EVEN``).
     even = np.maximum(2 - service.square / service.mean**2, 0.0)
     fewer = 1 + EVEN * np.log2(servers) * even
     taken = all_taken(servers, gathered.busy, burstiness) ** fewer

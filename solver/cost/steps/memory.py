@@ -124,17 +124,20 @@ def ledger(
     draft_tokens: drafted per step (R,); any loads one multi-token-prediction layer on the last stage.
     """
     kinds = [layer for layer, _ in llm.layer_kinds]
+    # (R, S): stages that a row has hold something; every sum over kinds of layers weighs them by how many lie there.
     windows = sorted({w for layer in kinds if (w := _window(layer))})
     here = layers.sum(axis=2) > 0
     stages = np.arange(layers.shape[1])
     weights = np.einsum(
         "rsk,rk->rs", layers, _by_kind(kinds, lambda k: _layer_weights(k, llm.precision, degree, redundant_experts))
     )
+    # Embedding and encoders lie on the first stage, head and draft layer on the last.
     ends = llm.embedding_bytes / degree.tp + llm.encoder_bytes, _head_weights(llm, degree)
     weights = weights + (stages == 0) * ends[0][:, None]
     draft = np.where(draft_tokens > 0, _draft_weights(llm, degree, redundant_experts), 0.0)
     weights = weights + (stages == degree.pp[:, None] - 1) * (ends[1] + draft)[:, None]
     cache = llm.precision.kv_cache
+    # Layers with a window hold no more than that many tokens: a column for each window that occurs (R, S, W).
     windowed = [np.stack([_window_bytes(kind, w, cache, degree) for kind in kinds], axis=1) for w in windows]
     return Ledger(
         weights=weights,

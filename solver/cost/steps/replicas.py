@@ -91,6 +91,7 @@ class Replicas(Timing):
             column(calibration.imbalance if imbalance is None else imbalance),
             each("overlap"),
         )
+        # Work knows no device and speeds know no layout; the ledger needs to know which layers lie on which stage.
         work = Work.of(llm, degree, spare, [setup.stages for setup in setups])
         speeds = Speeds.of(device, llm.precision, calibration, links.scale_out)
         return cls(

@@ -113,6 +113,7 @@ class Speeds:
             return Rate.of(getattr(calibration.gemm, kernel_format(dtype)), _peak(device, dtype), hbm)
 
         experts = getattr(calibration.experts, kernel_format(precision.experts))
+        # Prompt attention runs in the cache's format where that is fp8.
         gain = 1 + calibration.prompt_fp8 * (precision.kv_cache.element_bytes == 1)
         fabric = device.scale_out_bytes_per_s if scale_out is None else scale_out
         same = (

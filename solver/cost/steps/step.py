@@ -162,16 +162,19 @@ def step(work: Work, speeds: Speeds, group: StagePlacement, load: Load) -> StepT
     With two-batch overlap each layer runs twice on half the tokens, and the exchange of one half hides behind the
     compute of the other: ``2 max(blocks, network)``, weights read and kernels launched twice.
     """
+    # One pass with all tokens, or two with half of them each.
     halves = 1 + _column(group.overlap)
     part = load.divided(1 + group.overlap)
     blocks, compute, memory = _blocks(work, speeds, group, part)
     network = _network(work, speeds, group, part)
+    # Graphs capture part of the launches; steps with prompts run outside of them to some extent.
     launches = _launches(work, speeds) * _column(
         speeds.captured * np.where(load.prefill > 0, 1 + speeds.prefill_launch, 1.0)
     )
     layer = halves * (np.where(halves > 1, np.maximum(blocks, network), blocks + network) + launches)
     head, head_compute, head_memory = _head(work, speeds, load)
     fixed = speeds.step_s + speeds.sequence_s * load.decode
+    # Scheduler and sampler cost every stage that a row has; activations in bf16 cross between stages.
     present = np.arange(work.layers.shape[1]) < _column(work.pp)
     sent = (load.decode * load.queries + load.prefill) * work.hidden * 2 / work.tp
     return StepTime(
@@ -407,10 +410,12 @@ def _exchange_kernels(work: Work, speeds: Speeds, group: StagePlacement, tokens:
     low-latency kernels, or high-throughput ones that send a token once per domain.
     """
     several = _column(group.domains) > 1
+    # Each rank of a tensor-parallel group sends its part of the tokens; the hottest expert rank decides.
     share = tokens / work.tp
     uneven = _column(np.where(work.ep > 1, group.imbalance, 1.0))
 
     def all_to_all(floor: Floats, deduplicate: bool) -> ExpertExchange:
+        # Copies of a token that leave the domain and that stay: one for each expert, or one for each domain.
         copies = token_copies(work.top_k, work.experts, _column(group.domains), deduplicate)
         outside, inside = (_column(share) * each * work.token_width for each in copies)
         seconds = [
@@ -426,6 +431,7 @@ def _exchange_kernels(work: Work, speeds: Speeds, group: StagePlacement, tokens:
         both = DISPATCH_WIDTH + COMBINE_WIDTH
         return ExpertExchange(seconds[0] + seconds[1], outside * both, inside * both)
 
+    # Low-latency kernels send every copy; an all-gather moves everything, but only inside a domain.
     direct = all_to_all(np.zeros(1), False)
     gathered = gather_and_scatter(work.dp, tokens * work.hidden * 2, speeds.scale_up, speeds.gather_s)
     shape = direct.seconds.shape
@@ -436,6 +442,7 @@ def _exchange_kernels(work: Work, speeds: Speeds, group: StagePlacement, tokens:
     )
     if not np.any(several):
         return [everywhere, direct]
+    # High-throughput kernels send once to each domain, start later in both directions, and are for several domains alone.
     once = all_to_all(speeds.dispatch_s, True)
     once = replace(once, seconds=np.where(several, once.seconds, np.inf))
     return [everywhere, direct, once]

@@ -95,14 +95,18 @@ class Timing:
         (each (R,)). Chunks follow each other through a pipeline's stages.
         """
         prompt, cached = np.broadcast_arrays(np.asarray(prompt, float), np.asarray(cached, float))
+        # Chunks that are full, and the rest in a last one; running sequences are divided over the pipeline's micro-
+        # batches.
         whole = np.floor(prompt / self.chunk_tokens)
         rest = prompt - whole * self.chunk_tokens
         running = np.asarray(batch, float) / self.work.pp
         before = occupied = np.zeros(len(self))
         final = before
         if np.any(whole > 0):
+            # A full chunk attends, on average, to the cache and half of the full chunks.
             full = self._chunk(self.chunk_tokens, cached + whole * self.chunk_tokens / 2, running, context, company)
             occupied = whole * full.slowest_s
+            # Chunks follow at the pace of the slowest stage; only the last one's way through all stages counts whole.
             before = np.where(rest > 0, whole, np.maximum(whole - 1, 0)) * full.slowest_s
             final = np.where(whole > 0, full.latency_s, 0.0)
         if np.any(rest > 0):

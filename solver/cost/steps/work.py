@@ -256,7 +256,9 @@ def _layer(layer: Layer, precision: Precision, degree: Degrees, redundant_expert
 
 def _attention(attention: Attention, precision: Precision, degree: Degrees) -> dict[str, Floats]:
     tp, one = degree.tp, np.ones_like(degree.tp)
+    # KV heads are split over tp until each rank has one, then held more than once; cp splits the copies by position.
     split = np.minimum(tp, attention.kv_heads) * degree.cp
+    # Keys are read from a window, from one entry per stride, or both; ``budget`` caps those that an indexer selects.
     local = attention.kind in ("sliding", "chunked", "compressed")
     far = attention.kind in ("full", "mla") or (attention.kind == "compressed" and attention.compression > 1)
     replicated = attention.replicated_parameters - attention.bf16_parameters
