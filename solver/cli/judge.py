@@ -9,6 +9,7 @@ import typer
 from pydantic import BaseModel
 
 from solver.cli.app import AsJson, PlanFile, app
+from solver.cli.train import is_training_plan_file
 from solver.errors import CheckFailed
 
 
@@ -16,9 +17,11 @@ from solver.errors import CheckFailed
 def check(plan: PlanFile, as_json: AsJson = False) -> None:
     """Re-derive every claim of a plan from its scenario, without the optimiser."""
     from solver.check import violations
+    from solver.check.training import training_violations
     from solver.plan import Plan
+    from solver.training.plan import load_training
 
-    found = violations(Plan.load(plan))
+    found = training_violations(load_training(plan)) if is_training_plan_file(plan) else violations(Plan.load(plan))
     if as_json:
         print(json.dumps({"accepted": not found, "violations": found}, indent=1))
     if found:
@@ -29,14 +32,21 @@ def check(plan: PlanFile, as_json: AsJson = False) -> None:
 
 @app.command(epilog="Example: rackplan schema > plan.schema.json")
 def schema(
-    what: Annotated[str, typer.Argument(help="plan or scenario.")] = "plan",
+    what: Annotated[str, typer.Argument(help="plan, scenario, training or training-plan.")] = "plan",
 ) -> None:
-    """Print the JSON Schema of plans (or of scenarios)."""
+    """Print the JSON Schema of plans, of scenarios, or of those of training."""
     from solver.errors import UnknownName
     from solver.plan import Plan
+    from solver.training.plan import TrainingPlan
+    from solver.training.scenario import TrainingScenario
     from solver.workload import Scenario
 
-    kinds: dict[str, type[BaseModel]] = {"plan": Plan, "scenario": Scenario}
+    kinds: dict[str, type[BaseModel]] = {
+        "plan": Plan,
+        "scenario": Scenario,
+        "training": TrainingScenario,
+        "training-plan": TrainingPlan,
+    }
     if what not in kinds:
         raise UnknownName("schema", what[:40], kinds)
     print(json.dumps(kinds[what].model_json_schema(), indent=1))
