@@ -47,7 +47,7 @@ def pod(deployment: Deployment, pool: Pool, container: Document, files: Mapping[
     """The specification of a pool's pods around their container."""
     count = str(deployment.devices_per_node(pool)[0])
     limits = {"nvidia.com/gpu": count}
-    if len(deployment.hosts) > 1:
+    if len(deployment.hosts) > 1 or pool.role != "unified":
         limits["rdma/ib"] = "1"
     container |= {
         "resources": {"limits": limits},

@@ -35,6 +35,8 @@ _ROUTER_IMAGES: dict[Engine, str] = {
     "trtllm": IMAGES["trtllm"],
 }
 _GROUP_LABEL = "leaderworkerset.sigs.k8s.io/group-key"
+#: Secret with the keys by which a leader's MPI launcher reaches its workers.
+_KEYS = "mpi-ssh"
 #: Name of the Service at the one address.
 _SERVICE = "serve"
 
@@ -49,9 +51,7 @@ def lws(plan: Plan) -> ExportedFiles:
         files[f"{safe(pool.name)}.yaml"] = documents_text(_manifests(deployment, pool, command))
         warnings += command.lost
         if command.mpi:
-            warnings.append(
-                f"pool {pool.name}: an MPI launcher must start TensorRT-LLM on several pods; use the MPI operator, or Dynamo"
-            )
+            warnings.append(f"pool {pool.name} starts over MPI: its pods read SSH keys from the Secret {_KEYS}")
     files["serve.yaml"] = documents_text([*compute_domain(deployment), *_routers(Routing(deployment))])
     files["label-nodes.sh"] = label_nodes(deployment)
     warnings.append(f"nodes carry the plan's hosts as the label {HOST_LABEL}: run label-nodes.sh before the manifests")
@@ -89,20 +89,36 @@ def _pod(deployment: Deployment, pool: Pool, command: Command, more: list[str]) 
     local = max(pool.parallelism.dp // pool.hosts_per_replica, 1)
     first = f"FIRST_RANK=$((LWS_WORKER_INDEX * {local}))"
     start = f"export HEAD=$LWS_LEADER_ADDRESS NODE_RANK=$LWS_WORKER_INDEX {first}"
+    line = shell_line([*command.program, *command.words, *more], command.files)
+    if command.mpi:
+        line = _over_mpi(deployment, pool, line)
     container: dict[str, Any] = {
         "name": deployment.engine,
         "image": IMAGES[deployment.engine],
         "command": [
             "bash",
             "-c",
-            f"{start}; exec {shell_line([*command.program, *command.words, *more], command.files)}",
+            f"{start}; {line}" if command.mpi else f"{start}; exec {line}",
         ],
         "env": environment(command, {"MODEL": deployment.model}),
     }
     spec = pod(deployment, pool, container, command.files)
+    if command.mpi:
+        container["volumeMounts"].append({"name": _KEYS, "mountPath": "/root/.ssh"})
+        spec["volumes"].append({"name": _KEYS, "secret": {"secretName": _KEYS, "defaultMode": 0o400}})
     if pool.hosts_per_replica > 1:
         spec["affinity"] |= _group(pool)
     return spec
+
+
+def _over_mpi(deployment: Deployment, pool: Pool, line: str) -> str:
+    """The leader starts the ranks of all pods of its group, which listen for it."""
+    count, name = deployment.devices_per_node(pool)[0], safe(pool.name)
+    others = [f"$HOSTNAME-{number}.{name}:{count}" for number in range(1, pool.hosts_per_replica)]
+    hosts = ",".join([f"$HOSTNAME.{name}:{count}", *others])
+    ranks = pool.parallelism.shape().devices
+    launch = f"mpirun --allow-run-as-root -np {ranks} -host {hosts} trtllm-llmapi-launch {line}"
+    return f'if [ $NODE_RANK = 0 ]; then exec {launch}; else exec "$(command -v sshd)" -D; fi'
 
 
 def _group(pool: Pool) -> Document:

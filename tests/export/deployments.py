@@ -25,7 +25,7 @@ SCENARIOS = packaged()
 #: Rooms on which no plan depends.
 APART = ("export", "cli", "view", "simulate", "economics", "study", "training")
 #: Programs that scripts start.
-PROGRAMS = ("vllm", "python3", "trtllm-serve", "mpirun", "vllm-router", "nginx")
+PROGRAMS = ("vllm", "python3", "trtllm-serve", "mpirun", "vllm-router", "nginx", "sshd")
 
 
 @cache
