@@ -10,6 +10,7 @@ import json
 import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -360,7 +361,7 @@ def host_facts(files: Files, host: str) -> dict[str, Any]:
         "exports_connector": any("NixlConnector" in w.text("--kv-transfer-config") for w in here),
         "exports_side_channel_port": len(set(handshakes)) == len(handshakes),
         "exports_bootstrap_port": len(set(booted)) == len(booted),
-        "dist_init_gap": min((b - a for a, b in zip(meets, meets[1:], strict=False)), default=100),
+        "dist_init_gap": min((b - a for a, b in pairwise(meets)), default=100),
     }  # fmt: skip
 
 
