@@ -27,7 +27,14 @@ from topologies import Device
 ENVIRONMENTS = "RACKPLAN_ENGINES"
 _JUDGED = ("vllm", "sglang")
 #: CUDA compute capability of a generation.
-_CAPABILITIES = {"volta": (7, 0), "turing": (7, 5), "ampere": (8, 0), "ada": (8, 9), "hopper": (9, 0), "blackwell": (10, 0)}
+_CAPABILITIES = {
+    "volta": (7, 0),
+    "turing": (7, 5),
+    "ampere": (8, 0),
+    "ada": (8, 9),
+    "hopper": (9, 0),
+    "blackwell": (10, 0),
+}
 _TIME_LIMIT_S = 900.0
 
 
@@ -141,7 +148,9 @@ def _python(engine: str, environments: Path | None) -> Path:
     named = os.environ.get(ENVIRONMENTS)
     root = environments or (Path(named) if named else None)
     if root is None:
-        raise BadInput(f"set {ENVIRONMENTS} to a folder that tests/engines/setup has built: it holds the engines to ask")
+        raise BadInput(
+            f"set {ENVIRONMENTS} to a folder that tests/engines/setup has built: it holds the engines to ask"
+        )
     python = root / engine / "bin" / "python"
     if not python.exists():
         raise BadFile(f"{python}: there is no environment of {engine}; tests/engines/setup {root} builds it")
@@ -206,7 +215,14 @@ def _verdict(evidence: Evidence, pool: Pool, command: StartCommand, answer: Mapp
         rates = zip(_rooms(evidence, pool.name), ledger.kv_token[0], strict=False)
         tokens = min(int(room / rate) // BLOCK_TOKENS * BLOCK_TOKENS for room, rate in rates if rate)
     return Verdict(
-        command.name, pool.name, answer["version"], answer["accepted"], answer["says"], stages, tokens, answer.get("kv_tokens")
+        command.name,
+        pool.name,
+        answer["version"],
+        answer["accepted"],
+        answer["says"],
+        stages,
+        tokens,
+        answer.get("kv_tokens"),
     )
 
 

@@ -112,7 +112,15 @@ def check(command: Mapping[str, Any]) -> forked.Verdict:
     arguments.check_server_args()
     view = resolving_view(arguments)
     ModelConfig.from_server_args(arguments).get_num_kv_heads(view.tp_size)
-    told = ("tp_size", "attn_dp_size", "ep_size", "pp_size", "chunked_prefill_size", "max_running_requests", "moe_a2a_backend")
+    told = (
+        "tp_size",
+        "attn_dp_size",
+        "ep_size",
+        "pp_size",
+        "chunked_prefill_size",
+        "max_running_requests",
+        "moe_a2a_backend",
+    )
     return {"resolved": {name: getattr(view, name, None) for name in told}}
 
 
