@@ -42,9 +42,12 @@ def shell(plan: Plan, engine: Engine) -> ExportedFiles:
 
 
 def _unlike_checkpoint(deployment: Deployment) -> list[str]:
-    if deployment.plan.scenario.llm.weights == "checkpoint":
-        return []
-    return [f"the plan's weights are not those of {deployment.model}: set MODEL to a checkpoint in its formats"]
+    spec = deployment.plan.scenario.llm
+    if not isinstance(spec.config, str):
+        return [f"the plan knows {deployment.model} by its shape alone: set MODEL to the folder of its checkpoint"]
+    if spec.weights != "checkpoint":
+        return [f"the plan's weights are not those of {deployment.model}: set MODEL to a checkpoint in its formats"]
+    return []
 
 
 def _script(deployment: Deployment, pool: Pool, command: Command) -> str:
