@@ -21,8 +21,10 @@ from solver.replica import ROLES, Role
 
 #: Port of the one address, ports of the routers behind it, and of their metrics.
 SERVE, BEHIND, METRICS = 30000, 30001, 29000
-#: Shares that differ by less are equal.
+#: Shares that differ by less, relative to each other, are equal.
 EQUAL = 0.01
+#: The least share that nginx can give.
+LEAST = 1e-4
 
 
 @dataclass(frozen=True, order=True)
@@ -184,6 +186,8 @@ def front_config(routing: Routing, address: Address, router_address: Callable[[R
     numbers = {route: f"route_{number}" for number, route in enumerate(routing.routes)}
     lines = ["worker_processes auto;", "daemon off;", "pid front.pid;", "error_log stderr;"]
     lines += ["events { worker_connections 16384; }", "http {", "  access_log off;", "  client_max_body_size 0;"]
+    # Beside the file, not where only root may write.
+    lines += [f"  {kind}_temp_path front-{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")]
     for route, name in numbers.items():
         if routing.needs_router(route):
             servers = [router_address(route)]
@@ -194,7 +198,9 @@ def front_config(routing: Routing, address: Address, router_address: Callable[[R
     kinds = {name: f"$share_of_{number}" for number, name in enumerate(routing.shares)}
     for name, variable in kinds.items():
         *first, last = sorted(routing.shares[name].items(), key=lambda item: item[1])
-        parts = [f"{share:.2%} {numbers[route]};" for route, share in first] + [f"* {numbers[last[0]]};"]
+        parts = [f"{share:.2%} {numbers[route]};" for route, share in first if share >= LEAST] + [
+            f"* {numbers[last[0]]};"
+        ]
         lines.append(f'  split_clients "$request_id" {variable} {{ {" ".join(parts)} }}')
     default = max(routing.deployment.plan.scenario.traffic.classes, key=lambda c: c.requests_per_s).name
     choices = [f"default {kinds[default]};", *(f'"{name}" {variable};' for name, variable in kinds.items())]

@@ -68,7 +68,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
         },
         "quantization_config": {
             "quant_method": "mxfp4",
-            "modules_to_not_convert": ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"],
+            "modules_to_not_convert": [
+                "model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head",
+            ],
         },
     },
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""An exported deployment started by its own up.sh on this machine's CPU: router, prefill and decode, caches handed over by NIXL."""
+"""An exported deployment, started by its own up.sh on this CPU: router, prefill, decode, caches handed over by NIXL."""
 
 from __future__ import annotations
 
@@ -91,7 +91,9 @@ def test_a_hundred_requests_are_served_at_the_one_address(deployment: dict[str, 
     with ThreadPoolExecutor(16) as pool:
         served = list(pool.map(lambda number: tokens(deployment, port, number), range(REQUESTS)))
     assert [len(answer) for answer in served] == [OUTPUT] * REQUESTS
-    [alone] = {int(e["environment"]["PORT"]) for e in deployment["start"] if e["pool"] == "prefill" and e["replica"] == 0}
+    [alone] = {
+        int(e["environment"]["PORT"]) for e in deployment["start"] if e["pool"] == "prefill" and e["replica"] == 0
+    }
     assert served == [tokens(deployment, alone, number) for number in range(REQUESTS)]
 
 
@@ -100,5 +102,7 @@ def test_caches_were_handed_over(deployment: dict[str, Any]) -> None:
     [port] = {int(e["environment"]["PORT"]) for e in deployment["start"] if e["pool"] == "decode" and e["replica"] == 0}
     tokens(deployment, int(deployment["serve"]["port"]), 1000)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        lines = [line for line in answer.read().decode().splitlines() if line.startswith("vllm:nixl_bytes_transferred_sum")]
+        lines = [
+            line for line in answer.read().decode().splitlines() if line.startswith("vllm:nixl_bytes_transferred_sum")
+        ]
     assert sum(float(line.rpartition(" ")[2]) for line in lines) > 0
