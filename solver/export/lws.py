@@ -151,6 +151,9 @@ def _routers(routing: Routing) -> list[Document]:
         line = shell_line(router_words(_InPods(deployment), route, str), files)
         name = safe(route.name) if routing.front else _SERVICE
         documents += _served(name, _ROUTER_IMAGES[deployment.engine], line, routing.port(route), files)
+    if alone := routing.alone:
+        leader = {"leaderworkerset.sigs.k8s.io/name": safe(alone.pool), "role": "leader"}
+        documents.append(_service(_SERVICE, leader, SERVE, Ports().serve))
     if routing.front:
 
         def behind(route: Route) -> str:
@@ -196,11 +199,15 @@ def _served(name: str, image: str, line: str, port: int, files: dict[str, str]) 
             "metadata": {"name": name},
             "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
         },
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": name},
-            "spec": {"selector": labels, "ports": [{"name": "http", "port": port, "targetPort": port}]},
-        },
+        _service(name, labels, port, port),
         *config_map(f"{name}-plan", files),
     ]
+
+
+def _service(name: str, labels: dict[str, str], port: int, target: int) -> Document:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": labels, "ports": [{"name": "http", "port": port, "targetPort": target}]},
+    }

@@ -88,14 +88,19 @@ class Routing:
         return found
 
     def needs_router(self, route: Route) -> bool:
-        """Whether an engine's router stands before the replicas of a route; otherwise the front reaches them itself."""
+        """Whether an engine's router stands before the replicas of a route; otherwise they are reached themselves."""
         split = any(self.deployment.plan.pool(name).role == "prefill" for names in route.pools for name in names)
         return split or (len(self.doors(route)) > 1 and self.deployment.engine != "trtllm")
 
     @property
     def front(self) -> bool:
-        """Whether nginx stands at the one address."""
-        return self.weighs or not self.needs_router(self.routes[0])
+        """Whether nginx stands at the one address: it weighs, or spreads over servers that no router knows."""
+        return self.weighs or (not self.needs_router(self.routes[0]) and len(self.doors(self.routes[0])) > 1)
+
+    @property
+    def alone(self) -> Door | None:
+        """The one server of a plan that needs nothing before it."""
+        return None if self.front or self.needs_router(self.routes[0]) else self.doors(self.routes[0])[0]
 
     def port(self, route: Route) -> int:
         """Port of a route's router."""

@@ -152,8 +152,9 @@ def _table(deployment: Deployment, routing: Routing) -> dict[str, Any]:
         name: [{"router": route.name, "share": share} for route, share in sorted(shares.items())]
         for name, shares in routing.shares.items()
     }
+    alone = routing.alone
     return {
-        "serve": {"host": first, "port": SERVE, "health": HEALTH},
+        "serve": {"host": alone.host if alone else first, "port": alone.port if alone else SERVE, "health": HEALTH},
         "addresses": {host: host for host in deployment.hosts},
         "start": _starts(deployment),
         "routers": [{**router, "health": HEALTH} for router in routers],

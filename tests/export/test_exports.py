@@ -18,7 +18,7 @@ from deployments import Deployed, plan
 from solver import BadInput
 from solver.export import TARGETS, export
 from solver.export.layout import safe
-from solver.plan import Plan
+from solver.plan import KVTier, Plan
 
 ENGINES = Path(__file__).parents[3] / "shared" / "data" / "engines"
 FLAGS = {"vllm": "vllm-0.33.0.flags.json", "sglang": "sglang-0.5.23.flags.json"}
@@ -146,7 +146,66 @@ def test_routers_reach_every_replica_with_the_plans_shares(name: str, engine: st
         if len(ours.hosts["shares"][request_class]) > 1:
             least = min(leg["share"] for leg in ours.hosts["shares"][request_class])
             assert f"{least:.2%}" in front
-    assert all(f"server {url};" in front for url, pool in of_url.items() if not any(pool in b for b in behind.values()))
+    direct = [url for url, pool in of_url.items() if not any(pool in b for b in behind.values())]
+    if routers:
+        assert all(f"server {url};" in front for url in direct)
+    else:
+        serve = ours.hosts["serve"]
+        assert direct == [f"{address[serve['host']]}:{serve['port']}"]
+
+
+def test_one_replica_serves_by_itself(tmp_path: Path) -> None:
+    found = plan("gpt-oss-120b-8xb200")
+    [pool] = found.pools
+    placement = tuple(place for place in found.placement if place.replica == 0)
+    one = found.model_copy(update={"pools": (pool.model_copy(update={"replicas": 1}),), "placement": placement})
+    ours = Deployed(one, "trtllm", tmp_path)
+    assert ours.hosts["routers"] == []
+    assert ours.hosts["serve"]["port"] == int(ours.hosts["start"][0]["environment"]["PORT"])
+    documents = list(yaml.safe_load_all(export(one, "lws").files["serve.yaml"]))
+    [service] = [d for d in documents if d["kind"] == "Service"]
+    assert service["spec"]["selector"]["leaderworkerset.sigs.k8s.io/name"] == "unified"
+
+
+def kept(found: Plan, sizes: dict[str, float]) -> Plan:
+    """The plan with idle KV of its first pool in tiers [bytes]."""
+    first = found.pools[0]
+    tier = KVTier.model_validate(
+        {
+            "class": first.serves[0],
+            "pool": first.name,
+            "hbm_until_s": 1,
+            "dram_until_s": 2,
+            "flash_until_s": 3,
+            "hit_rate": 0.5,
+            "bytes": sizes,
+        }
+    )
+    return found.model_copy(update={"kv_tiers": (tier,)})
+
+
+def test_idle_kv_is_kept_where_the_plan_keeps_it(tmp_path: Path) -> None:
+    """A connector of vLLM beside that of the hand-over, HiCache, and a host cache; a part for every engine or rank."""
+    sizes = {"dram": 64e9, "flash": 512e9}
+    vllm = Deployed(kept(plan("llama-70b-16xh100"), sizes), "vllm", tmp_path / "vllm")
+    transfer = json.loads(vllm.started(vllm.entries("prefill")[0]).flags()["--kv-transfer-config"][0])
+    assert (transfer["kv_connector"], transfer["kv_role"]) == ("MultiConnector", "kv_producer")
+    handing, keeping = transfer["kv_connector_extra_config"]["connectors"]
+    assert handing["kv_connector"] == "MooncakeConnector"
+    assert keeping["kv_connector_extra_config"]["cpu_bytes_to_use"] == 64_000_000_000
+    assert [tier["type"] for tier in keeping["kv_connector_extra_config"]["secondary_tiers"]] == ["fs"]
+    found = plan("deepseek-v3-32xh200")
+    [prefill, *_] = found.pools
+    sglang = Deployed(kept(found, sizes), "sglang", tmp_path / "sglang")
+    flags = sglang.started(sglang.entries(prefill.name)[0]).flags()
+    ranks = prefill.parallelism.shape().devices * prefill.replicas
+    assert int(flags["--hicache-size"][0]) == pytest.approx(64 / ranks, abs=0.5)
+    assert flags["--hicache-storage-backend"] == ["file"]
+    found = plan("gpt-oss-120b-8xb200")
+    trtllm = export(kept(found, sizes), "trtllm")
+    content = yaml.safe_load(trtllm.files["unified.yaml"])
+    assert content["kv_cache_config"]["host_cache_size"] == int(64e9 / found.pools[0].devices)
+    assert any("DRAM alone" in warning for warning in trtllm.warnings)
 
 
 @pytest.mark.skipif(not ENGINES.exists(), reason="the engines' flags are not here")
