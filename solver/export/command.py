@@ -79,7 +79,8 @@ def transport(deployment: Deployment, pool: Pool) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     if pool.role != "unified":
-        found |= {"UCX_TLS": "cuda_ipc,cuda_copy,rc,sm,self,tcp", "UCX_MAX_RNDV_RAILS": "1"}
+        own = "rocm_ipc,rocm_copy" if deployment.device(pool).vendor == "AMD" else "cuda_ipc,cuda_copy"
+        found |= {"UCX_TLS": f"{own},rc,sm,self,tcp", "UCX_MAX_RNDV_RAILS": "1"}
     if deployment.nvlink_hosts:
         found |= {"NCCL_MNNVL_ENABLE": "1", "NCCL_CUMEM_ENABLE": "1", "UCX_CUDA_IPC_ENABLE_MNNVL": "y"}
     if deployment.launch(pool).exchange.startswith("deepep") and pool.domains_per_replica > 1:

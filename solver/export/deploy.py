@@ -36,6 +36,12 @@ def main() -> None:
     if options.nodes:
         table["addresses"] = dict(zip(table["addresses"], options.nodes, strict=True))
         (HERE / "hosts.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    unknown = sorted(address for address in table["addresses"].values() if "/" in address)
+    if unknown:
+        raise SystemExit(
+            f"{', '.join(unknown)}: no addresses, but the plan's names of hosts. Write addresses into hosts.json, or give "
+            f"{len(table['addresses'])} of them after --nodes"
+        )
     if options.what == "down":
         down(table)
     else:

@@ -46,7 +46,7 @@ def environment(command: Command, given: Mapping[str, str]) -> list[Document]:
 def pod(deployment: Deployment, pool: Pool, container: Document, files: Mapping[str, str]) -> Document:
     """The specification of a pool's pods around their container."""
     count = str(deployment.devices_per_node(pool)[0])
-    limits = {"nvidia.com/gpu": count}
+    limits = {"amd.com/gpu" if deployment.device(pool).vendor == "AMD" else "nvidia.com/gpu": count}
     if len(deployment.hosts) > 1 or pool.role != "unified":
         limits["rdma/ib"] = "1"
     container |= {

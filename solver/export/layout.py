@@ -216,9 +216,9 @@ class Deployment:
         return self.instance.longest
 
     def reuses(self, pool: Pool) -> bool:
-        """Whether any class that a pool serves finds tokens in its caches."""
+        """Whether any class that a pool serves finds tokens in its caches, or the pool keeps some for it."""
         classes = [c for c in self.plan.scenario.traffic.classes if c.name in pool.serves]
-        return any(c.reused_tokens.shared + c.reused_tokens.private > 0 for c in classes)
+        return bool(self.kept_bytes(pool)) or any(c.reused_tokens.shared + c.reused_tokens.private > 0 for c in classes)
 
     def kept_bytes(self, pool: Pool) -> dict[str, float]:
         """Idle KV that one replica keeps beyond its devices, by tier [bytes]."""

@@ -201,6 +201,7 @@ def test_idle_kv_is_kept_where_the_plan_keeps_it(tmp_path: Path) -> None:
     ranks = prefill.parallelism.shape().devices * prefill.replicas
     assert int(flags["--hicache-size"][0]) == pytest.approx(64 / ranks, abs=0.5)
     assert flags["--hicache-storage-backend"] == ["file"]
+    assert "--disable-radix-cache" not in flags
     found = plan("gpt-oss-120b-8xb200")
     trtllm = export(kept(found, sizes), "trtllm")
     content = yaml.safe_load(trtllm.files["unified.yaml"])
