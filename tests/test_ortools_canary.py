@@ -9,19 +9,22 @@ from __future__ import annotations
 import itertools
 import random
 
+import pytest
 from ortools.sat.python import cp_model
+
+from solver.optimize.arithmetic.integers import MOST_ACTIVITY
 
 Program = tuple[list[int], list[tuple[int, list[int], int]], list[list[int]]]
 
 
-def random_program(rng: random.Random) -> Program:
+def random_program(rng: random.Random, scale: int = 1) -> Program:
     """Profits of a few Booleans, rows that hold where another Boolean is 1, and groups of which one at most is 1."""
     count = rng.randint(5, 8)
     profits = [rng.randint(1, 50) for _ in range(count)]
     rows = []
     for _ in range(rng.randint(1, 3)):
-        weights = [rng.choice([0, rng.randint(2**29, 2**31)]) * rng.choice([1, 1, 1, -1]) for _ in range(count)]
-        rows.append((rng.randrange(count), weights, rng.randint(2**28, 2**32)))
+        weights = [rng.choice([0, rng.randint(2**29, 2**31)]) * rng.choice([1, 1, 1, -1]) * scale for _ in range(count)]
+        rows.append((rng.randrange(count), weights, rng.randint(2**28, 2**32) * scale))
     groups = [sorted(rng.sample(range(count), rng.randint(2, 4))) for _ in range(rng.randint(1, 3))]
     return profits, rows, groups
 
@@ -56,8 +59,11 @@ def certified(program: Program) -> int:
     return round(solver.objective_value)
 
 
-def test_certified_optima_are_optimal_beyond_32_bits() -> None:
+@pytest.mark.parametrize("scale", [1, 2**11])
+def test_certified_optima_are_optimal_beyond_32_bits(scale: int) -> None:
+    """Up to the largest activity that rows may have, and the sums of eight weights of 2^31 reach 2^34."""
+    assert 2 * MOST_ACTIVITY <= 2**34 * 2**11
     rng = random.Random(5293)
     for number in range(600):
-        program = random_program(rng)
+        program = random_program(rng, scale)
         assert certified(program) == exhaustive(program), number

@@ -26,6 +26,7 @@ from topologies.errors import BadCluster, BadInput, UnknownName
 from topologies.hardware import Device
 from topologies.naming import in_order
 from topologies.schema import LINK_ATTRIBUTES, VERTEX_ATTRIBUTES, Attribute
+from topologies.writing import write_file
 
 SCHEMA_VERSION = 1
 MAX_BYTES = 128 * 2**20
@@ -78,7 +79,7 @@ def save(graph: nx.Graph[str], path: str | Path) -> None:
     lines = [f"{json.dumps(key)}: {json.dumps(data[key], sort_keys=True)}," for key in _KEYS if key in _HEAD]
     for key, end in (("nodes", "],"), ("edges", "]")):
         lines += [f'"{key}": [', ",\n".join(json.dumps(entry) for entry in data[key]), end]
-    Path(path).write_text("\n".join(["{", *lines, "}", ""]), "utf-8")
+    write_file(path, "\n".join(["{", *lines, "}", ""]))
 
 
 def to_plain(graph: nx.Graph[str]) -> dict[str, Any]:

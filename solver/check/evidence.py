@@ -58,9 +58,17 @@ class Evidence:
             found[placed.replica].append(placed.device)
         return [found[replica] for replica in sorted(found)]
 
+    def domain_of(self, device: str) -> str:
+        """Scale-up domain of a device."""
+        return self.instance.domain_of(device)
+
+    def host_of(self, device: str) -> str:
+        """Host of a device."""
+        return str(self.instance.cluster.nodes[device]["host"])
+
     def domains(self, devices: Iterable[str]) -> list[str]:
         """Distinct scale-up domains of some devices, sorted."""
-        return sorted({self.instance.domain_of(device) for device in devices})
+        return sorted({self.domain_of(device) for device in devices})
 
     @cached_property
     def routes(self) -> Routes:

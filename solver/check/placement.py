@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from solver.check.evidence import Evidence
 from solver.plan import Pool
@@ -74,31 +74,36 @@ def _complete(evidence: Evidence, pool: Pool) -> Iterator[str]:
 
 
 def domains_hold(evidence: Evidence) -> Iterator[str]:
-    """A tensor-parallel group lies in one scale-up domain; a replica spreads over as many as the plan says, evenly."""
+    """A replica lies in as many domains and hosts as its plan says, in equal parts; its groups in as few as those allow."""
     if any(every_rank_once(evidence)):
         return
     for pool in evidence.plan.pools:
-        shape = pool.parallelism.shape()
         for number, devices in enumerate(evidence.replicas(pool)):
-            for start in range(0, len(devices), shape.tp):
-                if len(evidence.domains(devices[start : start + shape.tp])) > 1:
-                    yield f"a tensor-parallel group of replica {number} of pool {pool.name} lies in two scale-up domains"
-                    break
-            parts = Counter(evidence.instance.domain_of(device) for device in devices)
-            if len(parts) != pool.domains_per_replica or len(set(parts.values())) > 1:
-                yield (
-                    f"replica {number} of pool {pool.name} lies in {len(parts)} scale-up domains with "
-                    f"{sorted(parts.values())} devices; the plan says {pool.domains_per_replica} equal parts"
-                )
-            yield from _stages(evidence, pool, number, devices)
+            where = f"replica {number} of pool {pool.name}"
+            yield from _equal_parts(where, "scale-up domains", evidence.domain_of, devices, pool.domains_per_replica)
+            yield from _equal_parts(where, "hosts", evidence.host_of, devices, pool.hosts_per_replica)
+            yield from _groups_are_whole(evidence, pool, where, devices)
 
 
-def _stages(evidence: Evidence, pool: Pool, number: int, devices: list[str]) -> Iterator[str]:
-    """With pipeline stages, each stage lies inside one domain."""
+def _equal_parts(where: str, kind: str, of: Callable[[str], str], devices: list[str], said: int) -> Iterator[str]:
+    parts = Counter(of(device) for device in devices)
+    if len(parts) != said or len(set(parts.values())) > 1:
+        yield (
+            f"{where} lies in {len(parts)} {kind} with {sorted(parts.values())} devices; the plan says {said} equal parts"
+        )
+
+
+def _groups_are_whole(evidence: Evidence, pool: Pool, where: str, devices: list[str]) -> Iterator[str]:
+    """A stage, and each tensor-parallel group, spreads over no more domains than its size demands of equal parts.
+
+    With d devices of the replica in each domain, n ranks in a row lie in ceil(n / d) domains.
+    """
     shape = pool.parallelism.shape()
-    if shape.pp == 1:
-        return
-    for start in range(0, len(devices), shape.ranks_per_stage):
-        if len(evidence.domains(devices[start : start + shape.ranks_per_stage])) > 1:
-            yield f"a stage of replica {number} of pool {pool.name} lies in two scale-up domains"
-            return
+    each = max(len(devices) // pool.domains_per_replica, 1)
+    for what, size in (("a stage", shape.tp * shape.dp), ("a tensor-parallel group", shape.tp)):
+        most = -(-size // each)
+        for start in range(0, len(devices), size):
+            parts = len(evidence.domains(devices[start : start + size]))
+            if parts > most:
+                yield f"{what} of {where} lies in {parts} scale-up domains, where {most} would do"
+                break

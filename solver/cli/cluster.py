@@ -11,7 +11,9 @@ import typer
 
 from solver.cli.app import AsJson, app
 from solver.cli.device import DEVICE_HELP, device_option
+from solver.cli.outputs import ready
 from solver.errors import BadInput, UnknownName
+from topologies.writing import write_file
 
 cluster = typer.Typer(help="Import, look at and export clusters.", no_args_is_help=True)
 app.add_typer(cluster, name="cluster")
@@ -51,6 +53,7 @@ def import_(
     """Read one cluster from the files of nvidia-smi, NCCL, ibnetdiscover, Slurm, topograph, Kubernetes or networkx."""
     from topologies import importers, save
 
+    ready([output], files)
     fill: dict[str, Any] = {
         "device": device_option(device),
         "devices_per_host": devices_per_host,
@@ -70,7 +73,7 @@ def import_(
                 f"{', '.join(path.name for path in files)}: a fabric without devices cannot be written as a cluster; "
                 "add the file of a host, or name the devices, for example --device h100"
             )
-        _writing(output, lambda path: save(found.graph, path))
+        save(found.graph, output)
     _tell(found.graph, tuple(found.faults), tuple(found.assumptions), as_json)
 
 
@@ -96,11 +99,12 @@ def export(
 
     if format not in EXPORTS:
         raise UnknownName("export format", format[:40], EXPORTS)
+    ready([output], [source])
     graph = described(source, device).graph
     if format == "graphml":
         if output is None:
             raise BadInput("graphml needs a file to write to: add -o cluster.graphml")
-        _writing(output, lambda path: topologies.exporters.to_graphml(graph, path))
+        topologies.exporters.to_graphml(graph, output)
         return
     if format == "json":
         text = json.dumps(topologies.to_plain(graph), indent=1) + "\n"
@@ -111,7 +115,7 @@ def export(
     if output is None:
         sys.stdout.write(text)
     else:
-        _writing(output, lambda path: path.write_text(text, encoding="utf-8"))
+        write_file(output, text)
 
 
 def _tell(graph: Any, faults: tuple[str, ...], assumptions: tuple[str, ...], as_json: bool) -> None:
@@ -126,10 +130,3 @@ def _tell(graph: Any, faults: tuple[str, ...], assumptions: tuple[str, ...], as_
     for word, lines in (("fault", faults), ("assumed", assumptions)):
         for line in lines:
             print(f"{word}: {line}")
-
-
-def _writing(path: Path, write: Any) -> None:
-    try:
-        write(path)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written: {error.strerror}") from None

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from solver.cli.app import AsJson, app
+from solver.cli.outputs import ready
 from solver.errors import BadInput, UnknownName
 from topologies import units
+from topologies.writing import write_file
 
 if TYPE_CHECKING:
     from solver.experts.files.engine_maps import MapEngine
@@ -73,6 +75,7 @@ def experts(
     from solver.experts.report.question import Question, loads_for
     from solver.experts.report.tell import describe, to_json
 
+    ready([output], [*loads, current])
     target = _engine(engine, output)
     if ranks_per_node is not None and ranks_per_node < 1:
         raise BadInput(f"--ranks-per-node {ranks_per_node}: a node holds at least one rank")
@@ -90,7 +93,7 @@ def experts(
     )
     found = answer(question, wanted, lambda doing: print(f"{doing} ...", file=sys.stderr))
     if output is not None:
-        _write(output, map_text(found.map, target))
+        write_file(output, map_text(found.map, target))
     print(json.dumps(to_json(found), indent=1) if as_json else describe(found))
     if output is not None:
         print(f"wrote {output} for {target}", file=sys.stderr)
@@ -114,10 +117,3 @@ def _numbers(text: str | None, option: str) -> list[float] | None:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise BadInput(f"{option} {text[:80]!r}: write numbers with commas between them, such as 0,2") from None
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as refused:
-        raise BadInput(f"{path}: {refused.strerror or refused}") from refused

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from solver.cli.app import AsJson, app
-from solver.errors import BadFile, BadInput
+from solver.cli.outputs import ready
+from solver.errors import BadInput
+from topologies.writing import write_file
 
 if TYPE_CHECKING:
     from solver.study.fidelity import FidelityReport
@@ -41,6 +43,7 @@ def fidelity(
 
     if leave_out is not None and leave_out not in SPLITS:
         raise BadInput(f"--leave-out {leave_out[:40]!r}: one of {', '.join(SPLITS)}")
+    ready([fit, chart], [data, calibration])
     runs = read_runs(str(data))
     start, doubts = packaged_for(runs)
     if calibration is not None:
@@ -75,10 +78,7 @@ def fidelity(
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    try:
-        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise BadFile(f"{path}: cannot be written: {error.strerror}") from None
+    write_file(path, json.dumps(content, indent=1) + "\n")
 
 
 def _text(found: FidelityReport) -> str:

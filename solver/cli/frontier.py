@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from solver.cli.app import AsJson, app
+from solver.cli.outputs import ready
 from solver.cli.scenario import EXAMPLE, scenario_from
 from topologies.units import show_seconds
+from topologies.writing import write_file
 
 if TYPE_CHECKING:
     from solver.plan import Plan
@@ -44,6 +46,7 @@ def frontier(
     from solver.optimize.arithmetic.run import Effort
     from solver.study.frontier import frontier as solve_frontier
 
+    ready([output], [scenario])
     wanted, folder = scenario_from(scenario, {}, settings or [])
     effort = Effort(time_limit_s=time_limit, workers=workers, seed=seed)
     found = solve_frontier(wanted, folder, points, effort, speed_ratio, _report)
@@ -64,7 +67,7 @@ def _draw(found: Frontier, title: str, output: Path) -> None:
     from solver.view.lines import lines, svg
 
     chart = lines(found.curves(), title, "output tokens/s of each user", "USD per million output tokens")
-    output.write_text(svg(chart), encoding="utf-8")
+    write_file(output, svg(chart))
 
 
 def _words(found: Frontier, price_ratio: float) -> Iterator[str]:

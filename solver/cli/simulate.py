@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from solver.cli.app import AsJson, PlanFile, app
+from solver.cli.outputs import ready
 from solver.errors import BadInput
 
 _RATE = re.compile(r"x?(?P<multiple>\d+(\.\d*)?|\.\d+)$")
@@ -46,6 +47,7 @@ def simulate(
     from solver.traces import Reading
     from topologies import units
 
+    ready([output], [plan, trace])
     wanted = load(plan)
     multiple = _multiple(rate)
     if output is not None and output.suffix.lower() not in (".html", ".htm"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,7 +46,7 @@ def solve(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="path.to.field=value for any other field.")
     ] = None,
-    time_limit: Annotated[float, typer.Option(min=0.1, help="Seconds for each search.")] = 60.0,
+    time_limit: Annotated[float, typer.Option(min=0.1, help="Seconds for the whole command; with --seed, work.")] = 60.0,
     gap: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Relative gap that counts as optimal.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Threads of the search.")] = 2,
     seed: Annotated[int | None, typer.Option(help="Repeatable search: the same plan, byte for byte.")] = None,
@@ -69,6 +70,8 @@ def solve(
     as_json: AsJson = False,
 ) -> None:
     """Find the cheapest layout that keeps the promises, and prove how near to the best it is."""
+    from solver.cli.interrupt import interruptible
+    from solver.cli.outputs import ready
     from solver.optimize.arithmetic.run import Effort
     from solver.optimize.layout.losses import without as without_devices
     from solver.optimize.solve import solve_scenario
@@ -91,12 +94,15 @@ def solve(
     if scenario is not None and is_training(scenario):
         show_training(scenario, settings or [], output, time_limit, as_json)
         return
+    ready([output, html], [scenario, from_, *(confirm_traces or ())])
     running = None if from_ is None else load(from_)
     wanted, folder = scenario_from(scenario, given, settings or [], running)
     if without is not None:
         wanted = without_devices(wanted, [name.strip() for name in without.split(",") if name.strip()], folder)
-    with _live() as progress:
-        effort = Effort(time_limit_s=time_limit, workers=workers, seed=seed, progress=progress)
+    effort = Effort(time_limit_s=time_limit, workers=workers, seed=seed).started()
+    assert effort.clock is not None
+    with _live() as progress, interruptible(effort.clock) as stopped:
+        effort = replace(effort, progress=progress)
         outcome = solve_scenario(wanted, effort, folder, alternatives, running)
         if confirm or confirm_traces:
             from solver.study.confirm import Trial
@@ -118,6 +124,9 @@ def solve(
         print(outcome)
         if plan.confirmation is not None:
             print(_told(plan.confirmation))
+    if stopped.status:
+        print(f"rackplan: interrupted; this is the best plan so far, gap {plan.objective.gap:.2%}", file=sys.stderr)
+        raise typer.Exit(stopped.status)
 
 
 def _told(confirmation: Confirmation) -> str:

@@ -9,7 +9,9 @@ from typing import Annotated, Literal
 import typer
 
 from solver.cli.app import AsJson, app
-from solver.errors import BadFile, BadInput
+from solver.cli.outputs import ready
+from solver.errors import BadInput
+from topologies.writing import write_file
 
 
 @app.command(epilog="Example: rackplan sweep grid.yaml -o results.csv, where grid.yaml has scenario: and set:")
@@ -33,6 +35,7 @@ def sweep(
     places: dict[str, Literal["processes", "ray"]] = {"processes": "processes", "ray": "ray"}
     if on not in places:
         raise BadInput(f"--on {on[:40]!r}: processes or ray")
+    ready([output, html], [grid])
     wanted = Grid.read(str(grid))
     journal = output.with_suffix(".journal.jsonl")
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -40,10 +43,7 @@ def sweep(
         rows = run(wanted, journal, workers, places[on], lambda done, _: progress.update(bar, completed=done))
     write_table(wanted, rows, output)
     if html is not None:
-        try:
-            html.write_text(page(wanted, rows), encoding="utf-8")
-        except OSError as error:
-            raise BadFile(f"{html}: cannot be written: {error.strerror}") from None
+        write_file(html, page(wanted, rows))
     if as_json:
         print(json.dumps(rows, indent=1))
         return

@@ -12,7 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from solver.cli.app import AsJson, app
+from solver.cli.outputs import ready
 from solver.errors import BadInput
+from topologies.writing import replacing
 
 traffic = typer.Typer(help="Look at recorded traffic.", no_args_is_help=True)
 app.add_typer(traffic, name="traffic")
@@ -50,6 +52,7 @@ def show(
     wanted = _count(classes)
     if output is not None and output.suffix.lower() not in CHARTS:
         raise BadInput(f"-o {output}: charts are written as {', '.join(CHARTS)}")
+    ready([output], [file])
     with progress(file) as report:
         summary = summarise(file, Reading(format=format, columns=columns, time_unit=time_unit, progress=report))
     told = to_json(summary, wanted) if as_json else describe(summary, wanted)
@@ -88,10 +91,8 @@ def progress(file: Path) -> Iterator[Any]:
 
 def _save(chart: Any, path: Path) -> None:
     """Write a chart; a page carries its own scripts and needs no network."""
-    try:
+    with replacing(path) as place:
         if path.suffix.lower() == ".html":
-            chart.save(str(path), inline=True)
+            chart.save(str(place), inline=True)
         else:
-            chart.save(str(path))
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written: {error.strerror}") from None
+            chart.save(str(place))

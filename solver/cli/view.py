@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from solver.cli.app import PlanFile, app
+from solver.cli.outputs import ready
 from solver.errors import BadInput
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def view(
 
     if not any((output, svg, png, figures)):
         raise BadInput("nothing to write: name a page with -o plan.html, or a figure with --svg, --png or --figures")
+    ready([output, svg, png], [plan])
     wanted = load(plan)
     if output:
         html.save(wanted, output)

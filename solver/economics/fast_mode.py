@@ -50,7 +50,7 @@ def batches(price_ratio: float, speed_ratio: float, balance_batch: float, kv_slo
     balance_batch: B*. kv_slope_ratio: r = Tk / Tc, reading of a KV cache over arithmetic of a sequence.
 
     >>> batches(6, 2.5, 2400)
-    Tiers(standard=6000.0, fast=400.0, compute_bound=True)
+    FastMode(standard=6000.0, fast=400.0, compute_bound=True)
 
     Raises
     ------

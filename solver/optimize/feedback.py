@@ -4,7 +4,7 @@ The first round prices every exchange at the NIC's bandwidth. Where a spine, a s
 less, the next round prices all pools of that device at the least that any of them got, so that other shapes become
 worth while. Where KV caches fill a link, the next round serves without handing them over. Every round's plan is priced
 at what its own placement gets, and the best of them is taken. The twin that bounds them prices at the NIC's bandwidth
-throughout, so its bound holds for all.
+throughout, so the bound of a round that forbids no mode holds for all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from solver.cost.network.contention import ROUNDING
 from solver.errors import SolverDefect
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.assembly.alternatives import Forbidden
-from solver.optimize.assembly.assemble import Staffed, assemble, busiest_link, hourly_usd, staff
+from solver.optimize.assembly.assemble import Staffed, assemble, busiest_link, hourly_usd, staff, with_bound
 from solver.optimize.assembly.binding import binding
 from solver.optimize.assembly.worth import memory_binding
 from solver.optimize.layout.mapping import Mapping
@@ -66,20 +66,22 @@ class Search:
         """
         whole, routes = replace(market(self.instance), standing=self.standing), Routes(self.instance.cluster)
         needs = whole.needs
-        first = offer(self.instance, self.engine, whole, self.forbidden)
+        first = offer(self.instance, self.engine, whole, self.forbidden, clock=self.effort.clock)
         best: Plan | None = None
         scale_out: dict[str, float] = {}
-        reason = ""
+        reason, bound = "", 0.0
         for _ in range(MOST_ROUNDS):
             offered = first
             if scale_out or whole.needs != needs:
-                offered = offer(self.instance, self.engine, whole, self.forbidden, scale_out)
+                offered = offer(self.instance, self.engine, whole, self.forbidden, scale_out, self.effort.clock)
             found = realise(offered.within(whole), offered.columns, self._judge(offered, routes), self.effort)
             if isinstance(found, NoLayout):
-                return best or (replace(found, because=reason) if reason else found), first
+                break
             pools = staff(self.instance, offered, routes, *found)
             plan = self._plan(offered, routes, found, pools)
             plan = self._with_memory(plan, whole, offered, found[0])
+            if whole.needs == needs:
+                bound = max(bound, plan.objective.bound)
             less, full = _less(self.instance, pools, scale_out), _overfull(plan)
             reason = full or reason
             broken = violations(plan, self.instance)
@@ -88,10 +90,15 @@ class Search:
             elif not less and not full:
                 raise SolverDefect(f"the witness rejects the plan: {'; '.join(broken[:3])}")
             together = _without_handover(whole) if full else whole
-            if not less and together == whole:
+            if (best and self.effort.late) or (not less and together == whole):
                 break
             whole, scale_out = together, scale_out | less
-        return best or NoLayout(proven=False, because=reason or NOT_SETTLED), first
+        if best is not None:
+            return with_bound(best, bound), first
+        if isinstance(found, NoLayout):
+            undecided = replace(found, proven=found.proven and not first.unpriced)
+            return replace(undecided, because=reason) if reason else undecided, first
+        return NoLayout(proven=False, because=reason or NOT_SETTLED), first
 
     def _plan(self, offered: Offer, routes: Routes, found: tuple[Layout, Mapping], pools: Sequence[Staffed]) -> Plan:
         plan = assemble(self.instance, offered, routes, *found, self.effort.seed)

@@ -12,15 +12,17 @@ from solver.experts.recorded import embedded
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.assembly.alternatives import Forbidden
 from solver.optimize.assembly.alternatives import alternatives as different
+from solver.optimize.assembly.assemble import with_bound
 from solver.optimize.assembly.binding import price_of_survival
 from solver.optimize.assembly.explain import why_none
 from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.feedback import Search
 from solver.optimize.layout.losses import uses_the_fabric, without
-from solver.optimize.layout.market import market
+from solver.optimize.layout.market import Offer, market
 from solver.optimize.layout.search import NoLayout
 from solver.optimize.layout.standing import standing
 from solver.plan import Plan
+from solver.replica import Engine
 from solver.workload import Scenario
 
 #: Share of the gap that a user asks for that each of the two searches may leave.
@@ -50,6 +52,7 @@ def solve_scenario(
     BadInput: an unknown name, a quantity out of range.
     SolverDefect: the witness rejects the plan: a defect of this project.
     """
+    effort = (effort or Effort()).started()
     whole = Instance.of(embedded(scenario, folder), folder)
     crippled = topologies.crippled(whole.cluster)
     if not crippled:
@@ -68,13 +71,16 @@ def _no_dearer(plan: Plan, other: Plan | None) -> bool:
     return plan.objective.usd_per_million_output_tokens <= other.objective.usd_per_million_output_tokens
 
 
-def _solve(instance: Instance, effort: Effort | None, alternatives: int, running: Plan | None) -> Outcome:
+def _solve(instance: Instance, effort: Effort, alternatives: int, running: Plan | None) -> Outcome:
     """Solve for each engine in question and take the best."""
     scenario = instance.scenario
-    wanted = replace(effort or Effort(), gap=scenario.options.gap * SHARE_OF_GAP)
+    wanted = replace(effort, gap=scenario.options.gap * SHARE_OF_GAP)
     engines = scenario.engines
     stand = standing(running, _healthy(instance)) if running is not None else ()
-    solved = [(engine, *Search(instance, engine, wanted, standing=stand).best()) for engine in engines]
+    solved: list[tuple[Engine, Plan | NoLayout, Offer]] = []
+    for number, engine in enumerate(engines):
+        share = replace(wanted, clock=wanted.clock and wanted.clock.part(1 / (len(engines) - number)))
+        solved.append((engine, *Search(instance, engine, share, standing=stand).best()))
     plans = [(engine, result) for engine, result, _ in solved if isinstance(result, Plan)]
     if not plans:
         proven = all(isinstance(result, NoLayout) and result.proven for _, result, _ in solved)
@@ -82,10 +88,12 @@ def _solve(instance: Instance, effort: Effort | None, alternatives: int, running
         reason = reason or why_none(instance, market(instance), [found for _, _, found in solved], wanted, proven)
         return Outcome("infeasible" if proven else "unknown", None, reason)
     best = min((plan for _, plan in plans), key=lambda plan: plan.objective.usd_per_million_output_tokens)
+    undecided = any(isinstance(result, NoLayout) and not result.proven for _, result, _ in solved)
+    best = with_bound(best, 0.0 if undecided else min(plan.objective.bound for _, plan in plans))
     best = _with_price_of_survival(instance, best, wanted)
     if len(engines) > 1:
         best = _with_doubted_ranking(instance, best, [engine for engine, _ in plans])
-    if alternatives:
+    if alternatives and not wanted.late:
         best = _with_alternatives(instance, best, alternatives, wanted)
     return Outcome(best.status, best, by_engine=tuple(plans) if len(engines) > 1 else ())
 
@@ -105,7 +113,7 @@ def _with_price_of_survival(instance: Instance, best: Plan, effort: Effort) -> P
     """The plan with a sentence on what surviving failures costs, over the plan that does not."""
     options = instance.scenario.options
     lost = {"scale-up domain": options.survive_domain_failures, "host": options.survive_host_failures}
-    if not any(lost.values()):
+    if not any(lost.values()) or effort.late:
         return best
     without = options.model_copy(update={"survive_domain_failures": 0, "survive_host_failures": 0})
     careless = replace(instance, scenario=instance.scenario.model_copy(update={"options": without}))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
-from solver.errors import BadFile, BadInput
+from solver.errors import BadFile
 from solver.plan.schema import SCHEMA_VERSION, Plan
 from solver.workload.documents import parse_json
 from solver.workload.fields import read_record
 from solver.workload.files import MOST_BYTES, read_text
+from topologies.writing import write_file
 
 
 def dumps(plan: Plan) -> str:
@@ -19,11 +20,7 @@ def dumps(plan: Plan) -> str:
 
 def save(plan: Plan, path: str | PathLike[str]) -> None:
     """Write a plan."""
-    target = Path(path)
-    try:
-        target.write_text(dumps(plan), encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{target}: cannot be written: {error.strerror}") from None
+    write_file(path, dumps(plan))
 
 
 def load(path: str | PathLike[str]) -> Plan:

@@ -6,8 +6,8 @@ import html
 from pathlib import Path
 from typing import Any
 
-from solver.errors import BadInput
 from solver.simulate.report import ReplayReport
+from topologies.writing import write_file
 
 #: Okabe and Ito's hues without yellow, told apart by all common kinds of colour vision (jfly, 2008).
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
@@ -31,10 +31,7 @@ def save(report: ReplayReport, path: Path) -> None:
     import vl_convert
 
     figures = "".join(f"<figure>{vl_convert.vegalite_to_svg(chart)}</figure>" for chart in charts(report))
-    try:
-        path.write_text(_PAGE.format(text=html.escape(str(report)), figures=figures), encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written: {error.strerror}") from None
+    write_file(path, _PAGE.format(text=html.escape(str(report)), figures=figures))
 
 
 def charts(report: ReplayReport) -> list[dict[str, Any]]:

@@ -97,41 +97,68 @@ class Candidates:
         )
 
 
-def candidates(
+@dataclass(frozen=True)
+class Startable:
+    """Replicas that an engine would start in one role on one kind of device, before what they do with tokens is settled.
+
+    Attributes
+    ----------
+    dropped: how many others were dropped for which reason.
+    """
+
+    llm: LLM
+    fleet: Fleet
+    engine: EngineRules
+    role: Role
+    rows: tuple[Candidate, ...]
+    dropped: Counter[str]
+
+
+def startable(
     llm: LLM,
     fleet: Fleet,
     engine: EngineRules,
-    calibration: Calibration,
     role: Role,
-    mix: Mix,
     constraints: Constraints,
-    longest: int,
     drafting: Mapping[int, float] | None = None,
     balance: Balance | None = None,
     handovers: Handover | None = None,
-) -> tuple[Candidates | None, Counter[str]]:
-    """All legal candidates (None if there are none), and how many others were dropped for which reason.
+) -> Startable:
+    """All replicas that the engine would start and the user allows.
 
     Parameters
     ----------
-    longest: longest context that the engine is told to accept [tokens].
     drafting: tokens that a step yields per sequence, by the number of draft tokens that may be chosen; none without.
     balance: of recorded expert loads over expert ranks; the calibration's imbalance holds without.
     handovers: tells which replicas hand over alike; without it all do.
     """
     dropped: Counter[str] = Counter()
-    legal: list[Candidate] = []
-    for drafts, accepted in sorted((drafting or {0: 1.0}).items()):
-        started = _legal(llm, fleet, engine, role, constraints, drafts, dropped, balance)
-        alike = handovers or Handover()
-        legal += [
-            replace(_balanced(row, balance), accepted=accepted, handover=alike.class_of(row.setup)) for row in started
-        ]
-    if not legal:
-        return None, dropped
-    pinned = {pin.chunk_tokens for pin in constraints.pools if pin.role == role and pin.chunk_tokens is not None}
+    alike = handovers or Handover()
+    legal = [
+        replace(_balanced(row, balance), accepted=accepted, handover=alike.class_of(row.setup))
+        for drafts, accepted in sorted((drafting or {0: 1.0}).items())
+        for row in _legal(llm, fleet, engine, role, constraints, drafts, dropped, balance)
+    ]
     usual = {pp: default_stages(llm, pp) for pp in sorted({row.setup.parallelism.pp for row in legal})}
-    rows = [row for one in legal for row in _settings(one.cut(usual[one.setup.parallelism.pp]), engine, mix, pinned)]
+    rows = tuple(row.cut(usual[row.setup.parallelism.pp]) for row in legal)
+    return Startable(llm, fleet, engine, role, rows, dropped)
+
+
+def candidates(
+    started: Startable, calibration: Calibration, mix: Mix, constraints: Constraints, longest: int
+) -> tuple[Candidates | None, Counter[str]]:
+    """All legal candidates for what is served (None if there are none), and how many others do not fit.
+
+    Parameters
+    ----------
+    longest: longest context that the engine is told to accept [tokens].
+    """
+    dropped: Counter[str] = Counter()
+    if not started.rows:
+        return None, dropped
+    llm, fleet, engine, role = started.llm, started.fleet, started.engine, started.role
+    pinned = {pin.chunk_tokens for pin in constraints.pools if pin.role == role and pin.chunk_tokens is not None}
+    rows = [row for each in started.rows for row in _settings(each, engine, mix, pinned)]
     replicas = price(llm, fleet, calibration, rows)
     optimistic = price(llm, fleet, calibration, rows, best_links=True).evened()
     limits = _limits(engine, rows, replicas, optimistic, mix, longest)

@@ -28,7 +28,7 @@ from solver.optimize.layout.market import market
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.replica import Role
-from solver.space.candidates import candidates
+from solver.space.candidates import candidates, startable
 from solver.workload import Scenario
 
 #: The slowest point is so many times slower than the fastest, but no slower than a reader reads.
@@ -223,10 +223,9 @@ def _fastest(instance: Instance, engine: str, role: Role) -> float:
     rules, least = engine_rules(engine, instance.scenario.engine_version), math.inf
     for fleet in instance.fleets:
         calibration, _ = instance.calibration(engine, fleet.device.name)
-        found, _ = candidates(
-            instance.llm, fleet, rules, calibration, role, mix, instance.scenario.constraints,
-            instance.longest,
-        )  # fmt: skip
+        constraints = instance.scenario.constraints
+        started = startable(instance.llm, fleet, rules, role, constraints)
+        found, _ = candidates(started, calibration, mix, constraints, instance.longest)
         if found is None:
             continue
         one, low, high = np.ones(len(found)), 1e-4, 1.0

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from solver.errors import BadFile, BadInput, RackplanError
 from solver.workload.files import MOST_BYTES, exists, parse_document, put, read_content, read_text
+from topologies.writing import replacing, write_file
 
 #: Times that a point may take its worker down before it is given up.
 MOST_DEATHS = 3
@@ -192,7 +193,7 @@ def _finished(journal: Path, grid: Grid) -> dict[str, Point]:
         found[key] = row
     if lines:
         text = "".join(json.dumps({"key": key, "row": row}) + "\n" for key, row in found.items())
-        journal.write_text(text, encoding="utf-8")
+        write_file(journal, text)
     return found
 
 
@@ -258,20 +259,19 @@ def write_table(grid: Grid, rows: Sequence[Point], path: Path) -> None:
     """
     columns = [*grid.axes, *FIGURES]
     table = [{name: row.get(name, "") for name in columns} for row in rows]
+    if path.suffix not in (".csv", ".parquet"):
+        raise BadFile(f"{path}: results are written as .csv or .parquet")
     try:
-        if path.suffix == ".parquet":
-            import pandas
+        with replacing(path) as place:
+            if path.suffix == ".parquet":
+                import pandas
 
-            pandas.DataFrame(table, columns=columns).to_parquet(path)
-        elif path.suffix == ".csv":
-            with path.open("w", newline="", encoding="utf-8") as file:
+                pandas.DataFrame(table, columns=columns).to_parquet(place)
+                return
+            with place.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, columns)
                 writer.writeheader()
                 writer.writerows(table)
-        else:
-            raise BadFile(f"{path}: results are written as .csv or .parquet")
-    except OSError as error:
-        raise BadFile(f"{path}: cannot be written: {error.strerror}") from None
     except ImportError:
         raise BadFile(f"{path}: Parquet needs pyarrow; write .csv, or pip install pyarrow") from None
 

@@ -260,8 +260,8 @@ def lacking(row: Row, fields: Fields) -> list[str]:
 def columns_of(text: str) -> Fields:
     """``prompt=...,output=...,arrival=...,session=...`` as fields.
 
-    >>> columns_of("prompt=p,output=o,arrival=t_ms").unit
-    'ms'
+    >>> columns_of("prompt=p,output=o,arrival=t_ms").arrival
+    ('t_ms',)
 
     Raises
     ------

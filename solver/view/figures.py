@@ -21,6 +21,7 @@ from solver.view.idle_kv_drawing import draw_idle_kv
 from solver.view.scene import Scene
 from solver.view.sections.charts import charts_of
 from solver.view.topology import cluster_svg
+from topologies.writing import write_file
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,7 @@ class Figure:
                 f"{target}: a figure is an .svg or a .png, not {target.suffix or 'a name without an ending'}"
             )
         content = self.svg.encode() if target.suffix.lower() == ".svg" else self.png()
-        try:
-            target.write_bytes(content)
-        except OSError as error:
-            raise BadInput(f"{target}: cannot be written: {error.strerror}") from None
+        write_file(target, content)
 
     def _repr_svg_(self) -> str:
         return self.svg

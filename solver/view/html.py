@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from os import PathLike
-from pathlib import Path
 
-from solver.errors import BadInput
 from solver.plan import Plan
 from solver.view.colouring import WAYS
 from solver.view.facts import facts
@@ -27,6 +25,7 @@ from solver.view.sections.pools import pools
 from solver.view.sections.promises import promises
 from solver.view.sections.ranks import ranks
 from solver.view.words import title
+from topologies.writing import write_file
 
 #: The page may run its own script and nothing else, and may fetch nothing at all.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
@@ -39,11 +38,7 @@ def save(plan: Plan, path: str | PathLike[str]) -> None:
     ------
     BadInput: the file cannot be written.
     """
-    text = render(plan)
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written: {error.strerror}") from None
+    write_file(path, render(plan))
 
 
 def render(plan: Plan) -> str:

@@ -66,13 +66,21 @@ def parse_json(text: str, name: str) -> Any:
     if values > MOST_VALUES:
         raise BadFile(f"{name}: about {values:,} values; {MOST_VALUES:,} is the most that is read")
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_each_once)
     except RecursionError:
         raise BadFile(f"{name}: nested too deeply") from None
     except json.JSONDecodeError as error:
         raise BadFile(f"{name}: line {error.lineno}: not JSON: {error.msg}") from None
     except ValueError as error:
         raise BadFile(f"{name}: not JSON: {str(error)[:80]}") from None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for n, (key, _) in enumerate(pairs) if any(key == other for other, _ in pairs[:n]))
+        raise ValueError(f"{twice[:60]!r} stands twice in one mapping; keep one")
+    return found
 
 
 def parse_yaml(text: str, name: str) -> Any:
@@ -116,10 +124,15 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 def _mapping(loader: _Loader, node: Any) -> dict[str, Any]:
-    loader.flatten_mapping(node)
+    lines: dict[str, int] = {}
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
             raise yaml.constructor.ConstructorError(None, None, "a key is a list or a mapping", key.start_mark)
+        line = key.start_mark.line + 1
+        if key.value in lines:
+            raise ValueError(f"{str(key.value)[:60]!r} stands twice, on lines {lines[key.value]} and {line}; keep one")
+        lines[key.value] = line
+    loader.flatten_mapping(node)
     return {str(key.value): loader.construct_object(value, deep=True) for key, value in node.value}
 
 

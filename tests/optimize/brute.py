@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from solver.optimize.layout.program import Market, Supply
 from solver.space.profiles import Column
+from solver.space.shapes import Fragment
 
 Choice = tuple[tuple[int, int], ...]
 
@@ -83,7 +85,7 @@ def _pack(
     domains = [supply for supply in supplies for _ in range(supply.count)]
     wanted = [columns[n].footprint.domains * k for n, k in chosen]
     most = [k if columns[n].footprint.domains > 1 else 10**9 for n, k in chosen]
-    sizes = [columns[n].footprint.size for n, _ in chosen]
+    fragments = [columns[n].footprint.fragment for n, _ in chosen]
     best: list[float | None] = [None]
     seen: set[tuple[int, tuple[int, ...], float]] = set()
 
@@ -97,31 +99,42 @@ def _pack(
             return
         seen.add((position, left, rent))
         supply = domains[position]
-        ranges = [range(min(n, m, supply.size // s) + 1) for n, m, s in zip(left, most, sizes, strict=True)]
+        ranges = [range(min(n, m, supply.size // f.size) + 1) for n, m, f in zip(left, most, fragments, strict=True)]
         for held in itertools.product(*ranges):
-            devices = sum(h * s for h, s in zip(held, sizes, strict=True))
-            if devices <= supply.size:
+            parts = tuple(f for f, count in zip(fragments, held, strict=True) for _ in range(count))
+            hosts = fewest_hosts(tuple(host.devices for host in supply.domain_class.profile.hosts), parts)
+            if hosts is not None:
                 visit(
                     position + 1,
                     tuple(n - h for n, h in zip(left, held, strict=True)),
-                    rent + _rent(market, supply, devices),
+                    rent + _rent(market, supply, sum(f.size for f in parts), hosts),
                 )
 
     visit(0, tuple(wanted), 0.0)
     return best[0]
 
 
-def _rent(market: Market, supply: Supply, devices: int) -> float:
-    """Rent of one domain that holds so many devices in use."""
+@functools.cache
+def fewest_hosts(free: tuple[int, ...], fragments: tuple[Fragment, ...]) -> int | None:
+    """Hosts in use when every fragment takes equal parts of distinct hosts of one domain; None where none fits."""
+
+    def visit(left: tuple[int, ...], number: int) -> Iterator[int]:
+        if number == len(fragments):
+            yield sum(now < before for now, before in zip(left, free, strict=True))
+            return
+        hosts, per_host = fragments[number]
+        able = [n for n, devices in enumerate(left) if devices >= per_host]
+        for taken in itertools.combinations(able, hosts):
+            yield from visit(tuple(d - per_host * (n in taken) for n, d in enumerate(left)), number + 1)
+
+    return min(visit(free, 0), default=None)
+
+
+def _rent(market: Market, supply: Supply, devices: int, hosts: int) -> float:
+    """Rent of one domain that holds so many devices in use, on so many hosts."""
     if market.owned or not devices:
         return 0.0
     if market.billing == "device":
         return devices * supply.usd_per_device_hour
-    hosts = list(supply.domain_class.profile.hosts)
-    if market.billing == "domain":
-        return sum(host.neighbours for host in hosts) * supply.usd_per_device_hour
-    rented, left = 0, devices
-    while left > 0:
-        left -= hosts[rented].devices
-        rented += 1
-    return rented * max(host.neighbours for host in hosts) * supply.usd_per_device_hour
+    neighbours = [host.neighbours for host in supply.domain_class.profile.hosts]
+    return (sum(neighbours) if market.billing == "domain" else hosts * max(neighbours)) * supply.usd_per_device_hour

@@ -56,7 +56,11 @@ def _columns(rng: random.Random, supplies: tuple[Supply, ...], group: int, group
         footprints: set[Footprint] = set()
         for _ in range(1 if groups == 2 else rng.choice([1, 2])):
             supply = rng.choice(supplies)
-            footprints.add(Footprint(supply.device, rng.randint(1, min(supply.size, 4)), rng.choice([1, 1, 1, 2])))
+            size = rng.randint(1, min(supply.size, 4))
+            widest = max(supply.host_sizes)
+            parts = [part for part in range(1, size + 1) if size % part == 0 and part <= widest]
+            per_host = rng.choice([parts[-1], rng.choice(parts)])
+            footprints.add(Footprint(supply.device, rng.choice([1, 1, 1, 2]), size // per_host, per_host))
         for footprint in sorted(footprints):
             each, growth = rng.uniform(0.3, 1.0) * footprint.devices, rng.choice([0.0, 0.05])
             favour = rng.choice([1.0, 1.0, 1.05])
@@ -67,7 +71,7 @@ def _columns(rng: random.Random, supplies: tuple[Supply, ...], group: int, group
 
 
 def most_replicas(supplies: tuple[Supply, ...], footprint: Footprint) -> int:
-    """Replicas that could fit when nothing else runs."""
+    """No fewer replicas than could fit when nothing else runs."""
     able = [s for s in supplies if s.device == footprint.device and s.size >= footprint.size]
     if sum(s.count for s in able) < footprint.domains:
         return 0

@@ -3,55 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import zlib
 
 import pytest
 from brute import brute_force, least_rent
 from instances import random_market
+from judging import judge, rent
 
 from solver.optimize.arithmetic.run import Effort
-from solver.optimize.layout.mapping import Mapping
-from solver.optimize.layout.program import LEVELS, Market
-from solver.optimize.layout.realise import Judge, realise
+from solver.optimize.layout.program import LEVELS
+from solver.optimize.layout.realise import realise
 from solver.optimize.layout.search import NoLayout
-from solver.space.profiles import Column
 
 EFFORT = Effort(time_limit_s=20, workers=1)
 #: The program counts a multiple of the mix in steps of its ceiling, and rates in steps of the largest row.
 ROUNDING = 3 / LEVELS
-
-
-def rent(market: Market, columns: list[Column], mapping: Mapping) -> float:
-    """What the hosts, domains or devices of a mapping cost."""
-    owner = {d: (s, i) for s in market.supplies for i, dom in enumerate(s.domain_class.domains) for d in dom.devices}
-    host = {
-        d: (s.index, i, h)
-        for s in market.supplies
-        for i, dom in enumerate(s.domain_class.domains)
-        for h, devices in enumerate(dom.hosts)
-        for d in devices
-    }
-    used = [d for pool in mapping.devices for replica in pool for d in replica]
-    assert len(set(used)) == len(used)
-    if market.owned:
-        return 0.0
-    if market.billing == "device":
-        return sum(owner[d][0].usd_per_device_hour for d in used)
-    if market.billing == "domain":
-        rented = {(owner[d][0].index, owner[d][1]): owner[d][0] for d in used}
-        return sum(
-            sum(h.neighbours for h in s.domain_class.profile.hosts) * s.usd_per_device_hour for s in rented.values()
-        )
-    hosts = {host[d]: owner[d][0] for d in used}
-    return sum(s.rented_host * s.usd_per_device_hour for s in hosts.values())
-
-
-def judge(market: Market, columns: list[Column]) -> Judge:
-    """Rent decides; of equals the placement with the least name, so that every kind of placement is taken at times."""
-    return Judge(
-        lambda mapping: rent(market, columns, mapping),
-        lambda _, mapping: (float(zlib.crc32(repr(mapping).encode())), 0.0),
-    )
 
 
 @pytest.mark.parametrize("block", range(20))
@@ -59,14 +24,14 @@ def test_solve_equals_exhaustive_search(block: int) -> None:
     for seed in range(block * 20, block * 20 + 20):
         market, columns = random_market(seed)
         expected = brute_force(market, columns).value
-        found = realise(market, columns, judge(market, columns), EFFORT)
+        found = realise(market, columns, judge(market), EFFORT)
         if isinstance(found, NoLayout):
             assert expected is None or expected == 0, (seed, expected)
             continue
         layout, mapping = found
         assert expected is not None, seed
         if market.objective == "cost":
-            assert rent(market, columns, mapping) == pytest.approx(expected, rel=1e-6), seed
+            assert rent(market, mapping) == pytest.approx(expected, rel=1e-6), seed
             assert layout.bound <= expected * (1 + 1e-6), seed
         else:
             served = layout.value
@@ -80,7 +45,7 @@ def test_the_bound_holds_for_every_reading_of_the_rates(seed: int) -> None:
     market, columns = random_market(seed)
     favourable = [dataclasses.replace(c, rate=c.best_rate) for c in columns]
     expected = brute_force(market, favourable).value
-    found = realise(market, columns, judge(market, columns), EFFORT)
+    found = realise(market, columns, judge(market), EFFORT)
     if isinstance(found, NoLayout) or expected is None:
         return
     if market.objective == "cost":

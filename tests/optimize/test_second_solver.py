@@ -23,10 +23,11 @@ def highs(program: IntegerProgram) -> float | None:
     matrix = lil_matrix((len(program.rows), count))
     low, high = np.full(len(program.rows), -np.inf), np.full(len(program.rows), np.inf)
     for number, row in enumerate(program.rows):
+        scale = max((abs(factor) for _, factor in row.terms), default=1) / 2**20 if row.terms else 1.0
         for index, factor in row.terms:
-            matrix[number, index] = factor
-        low[number] = -np.inf if row.low is None else row.low
-        high[number] = np.inf if row.high is None else row.high
+            matrix[number, index] = factor / scale
+        low[number] = -np.inf if row.low is None else row.low / scale
+        high[number] = np.inf if row.high is None else row.high / scale
     bounds = Bounds([b[0] for b in program.bounds], [b[1] for b in program.bounds])
     found = milp(
         cost, constraints=LinearConstraint(matrix.tocsr(), low, high), bounds=bounds, integrality=np.ones(count)

@@ -64,7 +64,10 @@ def test_every_disaggregated_run_is_in_the_space(shared_data: Path) -> None:
             shape = recorded_shape(point[role])
             domains = -(-shape.devices // domain)
             redundant = -llm.experts % shape.ep if shape.ep > 1 else 0
-            found = refused(llm, engine, shape, role=role, domains=domains, hosts=max(domains, -(-shape.devices // 8)), redundant_experts=redundant)
+            hosts = max(domains, -(-shape.devices // 8))
+            found = refused(
+                llm, engine, shape, role=role, domains=domains, hosts=hosts, redundant_experts=redundant
+            )
             assert not found, (point["id"], role, shape, found)
 
 
@@ -157,7 +160,13 @@ REFUSED: dict[str, tuple[Any, str, Parallelism, dict[str, Any], str]] = {
         "exchange top-k",
     ),
     "r42": ("deepseek-v3", "sglang", TP(dp=24, ep=24), {"domains": 3}, "experts % ep"),
-    "r43": (lambda: routed(256, 2048, "fp8_block", 2880), "vllm", TP(dp=16, ep=16), {"domains": 2, "role": "decode"}, "exchange width"),
+    "r43": (
+        lambda: routed(256, 2048, "fp8_block", 2880),
+        "vllm",
+        TP(dp=16, ep=16),
+        {"domains": 2, "role": "decode"},
+        "exchange width",
+    ),
     "r45": ("deepseek-v3", "trtllm", TP(tp=8, ep=4, moe_tp=1), {}, "ep x moe_tp"),
     "r48": ("deepseek-v3.1-nvfp4", "trtllm", TP(tp=2, dp=4, ep=8), {}, "attention dp"),
     "r50": ("deepseek-v3", "trtllm", TP(dp=24, ep=24), {}, "experts % ep"),

@@ -62,6 +62,7 @@ DRAFTING: dict[str, Any] = {
     "speculation": {"acceptance": [0.8]},
 }
 PINNED: dict[str, Any] = SMALL | {"constraints": {"pools": [{"role": "unified", "parallelism": {"tp": 1}}]}}
+BESIDE: dict[str, Any] = SMALL | {"cluster": FOUR, "objective": "throughput", "options": {"disaggregate": False}}
 LONGER: dict[str, Any] = PINNED | {"traffic": {"classes": [CHAT | {"prompt_tokens": 3000, "requests_per_s": 2.0}]}}
 HASTY: dict[str, Any] = SMALL | {
     "traffic": {"classes": [CHAT | {"requests_per_s": 0.2}]},
@@ -80,11 +81,19 @@ ENDED = CHAT | {"slo": {"ttft_p95": "2s"}}
 
 UNEVEN: dict[str, Any] = SMALL | {"cluster": side_by_side("h100", "h200"), "billing": "host"}
 
+#: Qwen3 without its head size: 128 there, and hidden / heads = 64 in a Llama.
+NAMELESS = {
+    "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": 2048, "intermediate_size": 6144,
+    "num_hidden_layers": 28, "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 151936,
+    "max_position_embeddings": 40960, "torch_dtype": "bfloat16",
+}  # fmt: skip
+
 #: By path of a field: a scenario, settings that both sides share, and what the field is on either side.
 CHANGES: dict[str, tuple[dict[str, Any], Any, Any]] = {
     "llm.config": (SMALL, "llama-3.1-8b", "qwen3-8b"),
     "llm.weights": (SMALL, "checkpoint", "fp8"),
     "llm.kv_cache": (SMALL, "bf16", "fp8"),
+    "llm.as": (SMALL | {"llm": {"config": NAMELESS}}, None, "LlamaForCausalLM"),
     "speculation.draft_tokens": (DRAFTING, 0, 1),
     "speculation.acceptance": (DRAFTING | {"speculation": {"draft_tokens": 1, "acceptance": [0.9]}}, [0.9], [0.5]),
     "cluster": (SMALL, SMALL["cluster"], SMALL["cluster"] | {"device": "h200"}),
@@ -151,6 +160,11 @@ CHANGES: dict[str, tuple[dict[str, Any], Any, Any]] = {
     ),
     "constraints.pools.engine": (PINNED | {"engine": "auto"}, "vllm", "sglang"),
     "constraints.pools.replicas": (PINNED, 1, 2),
+    "constraints.other_pools": (
+        BESIDE | {"constraints": {"pools": [{"role": "unified", "parallelism": {"tp": 2}, "replicas": 1}]}},
+        True,
+        False,
+    ),
     "constraints.pools.batch_per_rank": (PINNED | {"objective": "throughput"}, None, 20),
     "constraints.pools.chunk_tokens": (LONGER, 2048, 8192),
     "billing": (SMALL, "device", "host"),

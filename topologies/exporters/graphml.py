@@ -9,6 +9,7 @@ from typing import Any
 import networkx as nx
 
 from topologies.files import to_plain
+from topologies.writing import write_file
 
 
 def to_graphml(graph: nx.Graph[str], path: str | Path) -> None:
@@ -25,7 +26,7 @@ def to_graphml(graph: nx.Graph[str], path: str | Path) -> None:
     for entry in data["edges"]:
         plain.add_edge(entry.pop("source"), entry.pop("target"), **entry)
     text = "\n".join(nx.generate_graphml(plain))
-    Path(path).write_text(f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n', "utf-8")
+    write_file(path, f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n')
 
 
 def _scalar(value: Any) -> Any:

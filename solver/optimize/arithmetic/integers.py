@@ -1,8 +1,9 @@
 """Floats become whole numbers here and nowhere else.
 
-Every row gets a unit of its own so that its sum of |coefficient| x bound stays below 2^31: CP-SAT wraps beyond that in
-some releases (google/or-tools #5293). Rounding errs on the safe side: a realised program counts capacity down and
-demand and cost up; the optimistic twin the other way round.
+Every row gets a unit of its own so that its sum of |coefficient| x bound stays below 2^45: far enough from CP-SAT's 64 bits
+for what it adds up itself, and fine enough for thousands of columns of a hundred thousand replicas each. (One release
+wraps beyond 2^31, google/or-tools #5293; the canary in the tests proves the pinned one up to this limit.) Rounding errs
+on the safe side: a realised program counts capacity down and demand and cost up; the optimistic twin the other way round.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from solver.errors import SolverDefect
 from solver.optimize.arithmetic.linear import LinearProgram, Row, Variable
 
 #: Largest activity of a row, with a factor of two to spare.
-MOST_ACTIVITY = 2**30
+MOST_ACTIVITY = 2**44
 #: Rounding may move what a variable contributes to a row by at most this share of the row's largest contribution.
 MOST_ERROR = 1e-3
 
@@ -79,7 +80,7 @@ def _exact(row: Row) -> IntegerRow:
     high = None if demand.high is None else int(demand.high)
     activity = sum(abs(factor) * _reach(variable) for variable, factor in demand.expression.sorted())
     if activity >= 2 * MOST_ACTIVITY:
-        raise SolverDefect(f"rule {row.rule}: the row's activity {activity:.3g} is beyond 2^31")
+        raise SolverDefect(f"rule {row.rule}: the row's activity {activity:.3g} is beyond 2^45")
     return IntegerRow(row.rule, terms, low, high)
 
 

@@ -266,6 +266,15 @@ def _objective(instance: Instance, layout: Layout, usd: float, served: dict[int,
     )
 
 
+def with_bound(plan: Plan, bound: float) -> Plan:
+    """The plan with another bound on its USD per million output tokens, never above what it costs."""
+    cost = plan.objective.usd_per_million_output_tokens
+    bound = min(bound, cost)
+    objective = plan.objective.model_copy(update={"bound": bound, "gap": 1 - bound / cost if cost else 0.0})
+    status = "optimal" if objective.gap <= plan.scenario.options.gap else "feasible"
+    return plan.model_copy(update={"objective": objective, "status": status})
+
+
 def _pool(instance: Instance, rules: EngineRules, pool: Staffed, rate: float, point: Service) -> Pool:
     """The record of a pool whose replicas serve ``rate`` requests/s each."""
     setup, column = pool.priced.setup, pool.chosen.column
@@ -549,5 +558,6 @@ def _provenance(instance: Instance, offer: Offer, pools: Sequence[Staffed], seed
             if instance.scenario.expert_loads
             else ""
         )
-        + ("; ages of idle KV from a grid" if any(c.reuses for g in instance.groups for c in g.classes) else ""),
+        + ("; ages of idle KV from a grid" if any(c.reuses for g in instance.groups for c in g.classes) else "")
+        + (f"; without {offer.unpriced} ways to keep idle KV that there was no time to price" if offer.unpriced else ""),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -16,11 +16,12 @@ from solver.cost.pool.retention import load_s, spared_s
 from solver.cost.pool.serving import Promise
 from solver.engines import EngineRules, engine_rules
 from solver.experts.recorded import balance_of
+from solver.optimize.arithmetic.run import Clock
 from solver.optimize.layout.kv_tiers import keepings
 from solver.optimize.layout.kv_tiers.places import places
 from solver.optimize.layout.program import Market, Need, Supply
 from solver.replica import Engine, Parallelism, Role
-from solver.space.candidates import Candidates, candidates, price, with_limits
+from solver.space.candidates import Candidates, Startable, candidates, price, startable, with_limits
 from solver.space.handover import Handover, handover
 from solver.space.profiles import Column, columns
 from solver.space.shapes import shapes
@@ -29,6 +30,8 @@ from solver.workload.kv_tiers import KVTierName
 
 #: Divisions of an end-to-end promise between the first token and the rest that are tried.
 SPLITS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
+#: Share of the time after which no further way to keep idle KV is priced.
+SHARE_FOR_PRICES = 0.5
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Offer:
     dropped: candidates that cannot be used, by role and reason.
     extrapolated: why the calibration should be trusted less.
     handovers: which replicas may feed which.
+    unpriced: ways to keep idle KV for which there was no time.
     """
 
     rules: EngineRules
@@ -48,6 +52,7 @@ class Offer:
     dropped: dict[Role, Counter[str]]
     priced: int
     extrapolated: tuple[str, ...]
+    unpriced: int = 0
 
     @property
     def engine(self) -> Engine:
@@ -105,6 +110,7 @@ def offer(
     whole: Market,
     forbidden: frozenset[tuple[Role, Parallelism]] = frozenset(),
     scale_out: Mapping[str, float] | None = None,
+    clock: Clock | None = None,
 ) -> Offer:
     """Every column with which an engine could serve, for each promise, role, way to keep KV and kind of device.
 
@@ -112,12 +118,15 @@ def offer(
     ----------
     forbidden: shapes that a role must not have.
     scale_out: bandwidth at which devices of a kind are priced, where the fabric leaves them less than their NIC's.
+    clock: with most of its time spent, further ways to keep idle KV are left out.
     """
-    found: list[Column] = []
+    clock = clock or Clock()
+    found: dict[int | None, list[Column]] = defaultdict(list)
     dropped: dict[Role, Counter[str]] = {}
     rules, balance = engine_rules(engine, instance.scenario.engine_version), balance_of(instance)
     handovers = _handovers(instance, rules)
-    extrapolated, priced = list(instance.llm.notes), 0
+    constraints = instance.scenario.constraints
+    extrapolated, priced, unpriced = list(instance.llm.notes), 0, 0
     for fleet in (slowed(fleet, (scale_out or {}).get(fleet.device.name)) for fleet in instance.fleets):
         calibration, doubt = instance.calibration(engine, fleet.device.name)
         if doubt:
@@ -127,26 +136,31 @@ def offer(
                 "experts are priced by the recorded loads and their placement, not by the imbalance of "
                 f"{calibration.imbalance:.2f} with which the calibration was fitted"
             )
-        for group, need in zip(instance.groups, whole.needs, strict=True):
-            for role, way, served in _served(group, need, whole):
-                legal, reasons = candidates(
-                    instance.llm, fleet, rules, calibration, role, served.mix,
-                    instance.scenario.constraints, instance.longest,
-                    {drafts: instance.accepted(drafts, role) for drafts in instance.drafts(role)},
-                    balance, handovers,
+        started: dict[Role, Startable] = {}
+        for group, role, way, served in _served(instance, whole):
+            if way is not None and clock.spent(SHARE_FOR_PRICES):
+                unpriced += 1
+                continue
+            if role not in started:
+                drafting = {drafts: instance.accepted(drafts, role) for drafts in instance.drafts(role)}
+                started[role] = startable(
+                    instance.llm, fleet, rules, role, constraints, drafting, balance, handovers
                 )  # fmt: skip
-                if way is None:
-                    dropped.setdefault(role, Counter()).update(reasons)
-                if legal is not None and forbidden:
-                    allowed = np.array([(role, row.setup.parallelism) not in forbidden for row in legal.rows], bool)
-                    legal = legal.keep(allowed) if allowed.any() else None
-                if legal is None:
-                    continue
-                priced += len(legal)
-                for split, promise in promises(group, role):
-                    offered = _priced(legal, served, promise, split, instance.scenario.constraints)
-                    found += offered if way is None else _keeping(legal, offered, whole, way)
-    return Offer(rules, tuple(found), handovers, dropped, priced, tuple(extrapolated))
+                dropped.setdefault(role, Counter()).update(started[role].dropped)
+            legal, reasons = candidates(started[role], calibration, served.mix, constraints, instance.longest)
+            if way is None:
+                dropped[role].update(reasons)
+            if legal is not None and forbidden:
+                allowed = np.array([(role, row.setup.parallelism) not in forbidden for row in legal.rows], bool)
+                legal = legal.keep(allowed) if allowed.any() else None
+            if legal is None:
+                continue
+            priced += len(legal)
+            for split, promise in promises(group, role):
+                offered = _priced(legal, served, promise, split, constraints)
+                found[way] += offered if way is None else _keeping(legal, offered, whole, way)
+    columns = chain.from_iterable(found[way] for way in (None, *range(len(whole.keepings))))
+    return Offer(rules, tuple(columns), handovers, dropped, priced, tuple(extrapolated), unpriced)
 
 
 def _handovers(instance: Instance, rules: EngineRules) -> Handover:
@@ -161,13 +175,41 @@ def _handovers(instance: Instance, rules: EngineRules) -> Handover:
     return handover(instance.llm, rules, instance.fleets[0].device, setups)
 
 
-def _served(group: PromiseGroup, need: Need, whole: Market) -> Iterator[tuple[Role, int | None, PromiseGroup]]:
-    """Every role of a promise with nothing kept, and with each way to keep its idle KV: (role, way, what is served)."""
-    for role in _roles(need):
-        yield role, None, group
-        for number, way in enumerate(whole.keepings):
-            if (way.group, way.role) == (group.index, role):
-                yield role, number, replace(group, mix=way.mix)
+def _served(instance: Instance, whole: Market) -> Iterator[tuple[PromiseGroup, Role, int | None, PromiseGroup]]:
+    """Every role of a promise with nothing kept, then with each way to keep its idle KV: (promise, role, way, what is served).
+
+    Ways come so that the first few already span from the fewest prompt tokens to the most.
+    """
+    for group, need in zip(instance.groups, whole.needs, strict=True):
+        for role in _roles(need):
+            yield group, role, None, group
+    by_tokens = sorted(
+        range(len(whole.keepings)), key=lambda n: whole.keepings[n].mix.mean(whole.keepings[n].mix.prompt)
+    )
+    for position in _spread(len(by_tokens)):
+        way = whole.keepings[by_tokens[position]]
+        group = instance.groups[way.group]
+        if way.role in _roles(whole.needs[way.group]):
+            yield group, way.role, by_tokens[position], replace(group, mix=way.mix)
+
+
+def _spread(count: int) -> Iterator[int]:
+    """0 to count - 1, both ends first, then what halves the widest gaps.
+
+    >>> list(_spread(6))
+    [0, 5, 2, 1, 3, 4]
+    """
+    if count:
+        yield 0
+    if count > 1:
+        yield count - 1
+    gaps = deque([(0, count - 1)])
+    while gaps:
+        low, high = gaps.popleft()
+        if high - low > 1:
+            middle = (low + high) // 2
+            yield middle
+            gaps += [(low, middle), (middle, high)]
 
 
 def _keeping(legal: Candidates, offered: Iterable[Column], whole: Market, number: int) -> list[Column]:

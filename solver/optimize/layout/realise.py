@@ -58,11 +58,11 @@ def realise(
     best: tuple[Layout, Mapping] | None = None
     first: Layout | None = None
     for _ in range(MOST_REPACKS):
-        layout = best_layout(whole, columns, effort, bounded=first)
+        layout = best_layout(whole, columns, effort.finishing() if first and not best else effort, bounded=first)
         if isinstance(layout, NoLayout):
             return best or layout
         first = first or layout
-        found = placements(layout, whole.supplies, effort, whole.standing)
+        found = placements(layout, whole.supplies, effort.finishing(), whole.standing)
         if isinstance(found, Unpackable):
             widened = _with_packings(whole, {(found.supply, kinds_on(found.pools, found.supply))})
             if widened == whole:

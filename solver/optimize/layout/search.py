@@ -20,7 +20,7 @@ from solver.space.handover import Connection
 from solver.space.profiles import Column
 
 #: Columns per promise and role with which a first solution is sought.
-FIRST_COLUMNS = 24
+FIRST_COLUMNS = 96
 #: Weights of a pool, a device and a step of latency when equally good layouts are compared.
 POOL_WEIGHT, DEVICE_WEIGHT, WAIT_STEPS = 2_000_000, 100, 99
 #: Weight of keeping idle KV, where that is not cheaper.
@@ -149,6 +149,8 @@ def _search(market: Market, columns: Sequence[Column], effort: Effort) -> _Solve
         return NoLayout(proven=True)
     likely = _likeliest(columns, relaxed, _settled(market, columns))
     first = _solve(market, [columns[i] for i in likely], effort, relaxed.ceiling)
+    if first.answer.values and effort.clock:
+        effort.clock.hold()
     if len(likely) == len(columns):
         return first if first.answer.values else NoLayout(first.answer.status == "infeasible")
     kept = list(range(len(columns)))
@@ -280,7 +282,7 @@ def _least_moved(best: _Solved, effort: Effort) -> _Solved:
     if not goal:
         return best
     widened = IntegerProgram(tuple(names), tuple(bounds), tuple(rows), tuple(goal), 1.0, True)
-    answer = run(widened, Effort(effort.time_limit_s / 4, effort.workers, effort.seed), hint=tuple(hint))
+    answer = run(widened, effort.quiet(1 / 4), hint=tuple(hint))
     if answer.objective is None:
         return best
     kept = IntegerRow("stay", tuple(goal), answer.objective, None)
@@ -311,8 +313,7 @@ def _tie_break(best: _Solved, effort: Effort) -> tuple[int, ...]:
     goal = total([goal, *_far(program), *_preferred(program)])
     terms = tuple((variable.index, int(factor)) for variable, factor in goal.sorted())
     again = IntegerProgram(integers.names, integers.bounds, (*integers.rows, _as_good(best)), terms, 1.0, False)
-    quiet = Effort(effort.time_limit_s / 4, effort.workers, effort.seed)
-    answer = run(again, quiet, hint=best.answer.values)
+    answer = run(again, effort.quiet(1 / 4), hint=best.answer.values)
     return answer.values or best.answer.values
 
 

@@ -8,6 +8,7 @@ Units are counted, not the domains in them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from solver.optimize.arithmetic.integers import IntegerProgram, IntegerRow
 from solver.optimize.arithmetic.run import Effort, run
@@ -73,8 +74,7 @@ def _shares(
             step = STEPS // replicas[p]
             rows.append(IntegerRow("fullest", ((fullest, 1), (u * width + p, -step)), 0, None))
     program = IntegerProgram(tuple(names), tuple(bounds), tuple(rows), ((fullest, 1),), 1.0, False)
-    limit = min(TIME_LIMIT_S, effort.time_limit_s)
-    answer = run(program, Effort(time_limit_s=limit, workers=effort.workers, seed=effort.seed, gap=0.02))
+    answer = run(program, replace(effort, time_limit_s=min(TIME_LIMIT_S, effort.time_limit_s), gap=0.02))
     if not answer.values:
         return None
     return [list(answer.values[u * width : (u + 1) * width]) for u in range(needed)] + [[0] * width] * (

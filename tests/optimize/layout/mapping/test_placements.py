@@ -24,9 +24,10 @@ def supplies_of(graph):
     return [Supply(i, c, 1.0) for i, c in enumerate(topologies.domain_classes(graph))]
 
 
-def pool(role, device, size, fragments, replicas, supply=0):
-    wanted = column(0, role, Footprint(device, size, fragments), replicas, 1.0, 1.0)
-    return Chosen(wanted, replicas, {supply: replicas * fragments})
+def pool(role, device, per_host, domains, replicas, hosts=1, supply=0):
+    """Replicas of ``hosts`` hosts in each of so many domains, on ``per_host`` devices of each host."""
+    wanted = column(0, role, Footprint(device, domains, hosts, per_host), replicas, 1.0, 1.0)
+    return Chosen(wanted, replicas, {supply: replicas * domains})
 
 
 def layout(*pools):
@@ -78,7 +79,7 @@ def test_every_placement_is_legal(seed):
 
 def test_tensor_parallel_groups_stay_inside_hosts():
     graph = topologies.nvl72(racks=1)
-    pools = [pool("decode", "gb200", 16, 1, 3), pool("prefill", "gb200", 4, 1, 6)]
+    pools = [pool("decode", "gb200", 4, 1, 3, hosts=4), pool("prefill", "gb200", 4, 1, 6)]
     for mapping in placements(layout(*pools), supplies_of(graph), EFFORT):
         for replicas in mapping.devices:
             for replica in replicas:
