@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from checkpoints import folder_of
+from deployments import own_ports
 
 from solver import Scenario
 from solver.export import export
@@ -26,11 +27,10 @@ REQUESTS, OUTPUT = 100, 12
 ADDED = "--skip-tokenizer-init --load-format dummy --enforce-eager"
 
 
-@pytest.fixture(scope="module")
-def deployment(engines: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+@pytest.fixture
+def deployment(engines: Path, tmp_path: Path) -> Iterator[dict[str, Any]]:
     """The table of a deployment that serves."""
-    folder = tmp_path_factory.mktemp("deployment")
-    model = folder_of("tiny", folder)
+    model = folder_of("tiny", tmp_path)
     scenario = {
         "llm": {"config": str(model)},
         "cluster": {"builder": "hgx", "nodes": 1, "device": "h100"},
@@ -40,16 +40,12 @@ def deployment(engines: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "constraints": {"roles": ["prefill", "decode"], "forbid": ["tp", "pp"]},
     }
     plan = solve_scenario(Scenario.from_mapping(scenario, "tiny"), Effort(time_limit_s=20, gap=0.05)).plan
-    out = folder / "out"
+    out = tmp_path / "out"
     export(plan, "vllm").save(out)
     table = json.loads((out / "hosts.json").read_text())
     table["addresses"] = dict.fromkeys(table["addresses"], "127.0.0.1")
     (out / "hosts.json").write_text(json.dumps(table))
-    for port in [int(entry["environment"]["PORT"]) for entry in table["start"]] + [table["serve"]["port"]]:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                pytest.skip(f"port {port} of this machine is in use")
-    programs = folder / "bin"
+    programs = tmp_path / "bin"
     programs.mkdir()
     for name, added in (("vllm", ADDED), ("vllm-router", "")):
         (programs / name).write_text(f'#!/bin/sh\nexec {engines}/vllm/bin/{name} "$@" {added}\n')
@@ -59,13 +55,22 @@ def deployment(engines: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1",
     }  # fmt: skip
+    with own_ports():
+        yield from _served(table, out, environment, str(model))
+
+
+def _served(table: dict[str, Any], out: Path, environment: dict[str, str], model: str) -> Iterator[dict[str, Any]]:
+    for port in [int(entry["environment"]["PORT"]) for entry in table["start"]] + [table["serve"]["port"]]:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                pytest.skip(f"port {port} of this machine is in use")
     try:
         up = subprocess.run(
             ["bash", out / "up.sh", "--timeout", "240"], capture_output=True, text=True, check=False, env=environment
         )
         logs = {path.name: path.read_text()[-2000:] for path in out.glob("run/*.log")}
         assert up.returncode == 0, (up.stderr, logs)
-        yield {**table, "said": up.stdout, "model": str(model)}
+        yield {**table, "said": up.stdout, "model": model}
     finally:
         subprocess.run(["bash", out / "down.sh"], check=True, env=environment)
 
@@ -95,14 +100,9 @@ def test_a_hundred_requests_are_served_at_the_one_address(deployment: dict[str, 
         int(e["environment"]["PORT"]) for e in deployment["start"] if e["pool"] == "prefill" and e["replica"] == 0
     }
     assert served == [tokens(deployment, alone, number) for number in range(REQUESTS)]
-
-
-def test_caches_were_handed_over(deployment: dict[str, Any]) -> None:
-    """Decode read from prefill as many prompts as were served."""
+    # Decode read the prompts' caches from prefill: it counts the bytes.
     [port] = {int(e["environment"]["PORT"]) for e in deployment["start"] if e["pool"] == "decode" and e["replica"] == 0}
-    tokens(deployment, int(deployment["serve"]["port"]), 1000)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        lines = [
-            line for line in answer.read().decode().splitlines() if line.startswith("vllm:nixl_bytes_transferred_sum")
-        ]
-    assert sum(float(line.rpartition(" ")[2]) for line in lines) > 0
+        lines = answer.read().decode().splitlines()
+    moved = [float(line.rpartition(" ")[2]) for line in lines if line.startswith("vllm:nixl_bytes_transferred_sum")]
+    assert sum(moved) > 0

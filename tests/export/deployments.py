@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -96,6 +98,14 @@ def run_script(folder: Path, script: str, environment: Mapping[str, str]) -> Sta
     words, _, variables = ran.stdout.decode().partition("--environment--\0")
     pairs = (line.partition("=") for line in variables.split("\0") if line)
     return Started(tuple(words.split("\0")[:-1]), {name: value for name, _, value in pairs})
+
+
+@contextmanager
+def own_ports() -> Iterator[None]:
+    """While tests of other processes that serve at the exports' fixed ports wait."""
+    with (Path(tempfile.gettempdir()) / f"rackplan-tests-{os.getuid()}.ports").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class Deployed:

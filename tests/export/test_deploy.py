@@ -8,10 +8,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deployments import plan
+from deployments import own_ports, plan
 
 from solver.export import export
 
@@ -36,6 +37,12 @@ server.serve_forever()
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(autouse=True)
+def _ports() -> Iterator[None]:
+    with own_ports():
+        yield
 
 
 def test_up_and_down(tmp_path: Path) -> None:

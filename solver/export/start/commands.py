@@ -24,14 +24,15 @@ class StartCommand:
 
     Attributes
     ----------
-    name: of the script, and ``follower`` where it is not a replica's first host.
-    pool: whose replicas it starts.
+    name: of the script. pool: whose replicas it starts.
+    follower: on a replica's last host instead of its first.
     words: arguments after the program.
     environment: variables that the script has set.
     """
 
     name: str
     pool: str
+    follower: bool
     words: tuple[str, ...]
     environment: Mapping[str, str]
 
@@ -41,9 +42,10 @@ def start_commands(folder: Path, engine: str) -> Iterator[StartCommand]:
     starts = json.loads((folder / "hosts.json").read_text(encoding="utf-8"))["start"]
     for pool in dict.fromkeys(entry["pool"] for entry in starts):
         first, *others = [entry for entry in starts if (entry["pool"], entry["replica"]) == (pool, 0)]
-        for entry, suffix in [(first, ""), *((last, " follower") for last in others[-1:])]:
+        for entry in [first, *others[-1:]]:
             words, environment = _run(folder / entry["script"], entry["environment"], engine)
-            yield StartCommand(Path(entry["script"]).stem + suffix, pool, words, environment)
+            name = Path(entry["script"]).stem + (" follower" if entry is not first else "")
+            yield StartCommand(name, pool, entry is not first, words, environment)
 
 
 def _run(script: Path, given: Mapping[str, str], engine: str) -> tuple[tuple[str, ...], dict[str, str]]:

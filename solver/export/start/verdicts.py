@@ -179,6 +179,8 @@ def _ask(
             "words": command.words,
             "environment": dict(command.environment),
             "model": str(model.resolve()) if model else "",
+            # A follower holds stages as its leader does.
+            "build": not command.follower,
             "rooms": [float(room) for room in _rooms(evidence, command.pool)],
         }
         for command in commands

@@ -16,7 +16,11 @@ import vllm_mask
 
 
 def check(command: Mapping[str, Any]) -> forked.Verdict:
-    """Judge one command: ``words`` after ``vllm serve``, ``model`` to put in the first word's place or none, ``rooms``."""
+    """Judge one command.
+
+    Its ``words`` come after ``vllm serve``; ``model``, if any, is put in the first one's place; with ``build`` the stages are
+    built, and their KV caches put into ``rooms`` [bytes].
+    """
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.usage.usage_lib import UsageContext
@@ -31,6 +35,8 @@ def check(command: Mapping[str, Any]) -> forked.Verdict:
     arguments = make_arg_parser(Parser()).parse_args(words)
     engine = AsyncEngineArgs.from_cli_args(arguments)
     config = engine.create_engine_config(UsageContext.OPENAI_API_SERVER, headless=arguments.headless)
+    if not command["build"]:
+        return {}
     built = [_stage(config, stage) for stage in range(config.parallel_config.pipeline_parallel_size)]
     stages = [{"weights_bytes": weights, "kv_layers": len(specs)} for weights, specs in built]
     return {"stages": stages, **_kv(config, [specs for _, specs in built], command["rooms"])}
