@@ -33,7 +33,10 @@ def test_vllm_accepts_and_builds_what_the_ledger_says(name: str, engines: Path, 
             continue
         for stage in verdict.stages:
             assert stage.planned_bytes == pytest.approx(stage.built_bytes, rel=0.005), verdict
-        assert verdict.planned_tokens == pytest.approx(verdict.built_tokens, rel=0.001)
+        # A follower's stages are its leader's: they are not built again.
+        assert bool(verdict.stages) != verdict.name.endswith("follower")
+        if verdict.stages:
+            assert verdict.planned_tokens == pytest.approx(verdict.built_tokens, rel=0.001)
 
 
 @pytest.mark.parametrize("name", deployments.SCENARIOS)
