@@ -22,7 +22,11 @@ def export(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write into.")],
     as_json: AsJson = False,
 ) -> None:
-    """Write start scripts, engine files, expert maps or Kubernetes manifests."""
+    """Write a deployment that serves a plan at one address: for hosts (up.sh, slurm.sbatch) or for Kubernetes.
+
+    Start scripts with their ports and variables, routers with the plan's shares, engine files and expert maps; hosts.json
+    says what starts where and has the addresses to fill in.
+    """
     from solver.export import export as write
     from solver.plan import Plan
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.calibration import Calibration
+from solver.cost.steps.sharing import Sharing
 from solver.cost.steps.work import Degrees
 from solver.llm import LLM, Dtype, Layer, Precision
 from topologies import Device
@@ -107,6 +108,7 @@ def ledger(
     calibration: Calibration,
     degree: Degrees,
     layers: Floats,
+    sharing: Sharing,
     *,
     max_batched_tokens: Floats,
     exchanged_tokens: Floats,
@@ -118,6 +120,7 @@ def ledger(
     Parameters
     ----------
     layers: layers of each kind on each stage (R, S, K), as :attr:`Work.layers`.
+    sharing: what each engine divides over which ranks.
     max_batched_tokens: most tokens an engine step may carry on a rank (R,): activations grow with it.
     exchanged_tokens: most tokens a rank dispatches to experts at once over the network (R,); 0 without such buffers.
     redundant_experts: spare expert copies of a replica (R,).
@@ -129,13 +132,18 @@ def ledger(
     here = layers.sum(axis=2) > 0
     stages = np.arange(layers.shape[1])
     weights = np.einsum(
-        "rsk,rk->rs", layers, _by_kind(kinds, lambda k: _layer_weights(k, llm.precision, degree, redundant_experts))
+        "rsk,rk->rs",
+        layers,
+        _by_kind(kinds, lambda k: _layer_weights(k, llm.precision, degree, redundant_experts, sharing)),
     )
     # Embedding and encoders lie on the first stage, head and draft layer on the last.
     ends = llm.embedding_bytes / degree.tp + llm.encoder_bytes, _head_weights(llm, degree)
-    weights = weights + (stages == 0) * ends[0][:, None]
-    draft = np.where(draft_tokens > 0, _draft_weights(llm, degree, redundant_experts), 0.0)
-    weights = weights + (stages == degree.pp[:, None] - 1) * (ends[1] + draft)[:, None]
+    draft = np.where(draft_tokens > 0, _draft_weights(llm, degree, redundant_experts, sharing), 0.0)
+    # Embedding on the first stage, head on the last; on all of them where the engine's model file asks no stage.
+    first, last = stages == 0, stages == degree.pp[:, None] - 1
+    everywhere = here & (sharing.ends > 0)[:, None]
+    weights = weights + (first | everywhere) * ends[0][:, None] + (last | everywhere) * ends[1][:, None]
+    weights = weights + last * draft[:, None]
     cache = llm.precision.kv_cache
     # Layers with a window hold no more than that many tokens: a column for each window that occurs (R, S, W).
     windowed = [np.stack([_window_bytes(kind, w, cache, degree) for kind in kinds], axis=1) for w in windows]
@@ -162,13 +170,16 @@ def _by_kind(kinds: Sequence[Layer], quantity: Callable[[Layer], Floats]) -> Flo
     return np.stack([quantity(kind) for kind in kinds], axis=1)
 
 
-def _layer_weights(layer: Layer, precision: Precision, degree: Degrees, redundant_experts: Floats) -> Floats:
+def _layer_weights(
+    layer: Layer, precision: Precision, degree: Degrees, redundant_experts: Floats, sharing: Sharing
+) -> Floats:
     """Weights of one layer on one rank [bytes] (R,)."""
     attention, ffn = layer.attention, layer.ffn
-    split = attention.sharded_bytes(precision) + ffn.dense_bytes(precision) + ffn.shared_bytes(precision)
+    split = attention.sharded_bytes(precision) / degree.tp
+    split = split + ffn.dense_bytes(precision) / sharing.dense + ffn.shared_bytes(precision) / sharing.shared
     whole = attention.replicated_bytes(precision) + ffn.replicated_bytes
     copies = np.ceil((ffn.experts + redundant_experts) / degree.ep) if ffn.experts else 0.0
-    return split / degree.tp + whole + copies * ffn.expert_bytes(precision) / degree.moe_tp
+    return split + whole + copies * ffn.expert_bytes(precision) / degree.moe_tp
 
 
 def _head_weights(llm: LLM, degree: Degrees) -> Floats:
@@ -177,13 +188,13 @@ def _head_weights(llm: LLM, degree: Degrees) -> Floats:
     return tied / degree.tp
 
 
-def _draft_weights(llm: LLM, degree: Degrees, redundant_experts: Floats) -> Floats:
+def _draft_weights(llm: LLM, degree: Degrees, redundant_experts: Floats, sharing: Sharing) -> Floats:
     """Weights of a multi-token-prediction layer on one rank, split like the layer it resembles [bytes] (R,)."""
     if not llm.mtp_layers:
         return np.zeros_like(degree.tp)
     whole = llm.mtp_layer.weight_bytes(llm.precision)
     scale = llm.mtp_weight_bytes / llm.mtp_layers / whole
-    return scale * _layer_weights(llm.mtp_layer, llm.precision, degree, redundant_experts)
+    return scale * _layer_weights(llm.mtp_layer, llm.precision, degree, redundant_experts, sharing)
 
 
 def _window(layer: Layer) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from solver.cost.calibration import Calibration
 from solver.cost.steps.memory import Ledger, ledger
+from solver.cost.steps.sharing import Sharing
 from solver.cost.steps.speeds import Speeds
 from solver.cost.steps.step import StagePlacement
 from solver.cost.steps.timing import Timing
@@ -106,6 +107,7 @@ class Replicas(Timing):
                 calibration,
                 degree,
                 work.layers,
+                Sharing.of(llm, device, setups),
                 max_batched_tokens=chunks,
                 exchanged_tokens=np.where(spread > 1, np.minimum(chunks, EXCHANGE_TOKENS), 0.0),
                 redundant_experts=spare,
