@@ -117,7 +117,7 @@ def test_schedulers_get_their_files(format, line):
         (["show", "hgx:knots=2"], "nearest: "),
         (["export", "nvl72:racks=1", "--format", "slurm"], "nearest: slurm-"),
         (["export", "nvl72:racks=1", "--format", "graphml"], "add -o"),
-        (["export", "nvl72:racks=1", "--format", "json", "-o", "/nowhere/at/all.json"], "cannot be written"),
+        (["export", "nvl72:racks=1", "--format", "json", "-o", "/nowhere/at/all.json"], "folder does not exist"),
     ],
 )
 def test_bad_input_is_one_clear_line(arguments, says):

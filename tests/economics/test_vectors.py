@@ -15,6 +15,10 @@ from solver.economics import capacity, exchange, fabric, fast_mode, money, pipel
 from solver.economics.epoch import architecture, first_version, front, hardware, latency
 from solver.economics.scaling import chinchilla, lifetime, routed, sparse
 from solver.training import activations, feistel
+from solver.training.job import TrainingJob, TrainingLayout
+from solver.training.network import Block, gpt
+from solver.training.schedules import Schedule
+from solver.training.times import BlockTimes
 
 Given = dict[str, Any]
 Table = dict[str, Callable[[Given], Given]]
@@ -251,32 +255,46 @@ def equalised(v: Given) -> Given:
     return {name: lifetime.equal_cost_tokens(flop, v["ineff"]) for name, flop in flops.items()}
 
 
+def gpt_layer(v: Given) -> tuple[Block, TrainingJob, TrainingLayout, int]:
+    """A GPT's layer whose scores are written, on t ranks with sequence parallelism, and the tokens of a micro-batch."""
+    block = gpt("gpt", 1, v["h"], v["a"]).layers[0]
+    batch = v.get("b", 1)
+    job = TrainingJob(v["s"], batch, v["s"] * batch, flash=False)
+    layout = TrainingLayout(tp=v.get("t", 1), pp=1, dp=1, micro_batch=batch, schedule=Schedule("1f1b"))
+    return block, job, layout, v["s"] * batch
+
+
 def act_policies(v: Given) -> Given:
-    layer = activations.Layer(v["h"], v["a"], v["s"], v["b"])
-    stored = {policy: activations.stack_bytes(layer, v["L"], policy) for policy in ("store", "full", "reversible")}
+    block, job, layout, tokens = gpt_layer(v)
+    kept = {policy: tokens * activations.stack_bytes(block, job, layout, v["L"], policy) for policy in activations.POLICIES}
+    # A backward pass is two forward ones: what is left is what each policy runs again.
+    times = BlockTimes(forward=1.0, backward=2.0, weights=1.0, exchange=0.0, light=0.0, hidden=None)
     return {
-        "none_GB": stored["store"] / 1e9,
-        "full_ckpt_GB": stored["full"] / 1e9,
-        "reversible_GB": stored["reversible"] / 1e9,
-        "flops_ratio": [activations.flop_ratio(layer, policy) for policy in ("store", "full", "reversible")],
+        "none_GB": kept["store"] / 1e9,
+        "full_ckpt_GB": kept["full"] / 1e9,
+        "reversible_GB": kept["reversible"] / 1e9,
+        "flops_ratio": [times.total(policy) / 3 for policy in ("store", "full", "reversible")],
     }
 
 
 def act_layer(v: Given) -> Given:
-    layer = activations.Layer(v["h"], v["a"], v["s"], v.get("b", 1))
-    t = v.get("t", 1)
+    block, job, layout, tokens = gpt_layer(v)
+    kept = {policy: tokens * activations.kept_bytes(block, job, layout, policy) for policy in ("store", "selective", "full")}
     return {
-        "coef5": layer.attention_coefficient,
-        "full_store_GB": layer.stored_bytes("store", t, True) / 1e9,
-        "selective_GB": layer.stored_bytes("selective", t, True) / 1e9,
-        "full_recompute_GB": layer.stored_bytes("full", t, True) / 1e9,
+        "coef5": (kept["store"] - kept["selective"]) * layout.tp / (tokens * block.width),
+        "full_store_GB": kept["store"] / 1e9,
+        "selective_GB": kept["selective"] / 1e9,
+        "full_recompute_GB": kept["full"] / 1e9,
     }
 
 
 def act_first_stage(v: Given) -> Given:
-    layer = activations.Layer(v["h"], v["a"], v["s"], v["b"])
-    held = layer.stored_bytes("store", v["t"], True) * activations.layers_in_flight(v["L"], v["p"], 0)
-    return {"GB": held / 1e9, "interleaved_factor": activations.interleaving_factor(v["p"], v["m_chunks"])}
+    block, job, layout, tokens = gpt_layer(v)
+    many = 8 * v["p"]
+    held = {n: Schedule("interleaved" if n > 1 else "1f1b", n).held(v["p"], 0, many) for n in (1, v["m_chunks"])}
+    layers = v["L"] // v["p"] * held[1]
+    kept = tokens * layers * activations.kept_bytes(block, job, layout, "store")
+    return {"GB": kept / 1e9, "interleaved_factor": held[v["m_chunks"]] / v["p"]}
 
 
 def roundtrip(v: Given) -> Given:
