@@ -177,12 +177,12 @@ class Calibration:
         0, "1", 0, 1, "the same where all requests were started at once", "engine", 0.04, 0.5
     )
 
-    memory_fraction: float = _parameter(1, "1", 0.3, 1, "share of the usable HBM that the engine may fill")
-    kv_share: float = _parameter(1, "1", 0.1, 1, "share of the HBM left over that the engine gives to the KV cache")
     runtime_bytes: float = _parameter(0, "B", 0, 50e9, "HBM of the runtime: context, libraries, allocator slack")
-    collective_bytes: float = _parameter(0, "B", 0, 50e9, "HBM of the communicators, where a stage has several ranks")
-    graph_bytes: float = _parameter(0, "B", 0, 50e9, "HBM of the captured graphs")
-    activation_factor: float = _parameter(0, "1", 0, 100, "live activations in units of one hidden vector per token")
+    collective_bytes: float = _parameter(
+        0, "B", 0, 50e9, "HBM of the communicators, for each doubling of the ranks of a stage up to eight"
+    )
+    graph_bytes: float = _parameter(0, "B", 0, 1e9, "HBM of one layer in one captured graph")
+    activation_factor: float = _parameter(0, "1", 0, 100, "peak of live activations over those of the widest layer")
 
     tpot_sigma: float = _parameter(
         0, "1", 0, 3, "standard deviation of log(measured / predicted) TPOT left out of the fit"

@@ -123,6 +123,7 @@ def startable(
     drafting: Mapping[int, float] | None = None,
     balance: Balance | None = None,
     handovers: Handover | None = None,
+    memory_fraction: float | None = None,
 ) -> Startable:
     """All replicas that the engine would start and the user allows.
 
@@ -131,6 +132,7 @@ def startable(
     drafting: tokens that a step yields per sequence, by the number of draft tokens that may be chosen; none without.
     balance: of recorded expert loads over expert ranks; the calibration's imbalance holds without.
     handovers: tells which replicas hand over alike; without it all do.
+    memory_fraction: as engines are told it; None = the engine's default.
     """
     dropped: Counter[str] = Counter()
     alike = handovers or Handover()
@@ -139,6 +141,8 @@ def startable(
         for drafts, accepted in sorted((drafting or {0: 1.0}).items())
         for row in _legal(llm, fleet, engine, role, constraints, drafts, dropped, balance)
     ]
+    if memory_fraction is not None:
+        legal = [replace(row, setup=replace(row.setup, memory_fraction=memory_fraction)) for row in legal]
     usual = {pp: default_stages(llm, pp) for pp in sorted({row.setup.parallelism.pp for row in legal})}
     rows = tuple(row.cut(usual[row.setup.parallelism.pp]) for row in legal)
     return Startable(llm, fleet, engine, role, rows, dropped)

@@ -38,6 +38,7 @@ class GivenPool(Record):
     parallelism: degrees; moe_tp follows from the others where it is left out.
     concurrency: requests in flight on one replica; requests_per_s: arrivals at one replica instead.
     burst: all requests were started at once (closed loops).
+    memory_fraction: share of the HBM that the engine may fill, as it counts it; its default if left out.
     """
 
     llm: str | dict[str, Any]
@@ -56,6 +57,7 @@ class GivenPool(Record):
     chunk_tokens: Tokens = 8192
     redundant_experts: Annotated[int, Field(ge=0, le=65536)] = 0
     burst: bool = False
+    memory_fraction: Annotated[float, Field(ge=0.3, le=0.97)] | None = None
 
     @classmethod
     def read(cls, content: Mapping[str, Any], source: str) -> GivenPool:
@@ -104,7 +106,10 @@ def _predict(pool: GivenPool) -> dict[str, Any]:
         domains = math.ceil(shape.pp / (max(fleet.domain_sizes) // shape.ranks_per_stage))
     hosts = domains * max(1, -(-shape.devices // (domains * fleet.host_size)))
     rules = engine_rules(*engine_and_version(pool.engine))
-    setup = Setup(pool.role, rules.name, shape, domains, hosts, pool.redundant_experts, chunk_tokens=pool.chunk_tokens)
+    setup = Setup(
+        pool.role, rules.name, shape, domains, hosts, pool.redundant_experts, chunk_tokens=pool.chunk_tokens,
+        engine_version=rules.version, memory_fraction=pool.memory_fraction,
+    )  # fmt: skip
     _must_start(setup, rules, llm, fleet)
     calibration, doubt = packaged(rules.name, fleet.device.generation)
     request = RequestClass(
