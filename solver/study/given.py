@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 import topologies
 from solver.cost.calibration import packaged
 from solver.cost.network.fleet import Fleet, fleets
-from solver.cost.pool.closed_loop import closed_loop
+from solver.cost.pool.closed_loop import closed_loop, prefill_loop
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.most import MOST_UTILISATION
 from solver.cost.pool.priced import PricedPool
+from solver.cost.pool.serving import Service
 from solver.engines import EngineRules, engine_rules
 from solver.errors import BadInput
 from solver.llm import LLM
@@ -27,6 +29,7 @@ from solver.workload.fields import Rate, Record, Tokens, read_record
 from solver.workload.files import MOST_BYTES, parse_document, read_text
 
 Degree = Annotated[int, Field(ge=1, le=65536)]
+Floats = NDArray[np.float64]
 
 
 class GivenPool(Record):
@@ -125,7 +128,7 @@ def _predict(pool: GivenPool) -> dict[str, Any]:
             f"{llm.name} as {shape} does not fit on {fleet.device.name}: {room / 1e9:.4g} GB of HBM are left for the KV cache, "
             f"one request of {pool.prompt_tokens + pool.output_tokens} tokens needs more; raise tp, ep or pp"
         )
-    figures = _at_load(pool, priced)
+    figures = _at_load(pool, priced, float(most))
     parts = figures.pop("parts")
     names = ("compute", "memory", "network", "overhead")
     return {
@@ -135,8 +138,21 @@ def _predict(pool: GivenPool) -> dict[str, Any]:
         "memory": priced.memory_bytes(min(max(figures["batch_per_rank"], 1.0), priced.limit)),
         "roofline": {f"{name}_s": value for name, value in zip(names, parts, strict=True)}
         | {"bound_by": names[int(np.argmax(parts))]},
-        "extrapolated": [*llm.notes, *([doubt] if doubt else [])],
+        "extrapolated": [*llm.notes, *([doubt] if doubt else []), *_waiting(pool, figures)],
     }
+
+
+def _waiting(pool: GivenPool, figures: dict[str, Any]) -> list[str]:
+    """A sentence where more requests are in flight than a rank has room for."""
+    waiting = figures["waiting_per_rank"]
+    if waiting < 1e-6:
+        return []
+    ranks = pool.parallelism.get("dp", 1)
+    held = (pool.concurrency or 0.0) / ranks - waiting
+    return [
+        f"of {(pool.concurrency or 0.0) / ranks:.4g} requests in flight on a rank {held:.4g} fit (KV cache and the engine's "
+        f"limit); the others wait, which is in the TTFT"
+    ]
 
 
 def _fleet(given: str | dict[str, Any], shape: Parallelism) -> Fleet:
@@ -162,15 +178,28 @@ def _must_start(setup: Setup, rules: EngineRules, llm: LLM, fleet: Fleet) -> Non
         )
 
 
-def _at_load(pool: GivenPool, priced: PricedPool) -> dict[str, Any]:
-    """Latencies and throughput at the given concurrency, or at the given rate."""
+def _at_load(pool: GivenPool, priced: PricedPool, most: float) -> dict[str, Any]:
+    """Latencies and throughput at the given concurrency, or at the given rate.
+
+    Parameters
+    ----------
+    most: requests that the engine runs on a rank at most.
+    """
     if pool.concurrency is not None and pool.requests_per_s is not None:
         raise BadInput("give a concurrency or requests_per_s, not both")
-    if pool.requests_per_s is not None or pool.role != "unified":
+    if pool.requests_per_s is not None:
         return _open_loop(pool, priced)
     concurrency = np.array([pool.concurrency or 1.0])
     prompt, output = np.array([float(pool.prompt_tokens)]), np.array([float(pool.output_tokens)])
-    found = closed_loop(priced.replicas, concurrency, prompt, output, float(pool.burst))
+    held = prompt + (output / 2 if pool.role != "prefill" else 0.0)
+    room = np.minimum(priced.replicas.ledger.requests(held), most)
+    if pool.role == "prefill":
+        return _prefill_loop(pool, priced, room)
+    if pool.role == "decode":
+        per_rank = float(concurrency[0]) / priced.setup.parallelism.dp
+        figures = _figures(pool, priced, priced.at_batch(min(per_rank, float(room[0]))))
+        return figures | {"waiting_per_rank": max(per_rank - float(room[0]), 0.0)}
+    found = closed_loop(priced.replicas, concurrency, prompt, output, float(pool.burst), most=room)
     rate = float(found.output_tokens_per_s(concurrency, output)[0])
     return {
         "tpot_ms": float(found.tpot_s[0]) * 1e3,
@@ -178,24 +207,42 @@ def _at_load(pool: GivenPool, priced: PricedPool) -> dict[str, Any]:
         "output_tokens_per_s_per_device": rate / priced.setup.parallelism.devices,
         "step_ms": float(found.step_s[0]) * 1e3,
         "batch_per_rank": float(found.batch[0]),
+        "waiting_per_rank": float(found.waiting[0]),
         "parts": priced.parts_s(priced.at_batch(float(found.batch[0]))),
     }
 
 
+def _prefill_loop(pool: GivenPool, priced: PricedPool, room: Floats) -> dict[str, Any]:
+    """A prefill replica that always has so many prompts in flight."""
+    concurrency, prompt = np.array([pool.concurrency or 1.0]), np.array([float(pool.prompt_tokens)])
+    found = prefill_loop(priced.replicas, concurrency, prompt, most=room)
+    busy = float(found.busy[0])
+    return {
+        "tpot_ms": 0.0,
+        "ttft_ms": float(found.ttft_s[0]) * 1e3,
+        "output_tokens_per_s_per_device": 0.0,
+        "prompt_tokens_per_s_per_device": float(found.prompts_per_s[0])
+        * pool.prompt_tokens
+        / priced.setup.parallelism.devices,
+        "step_ms": float(found.step_s[0]) * 1e3,
+        "batch_per_rank": float(found.batch[0]),
+        "waiting_per_rank": float(found.waiting[0]),
+        "parts": priced.parts_s(priced.at_batch(min(busy, MOST_UTILISATION))),
+    }
+
+
 def _open_loop(pool: GivenPool, priced: PricedPool) -> dict[str, Any]:
-    """A pool at a rate of arrivals, or a decode or prefill pool at a concurrency."""
+    """A pool at a rate of arrivals."""
+    asked = pool.requests_per_s or 0.0
+    service = priced.at(asked)
+    served = float(service.requests_per_s[0])
+    if served < asked * (1 - 1e-3):
+        raise BadInput(f"a replica serves at most {served:.4g} requests/s of this kind; {asked:.4g} were asked for")
+    return _figures(pool, priced, service) | {"waiting_per_rank": 0.0}
+
+
+def _figures(pool: GivenPool, priced: PricedPool, service: Service) -> dict[str, Any]:
     shape = priced.setup.parallelism
-    if pool.requests_per_s is not None:
-        service = priced.at(pool.requests_per_s)
-        served = float(service.requests_per_s[0])
-        if served < pool.requests_per_s * (1 - 1e-3):
-            raise BadInput(
-                f"a replica serves at most {served:.4g} requests/s of this kind; {pool.requests_per_s:.4g} were asked for"
-            )
-    elif pool.role == "decode":
-        service = priced.at_batch((pool.concurrency or 1.0) / shape.dp)
-    else:
-        service = priced.at_batch(min((pool.concurrency or 1.0) / shape.dp, MOST_UTILISATION))
     tokens = 0.0 if pool.role == "prefill" else float(service.requests_per_s[0]) * pool.output_tokens
     return {
         "tpot_ms": float(service.tpot_p50[0, 0]) * 1e3,

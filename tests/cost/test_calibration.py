@@ -74,7 +74,8 @@ def table(count: int) -> PricedRuns:
             RunFamily(
                 llm, device, "vllm", setups,
                 concurrency=rng.choice([1.0, 4, 16, 64], count), prompt=rng.choice([500.0, 4000], count),
-                output=rng.choice([200.0, 1000], count), burst=0 * ones, accepted=ones,
+                output=rng.choice([200.0, 1000], count), burst=0 * ones, accepted=ones, most=1e6 * ones,
+                    cache_known=True,
             )
         ]
     )  # fmt: skip

@@ -97,6 +97,13 @@ class Ledger:
         windowed: Floats = (np.minimum(tokens[..., None], self.windows) * self.kv_window).sum(axis=2)
         return tokens * self.kv_token + windowed + self.state
 
+    def requests(self, context: Floats) -> Floats:
+        """Requests of this mean context that a rank holds at once, the least over its stages (R,)."""
+        size = self.kv_bytes(context)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            fitting: Floats = np.where(size > 0, np.maximum(self.kv_room, 0.0) / size, np.inf).min(axis=1)
+        return fitting
+
     def sequences(self, mean_bytes: Floats, deviation: Floats, quantile: float) -> Floats:
         """Most sequences a rank holds so that their KV fits with probability ``quantile`` (R,).
 

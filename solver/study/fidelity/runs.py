@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 import topologies
+from solver.engines import engine_rules
 from solver.errors import BadFile, BadInput
 from solver.llm import LLM
 from solver.llm.catalog import names as catalog_names
@@ -27,6 +28,8 @@ Floats = NDArray[np.float64]
 
 #: Prompt tokens in one step of a rank, where a run does not say.
 CHUNK_TOKENS = 8192
+#: Memory fraction that nobody exceeds who means to keep serving, where a run does not say.
+MOST_FRACTION = 0.95
 #: More bad lines than this share, and the file is something else.
 MOST_BAD = 0.2
 
@@ -58,6 +61,8 @@ class MeasuredRun(Record):
     concurrency: requests in flight.
     tp, dp, pp, ep, moe_tp: degrees of a unified replica.
     burst_arrival: 1 where all requests were started at once.
+    max_running: requests that the engine was told to run on a rank at most; its default if left out.
+    memory_fraction: as the engine was told it; if left out, the most that people set.
     draft_tokens, acceptance_length: tokens drafted per step and tokens that a step yields; ``auto`` = not recorded.
     prefill_tp ...: pools of a disaggregated deployment; ``decode_tp`` makes a run one.
     """
@@ -83,6 +88,8 @@ class MeasuredRun(Record):
     output_tokens_per_s_per_device: _Positive | None = None
     burst_arrival: _Share = 0.0
     chunk_tokens: _Degree = CHUNK_TOKENS
+    max_running: _Degree | None = None
+    memory_fraction: _Share | None = None
     draft_tokens: _Whole | Literal["auto"] = 0
     acceptance_length: _Positive = 1.0
     prefill_tp: _Degree | None = None
@@ -106,7 +113,10 @@ class MeasuredRun(Record):
         """
         shape = _shape(llm, self.tp, self.dp, self.pp, self.ep, self.moe_tp)
         drafts = 0 if self.draft_tokens == "auto" else self.draft_tokens
-        return Setup("unified", self.engine, shape, chunk_tokens=self.chunk_tokens, draft_tokens=drafts)
+        fraction = self.memory_fraction or MOST_FRACTION
+        return Setup(
+            "unified", self.engine, shape, chunk_tokens=self.chunk_tokens, draft_tokens=drafts, memory_fraction=fraction
+        )
 
     def pool_setups(self, llm: LLM, device: topologies.Device, draft_tokens: int = 0) -> tuple[Setup, Setup]:
         """Setups of a prefill and of a decode replica."""
@@ -249,6 +259,8 @@ def _served(key: tuple[str, ...], runs: list[MeasuredRun]) -> RunFamily:
         output=column("output_tokens"),
         burst=(column("burst_arrival") > 0).astype(float),
         accepted=column("acceptance_length"),
+        cache_known=bool(runs[0].kv_cache),
+        most=np.array([float(run.max_running or engine_rules(run.engine).max_sequences) for run in runs]),
     )
 
 
