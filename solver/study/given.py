@@ -204,6 +204,7 @@ def _at_load(pool: GivenPool, priced: PricedPool, most: float) -> dict[str, Any]
     return {
         "tpot_ms": float(found.tpot_s[0]) * 1e3,
         "ttft_ms": float(found.ttft_s[0]) * 1e3,
+        "ttft_p50_ms": float(found.ttft_p50_s[0]) * 1e3,
         "output_tokens_per_s_per_device": rate / priced.setup.parallelism.devices,
         "step_ms": float(found.step_s[0]) * 1e3,
         "batch_per_rank": float(found.batch[0]),

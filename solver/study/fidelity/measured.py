@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.calibration import Calibration
-from solver.cost.pool.closed_loop import ROUNDS, closed_loop
+from solver.cost.pool.closed_loop import ROUNDS, ClosedLoop, closed_loop
 from solver.cost.steps.replicas import Replicas
 from solver.cost.steps.speeds import Speeds
 from solver.cost.steps.step import StagePlacement
@@ -95,7 +95,12 @@ class PricedRuns:
         return np.concatenate([getattr(part, name) for part in self.parts])
 
     def predict(self, calibrations: Mapping[Family, Calibration], rounds: int = ROUNDS) -> tuple[Floats, Floats]:
-        """TPOT and TTFT of every run [s] (R,)."""
+        """TPOT and TTFT of every run as their means [s] (R,)."""
+        found = self.loop(calibrations, rounds)
+        return found.tpot_s, found.ttft_s
+
+    def loop(self, calibrations: Mapping[Family, Calibration], rounds: int = ROUNDS) -> ClosedLoop:
+        """The closed loop of every run (R,)."""
         counts = [len(part.setups) for part in self.parts]
         chosen = [calibrations[part.family] for part in self.parts]
         speeds = Speeds.stack(
@@ -109,8 +114,7 @@ class PricedRuns:
         if self._room is None:
             room = [part.room(cal) for part, cal in zip(self.parts, chosen, strict=True)]
             self._room = np.minimum(np.concatenate(room), self.column("most"))
-        found = closed_loop(timing, load, prompt, output, burst, rounds, most=self._room)
-        return found.tpot_s, found.ttft_s
+        return closed_loop(timing, load, prompt, output, burst, rounds, most=self._room)
 
     @cached_property
     def _columns(self) -> dict[str, Any]:
