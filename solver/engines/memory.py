@@ -20,6 +20,8 @@ from topologies import Device
 
 ShareOf = Literal["total", "free", "rest"]
 MEBIBYTE = 2.0**20
+#: The largest memory fraction that people set who mean to keep serving, whatever it is a share of.
+MOST_FRACTION = 0.95
 
 
 @dataclass(frozen=True)

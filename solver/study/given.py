@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,8 +19,10 @@ from solver.cost.pool.closed_loop import closed_loop, prefill_loop
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.most import MOST_UTILISATION
 from solver.cost.pool.priced import PricedPool
-from solver.cost.pool.serving import Service
+from solver.cost.pool.serving import Service, sequences_that_fit
+from solver.cost.steps.replicas import Replicas
 from solver.engines import EngineRules, engine_rules
+from solver.engines.memory import MOST_FRACTION
 from solver.errors import BadInput
 from solver.llm import LLM
 from solver.replica import Parallelism, Role, Setup, engine_and_version
@@ -126,7 +129,7 @@ def _predict(pool: GivenPool) -> dict[str, Any]:
         room = float(priced.replicas.ledger.kv_room.min())
         raise BadInput(
             f"{llm.name} as {shape} does not fit on {fleet.device.name}: {room / 1e9:.4g} GB of HBM are left for the KV cache, "
-            f"one request of {pool.prompt_tokens + pool.output_tokens} tokens needs more; raise tp, ep or pp"
+            f"one request of {pool.prompt_tokens + pool.output_tokens} tokens needs more; {_would_fit(pool, priced, fleet)}"
         )
     figures = _at_load(pool, priced, float(most))
     parts = figures.pop("parts")
@@ -140,6 +143,19 @@ def _predict(pool: GivenPool) -> dict[str, Any]:
         | {"bound_by": names[int(np.argmax(parts))]},
         "extrapolated": [*llm.notes, *([doubt] if doubt else []), *_waiting(pool, figures)],
     }
+
+
+def _would_fit(pool: GivenPool, priced: PricedPool, fleet: Fleet) -> str:
+    """The nearest thing that works: a larger memory fraction, else more ranks."""
+    replicas, setup = priced.replicas, priced.setup
+    told = float(replicas.ledger.fraction[0])
+    more = Replicas.of(
+        replicas.llm, fleet.device, replicas.calibration, [replace(setup, memory_fraction=MOST_FRACTION)]
+    )
+    holds = float(sequences_that_fit(more, priced.mix)[0])
+    if told < MOST_FRACTION and holds >= 1:
+        return f"a memory fraction of {MOST_FRACTION} instead of {told:.3g} has room for {math.floor(holds)}"
+    return "raise tp, ep or pp"
 
 
 def _waiting(pool: GivenPool, figures: dict[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field
 
 import topologies
 from solver.engines import engine_rules
+from solver.engines.memory import MOST_FRACTION
 from solver.errors import BadFile, BadInput
 from solver.llm import LLM
 from solver.llm.catalog import names as catalog_names
@@ -34,8 +35,6 @@ CHUNK_TOKENS = 8192
 USUAL_ACCEPTANCE = {1: 1.92, 2: 2.58, 3: 2.82}
 #: What came out of a run.
 FIGURES = ("ttft_ms", "tpot_ms", "tpot_p95_ms", "output_tokens_per_s_per_device")
-#: Memory fraction that nobody exceeds who means to keep serving, where a run does not say.
-MOST_FRACTION = 0.95
 #: Engines behind another name: Dynamo runs them as workers, MoRI is a transfer library under SGLang. ATOM is an engine of
 #: its own for AMD devices without a calibration; SGLang's stands in.
 STACKS: Mapping[str, Engine] = {
@@ -185,7 +184,10 @@ class MeasuredRun(Record):
         def setup(role: Role, tp: int | None, dp: int, ep: int, drafts: int) -> Setup:
             shape = _shape(llm, tp or 1, dp, 1, ep, None)
             domains = max(math.ceil(shape.ranks_per_stage / device.scale_up_domain), 1)
-            return Setup(role, self.engine, shape, domains, chunk_tokens=self.chunk_tokens, draft_tokens=drafts)
+            return Setup(
+                role, self.engine, shape, domains, chunk_tokens=self.chunk_tokens, draft_tokens=drafts,
+                memory_fraction=self.memory_fraction or MOST_FRACTION,
+            )  # fmt: skip
 
         prefill = setup("prefill", self.prefill_tp, self.prefill_dp, self.prefill_ep, 0)
         return prefill, setup("decode", self.decode_tp, self.decode_dp, self.decode_ep, draft_tokens)

@@ -13,6 +13,7 @@ import topologies
 from solver.cost.calibration import packaged
 from solver.cost.pool.closed_loop import closed_loop, prefill_loop
 from solver.cost.steps.replicas import Replicas
+from solver.errors import BadInput
 from solver.llm import LLM
 from solver.replica import Parallelism, Setup
 from solver.study.given import GivenPool, predict_pools
@@ -98,3 +99,11 @@ def test_saturated_reports_are_near(shared_data: Path) -> None:
     assert len(errors) == 17
     assert median(errors) <= 0.2
     assert max(errors) <= 0.75
+
+
+def test_what_does_not_fit_is_told_which_fraction_would() -> None:
+    """DeepSeek-R1 on eight H20 fills what SGLang's automatic reserve leaves; operators set the fraction."""
+    given = {"llm": "deepseek-r1", "device": "h20", "engine": "sglang", "parallelism": {"tp": 8}, "prompt_tokens": 4096}
+    with pytest.raises(BadInput, match=r"memory fraction of 0\.95"):
+        predict_pools([GivenPool.read(given, "test")])
+    assert predict_pools([GivenPool.read(given | {"memory_fraction": 0.95}, "test")])[0]["waiting_per_rank"] == 0
