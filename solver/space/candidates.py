@@ -17,6 +17,7 @@ from solver.cost.pool.serving import sequences_that_fit
 from solver.cost.steps.replicas import NetworkShare, Replicas
 from solver.cost.steps.work import default_stages
 from solver.engines import EngineRules
+from solver.engines.memory import MOST_FRACTION
 from solver.llm import LLM
 from solver.replica import Role, Setup, Stages
 from solver.space.handover import Handover
@@ -163,8 +164,14 @@ def candidates(
     llm, fleet, engine, role = started.llm, started.fleet, started.engine, started.role
     pinned = {pin.chunk_tokens for pin in constraints.pools if pin.role == role and pin.chunk_tokens is not None}
     rows = [row for each in started.rows for row in _settings(each, engine, mix, pinned)]
-    replicas = price(llm, fleet, calibration, rows)
     optimistic = price(llm, fleet, calibration, rows, best_links=True).evened()
+    short = ~holds_longest(optimistic, longest)
+    # Where the engine's default leaves no room the most that people set is told; what still does not fit is dropped.
+    fuller = [_filled(row) if lacks else row for row, lacks in zip(rows, short, strict=True)]
+    if fuller != rows:
+        rows = fuller
+        optimistic = price(llm, fleet, calibration, rows, best_links=True).evened()
+    replicas = price(llm, fleet, calibration, rows)
     limits = _limits(engine, rows, replicas, optimistic, mix, longest)
     priced = Candidates(llm, engine, role, fleet, tuple(rows), replicas, optimistic, *limits, longest)
     fitting = _fitting(priced, dropped)
@@ -271,6 +278,14 @@ def _settings(candidate: Candidate, engine: EngineRules, mix: Mix, pinned: Colle
                     found.append(replace(candidate, setup=settled))
             prompts *= 2
     return found
+
+
+def _filled(candidate: Candidate) -> Candidate:
+    """A candidate told the most that people set, unless the user told a fraction."""
+    setup = candidate.setup
+    if setup.memory_fraction is not None:
+        return candidate
+    return replace(candidate, setup=replace(setup, memory_fraction=MOST_FRACTION))
 
 
 def with_limits(found: Candidates, mix: Mix) -> Candidates:
