@@ -76,6 +76,7 @@ def _lines(found: dict[str, Any]) -> str:
         f"{found['output_tokens_per_s_per_device']:.4g} output tokens/s per device",
         f"  step {found['step_ms']:.4g} ms at {found['batch_per_rank']:.4g} sequences a rank, bound by {roofline['bound_by']}",
         f"  memory {used / 1e9:.4g} of {memory['capacity_bytes'] / 1e9:.4g} GB: weights {memory['weights_bytes'] / 1e9:.4g}, "
-        f"KV cache {memory['kv_bytes'] / 1e9:.4g}; room for {found['most_sequences_per_rank']:.4g} sequences a rank",
+        f"KV cache {memory['kv_bytes'] / 1e9:.4g}; room for {found['most_sequences_per_rank']:.4g} sequences a rank "
+        f"({found['kv_tokens_per_rank']:,} tokens)",
     ]
     return "\n".join([*lines, *(f"  note: {doubt}" for doubt in found["extrapolated"])])

@@ -114,6 +114,7 @@ def _predict(pool: GivenPool) -> dict[str, Any]:
     rules = engine_rules(*engine_and_version(pool.engine))
     setup = Setup(
         pool.role, rules.name, shape, domains, hosts, pool.redundant_experts, chunk_tokens=pool.chunk_tokens,
+        prompts_per_step=max(pool.chunk_tokens // pool.prompt_tokens, 1) if pool.role == "prefill" else 1,
         engine_version=rules.version, memory_fraction=pool.memory_fraction,
     )  # fmt: skip
     _must_start(setup, rules, llm, fleet)
@@ -138,11 +139,19 @@ def _predict(pool: GivenPool) -> dict[str, Any]:
         "layout": f"{pool.replicas} x {shape.devices} {fleet.device.name} ({shape}) on {pool.engine}, {pool.role}",
         **figures,
         "most_sequences_per_rank": priced.limit,
+        "kv_tokens_per_rank": _kv_tokens(pool, priced),
         "memory": priced.memory_bytes(min(max(figures["batch_per_rank"], 1.0), priced.limit)),
         "roofline": {f"{name}_s": value for name, value in zip(names, parts, strict=True)}
         | {"bound_by": names[int(np.argmax(parts))]},
         "extrapolated": [*llm.notes, *([doubt] if doubt else []), *_waiting(pool, figures)],
     }
+
+
+def _kv_tokens(pool: GivenPool, priced: PricedPool) -> int:
+    """Tokens that the KV cache of a rank holds in requests of this length, as engines log at start-up."""
+    length = pool.prompt_tokens + pool.output_tokens
+    held = float(priced.replicas.ledger.requests(np.array([float(length)]))[0])
+    return math.floor(min(held, 1e12) * length)
 
 
 def _would_fit(pool: GivenPool, priced: PricedPool, fleet: Fleet) -> str:

@@ -106,10 +106,10 @@ UNEXPLAINED = {"rhaiis-560df7ea", "sglang-11309-main", "rhaiis-d5245609", "rhaii
 SMALLER_WEIGHTS = {"rhaiis-d0693af7", "rhaiis-373db31c", "rhaiis-b7569525", "rhaiis-7d4fa420"}
 
 
-def memory_version(logged: str | None) -> str | None:
+def memory_version(logged: str | None) -> str:
     """The version of vLLM whose memory rules a start-up log follows: they changed in 0.18."""
     numbers = (logged or "").removeprefix("v").split(".")
-    return "0.14" if len(numbers) > 1 and numbers[1].isdigit() and int(numbers[1]) < 18 else None
+    return "0.14" if len(numbers) > 1 and numbers[1].isdigit() and int(numbers[1]) < 18 else "0.18"
 
 
 def test_all_logged_pool_sizes(shared_data: Path) -> None:
@@ -129,7 +129,7 @@ def test_all_logged_pool_sizes(shared_data: Path) -> None:
         found = kv_tokens(llm, device, engine, shape, record["mem_fraction"], version)
         ratios[record["id"]] = version, found / record["logged_tokens"]
     assert len(ratios) == 58
-    for version in (None, "0.14"):
+    for version in ("0.18", "0.14"):
         errors = {n: r - 1 for n, (v, r) in ratios.items() if v == version and n not in UNEXPLAINED}
         assert median(map(abs, errors.values())) <= 0.02
         assert max(errors.values()) <= 0.03

@@ -101,6 +101,21 @@ def test_saturated_reports_are_near(shared_data: Path) -> None:
     assert max(errors) <= 0.75
 
 
+def test_a_prefill_pool_takes_short_prompts_together_at_any_rate() -> None:
+    """At 300 prompts/s several come within every step: one a step would not be served."""
+    given = {"llm": "llama-3.1-8b", "device": "h100", "role": "prefill", "prompt_tokens": 128, "output_tokens": 1}
+    found = predict_pools([GivenPool.read(given | {"requests_per_s": 300}, "test")])[0]
+    assert found["step_ms"] * 300 / 1000 > 2
+    assert found["prompt_tokens_per_s_per_device"] == pytest.approx(300 * 128, rel=1e-3)
+
+
+def test_the_room_is_said_in_the_tokens_that_engines_log() -> None:
+    """vLLM logs 1,391,552 tokens for Llama-3.3-70B-FP8 on four H200 (vllm-memory-estimator, record 60aeae69)."""
+    given = {"llm": "llama-3.3-70b", "weights": "fp8", "device": "h200", "parallelism": {"tp": 4}, "kv_cache": "bf16"}
+    found = predict_pools([GivenPool.read(given | {"prompt_tokens": 8000, "output_tokens": 192}, "test")])[0]
+    assert found["kv_tokens_per_rank"] == pytest.approx(1_391_552, rel=0.03)
+
+
 def test_what_does_not_fit_is_told_which_fraction_would() -> None:
     """DeepSeek-R1 on eight H20 fills what SGLang's automatic reserve leaves; operators set the fraction."""
     given = {"llm": "deepseek-r1", "device": "h20", "engine": "sglang", "parallelism": {"tp": 8}, "prompt_tokens": 4096}
