@@ -20,7 +20,7 @@ FLOORS = {
     "cost": 5,
     "plan": 5,
     "traces": 5,
-    "training": 6,
+    "training": 5,
     "space": 6,
     "experts": 6,
     "check": 6,

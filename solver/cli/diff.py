@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from solver.cli.app import AsJson, app
+from solver.cli.train import is_training_plan_file
 from solver.plan.diff import Difference, NumberChange, PoolChange
 from topologies.units import show_bytes, show_seconds
 
@@ -24,6 +25,13 @@ def diff(
     from solver.plan import Plan
     from solver.plan.diff import difference
 
+    if is_training_plan_file(before) and is_training_plan_file(after):
+        from solver.training.difference import training_difference
+        from solver.training.plan import load_training
+
+        lines = training_difference(load_training(before), load_training(after))
+        print(json.dumps({"changes": lines}, indent=1) if as_json else "\n".join(lines or ["the plans are the same"]))
+        return
     found = difference(Plan.load(before), Plan.load(after))
     if as_json:
         print(json.dumps(found.to_plain(), indent=1))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from solver.cli.app import AsJson, PlanFile, app
+from solver.cli.train import is_training_plan_file
 
 
 @app.command(epilog="Example: rackplan explain plan.json")
@@ -23,6 +24,14 @@ def explain(
     from solver.plan import Plan
     from solver.study.explain import explain as explained
 
+    if is_training_plan_file(plan):
+        from solver.optimize.training.worth import explain_training
+        from solver.training.plan import load_training
+
+        with Console(stderr=True).status("pricing") as status:
+            told = explain_training(load_training(plan), time_limit, lambda what: status.update(f"pricing {what}"))
+        print(json.dumps(told.to_json(), indent=1) if as_json else told)
+        return
     wanted = Plan.load(plan)
     with Console(stderr=True).status("pricing") as status:
         found = explained(wanted, Effort(time_limit_s=time_limit), lambda what: status.update(f"pricing {what}"))

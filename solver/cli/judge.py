@@ -3,40 +3,86 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import BaseModel
 
 from solver.cli.app import AsJson, PlanFile, app
-from solver.errors import CheckFailed
+from solver.cli.train import is_training_plan_file
+from solver.errors import BadInput, CheckFailed
 
-
-@app.command(epilog="Example: rackplan check plan.json")
-def check(plan: PlanFile, as_json: AsJson = False) -> None:
-    """Re-derive every claim of a plan from its scenario, without the optimiser."""
-    from solver.check import violations
+if TYPE_CHECKING:
+    from solver.export.start import EngineStart
     from solver.plan import Plan
 
-    found = violations(Plan.load(plan))
+
+@app.command(epilog="Example: rackplan check plan.json --engine-start --model /models/llama-3.1-70b-fp8")
+def check(
+    plan: PlanFile,
+    as_json: AsJson = False,
+    engine_start: Annotated[
+        bool, typer.Option("--engine-start", help="Ask the engine itself whether it would start the exported commands.")
+    ] = False,
+    model: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder with the LLM's config.json, for --engine-start.")
+    ] = None,
+) -> None:
+    """Re-derive every claim of a plan from its scenario, without the optimiser.
+
+    With --engine-start also ask the engine that it names: its own parser, checks and model construction run without a
+    device, in the environment that RACKPLAN_ENGINES names and tests/engines/setup builds.
+    """
+    from solver.check import violations
+    from solver.check.training import training_violations
+    from solver.plan import Plan
+    from solver.training.plan import load_training
+
+    if model is not None and not engine_start:
+        raise BadInput("--model says where the engine finds the LLM: it goes with --engine-start")
+    if is_training_plan_file(plan):
+        if engine_start:
+            raise BadInput("--engine-start asks a serving engine; this is a plan of training")
+        found, start = training_violations(load_training(plan)), None
+    else:
+        found = violations(Plan.load(plan))
+        start = _engine_start(Plan.load(plan), model) if engine_start and not found else None
+    refused = [str(verdict) for verdict in start.verdicts if not verdict.accepted] if start else []
     if as_json:
-        print(json.dumps({"accepted": not found, "violations": found}, indent=1))
-    if found:
-        raise CheckFailed(found)
+        content = {"accepted": not found and not refused, "violations": found}
+        print(json.dumps(content | ({"engine_start": start.to_json()} if start else {}), indent=1))
+    if found or refused:
+        raise CheckFailed([*found, *refused])
     if not as_json:
         print("accepted: every claim of the plan follows from its scenario")
+        if start:
+            print(start)
+
+
+def _engine_start(plan: Plan, model: Path | None) -> EngineStart:
+    from solver.export.start import judge
+
+    return judge(plan, model)
 
 
 @app.command(epilog="Example: rackplan schema > plan.schema.json")
 def schema(
-    what: Annotated[str, typer.Argument(help="plan or scenario.")] = "plan",
+    what: Annotated[str, typer.Argument(help="plan, scenario, training or training-plan.")] = "plan",
 ) -> None:
-    """Print the JSON Schema of plans (or of scenarios)."""
+    """Print the JSON Schema of plans, of scenarios, or of those of training."""
     from solver.errors import UnknownName
     from solver.plan import Plan
+    from solver.training.plan import TrainingPlan
+    from solver.training.scenario import TrainingScenario
     from solver.workload import Scenario
 
-    kinds: dict[str, type[BaseModel]] = {"plan": Plan, "scenario": Scenario}
+    kinds: dict[str, type[BaseModel]] = {
+        "plan": Plan,
+        "scenario": Scenario,
+        "training": TrainingScenario,
+        "training-plan": TrainingPlan,
+    }
     if what not in kinds:
         raise UnknownName("schema", what[:40], kinds)
     print(json.dumps(kinds[what].model_json_schema(), indent=1))

@@ -92,7 +92,7 @@ def solve(
     }
     given = {key: value for key, value in flags.items() if value is not None}
     if scenario is not None and is_training(scenario):
-        show_training(scenario, settings or [], output, time_limit, as_json)
+        show_training(scenario, settings or [], output, time_limit, as_json, from_, without, html)
         return
     ready([output, html], [scenario, from_, *(confirm_traces or ())])
     running = None if from_ is None else Plan.load(from_)

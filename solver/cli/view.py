@@ -10,6 +10,7 @@ import typer
 
 from solver.cli.app import PlanFile, app
 from solver.cli.outputs import ready
+from solver.cli.train import is_training_plan_file
 from solver.errors import BadInput
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ def view(
     if not any((output, svg, png, figures)):
         raise BadInput("nothing to write: name a page with -o plan.html, or a figure with --svg, --png or --figures")
     ready([output, svg, png], [plan])
+    if is_training_plan_file(plan):
+        _training_page(plan, output)
+        return
     wanted = Plan.load(plan)
     if output:
         html.save(wanted, output)
@@ -50,6 +54,21 @@ def view(
                 topology.save(_ending(target, kind))
     if figures:
         _save_all(draw.figures(wanted, by), figures)
+
+
+def _training_page(plan: Path, output: Path | None) -> None:
+    """The page of a training plan.
+
+    Raises
+    ------
+    BadInput: no page is asked for.
+    """
+    from solver.training.plan import load_training
+    from solver.view.training import save_training_page
+
+    if output is None:
+        raise BadInput("a training plan is drawn as a page: name one with -o plan.html")
+    save_training_page(load_training(plan), output)
 
 
 def _ending(target: Path, kind: str) -> Path:

@@ -94,7 +94,9 @@ class EngineRules:
 
 def engine_names() -> list[str]:
     """Names of all engines, sorted."""
-    return sorted(entry.name.removesuffix(".json") for entry in files(__package__).iterdir() if entry.name.endswith(".json"))
+    return sorted(
+        entry.name.removesuffix(".json") for entry in files(__package__).iterdir() if entry.name.endswith(".json")
+    )
 
 
 def engine_versions(name: str) -> tuple[str, ...]:

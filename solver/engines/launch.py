@@ -18,6 +18,8 @@ _WIDE_NVLINK = ("gb200", "gb300")
 _WIDE_RANKS = 8
 #: Ranks among which DeepEP's normal kernels exchange (deepseek-ai/DeepEP issue 90).
 DEEPEP_NORMAL_RANKS = (2, 4, 8, 16, 32, 64, 144, 160)
+#: LLMs of which vLLM holds embedding and head on every stage: its model files qwen2_moe, qwen3_moe, qwen3_next and gpt_oss.
+_ENDS_EVERYWHERE = ("qwen2-57b", "qwen3-30b-a3b", "qwen3-235b", "qwen3-coder", "qwen3-next", "gpt-oss")
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,9 @@ class Launch:
     exchange_mode: ``low_latency`` or ``normal``; empty where the kernels have no modes.
     expert_kernels: TensorRT-LLM's MoE backend; empty for other engines.
     whole_dense: every rank holds dense FFNs whole (SGLang's ``--moe-dense-tp-size 1``).
-    whole_shared: every rank holds the shared expert whole (SGLang: any exchange, or its environment variable).
+    whole_shared: every rank holds the shared expert whole (SGLang: any exchange, or its environment variable; vLLM: tokens
+        of the experts are spread over tensor-parallel ranks, its ``use_sequence_parallel_moe``).
+    ends_everywhere: every pipeline stage holds embedding and head.
     worker_group_hosts: hosts whose ranks start as one group of workers (``--nnodes``); 1 where each host serves its own.
     balancing: who spreads requests over data-parallel ranks (vLLM); empty where there are none.
     """
@@ -40,6 +44,7 @@ class Launch:
     expert_kernels: str = ""
     whole_dense: bool = False
     whole_shared: bool = False
+    ends_everywhere: bool = False
     worker_group_hosts: int = 1
     balancing: str = ""
 
@@ -64,6 +69,8 @@ def _vllm(llm: LLM, device: Device, setup: Setup) -> Launch:
     return Launch(
         exchange,
         _mode(setup) if exchange.startswith("deepep") else "",
+        whole_shared=exchange != "none" and degrees.tp > 1,
+        ends_everywhere=llm.name.startswith(_ENDS_EVERYWHERE),
         worker_group_hosts=setup.hosts if degrees.dp == 1 else 1,
         balancing="internal" if degrees.dp > 1 else "",
     )

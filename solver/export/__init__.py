@@ -1,4 +1,4 @@
-"""What engines need to run a plan: commands, configuration files, expert maps and Kubernetes manifests.
+"""What engines need to serve a plan at one address: commands, routers, configuration files, expert maps, manifests.
 
 >>> sorted(TARGETS)
 ['dynamo', 'lws', 'sglang', 'trtllm', 'vllm']

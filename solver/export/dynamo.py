@@ -4,80 +4,113 @@ from __future__ import annotations
 
 from typing import Any
 
-from solver.export.engines import ARGUMENTS, trtllm_config
+from solver.export.command import Command
+from solver.export.engines import COMMANDS, native
 from solver.export.files import ExportedFiles, documents_text
+from solver.export.kubernetes import (
+    HOST_LABEL,
+    NVLINK_LABEL,
+    Document,
+    compute_domain,
+    config_map,
+    environment,
+    label_nodes,
+    pod,
+)
 from solver.export.layout import Deployment, safe
+from solver.export.routing import Routing
 from solver.plan import Plan, Pool
 
 _IMAGE = "nvcr.io/nvidia/ai-dynamo/{}-runtime:1.6.1"
 _NAMES = {"vllm": "vllm", "sglang": "sglang", "trtllm": "tensorrtllm"}
 _MODULES = {"vllm": "dynamo.vllm", "sglang": "dynamo.sglang", "trtllm": "dynamo.trtllm"}
 _TYPES = {"prefill": "prefill", "decode": "decode", "unified": "worker"}
-#: Arguments that Dynamo sets itself where a component has several nodes or speaks over its own network.
-_OWN = {"--port": 1, "--host": 1, "--nnodes": 1, "--node-rank": 1, "--dist-init-addr": 1, "--master-addr": 1,
-        "--data-parallel-start-rank": 1, "--data-parallel-address": 1, "--data-parallel-rpc-port": 1}  # fmt: skip
+#: Connectors that Dynamo's vLLM workers take (dynamo/vllm/kv_connector_protocols.py of 1.6.1).
+_CONNECTORS = ("NixlConnector", "MooncakeConnector", "LMCacheMPConnector", "MultiConnector")
+#: Arguments that Dynamo sets itself, with the number of their values.
+_OWN = {
+    "--port": 1, "--host": 1, "--nnodes": 1, "--node-rank": 1, "--dist-init-addr": 1, "--master-addr": 1,
+    "--master-port": 1, "--data-parallel-address": 1, "--data-parallel-rpc-port": 1,
+    "--disaggregation-bootstrap-port": 1,
+}  # fmt: skip
 
 
 def dynamo(plan: Plan) -> ExportedFiles:
-    """The manifest, and ConfigMaps with expert maps and TensorRT-LLM's files."""
-    deployment = Deployment(plan)
-    warnings: list[str] = []
-    components = [_frontend(plan)]
+    """The manifest, with ConfigMaps of expert maps and TensorRT-LLM's files, and the labels of nodes."""
+    deployment = Deployment(plan, native(plan.pools[0].engine))
+    warnings = [f"nodes carry the plan's hosts as the label {HOST_LABEL}: run label-nodes.sh before the manifest"]
+    components, maps = [_frontend(deployment)], []
     for pool in plan.pools:
-        component, lost = _component(deployment, pool)
-        components.append(component)
-        warnings += lost
+        command = COMMANDS[deployment.engine](deployment, pool)
+        components.append(_component(deployment, pool, command))
+        maps += config_map(f"{safe(pool.name)}-plan", command.files)
+        warnings += [*command.lost, *_refused(deployment, pool)]
+    if Routing(deployment).weighs:
+        warnings.append("Dynamo's frontend has no shares: it spreads requests over pools of one role by load and cache")
     manifest = {
         "apiVersion": "nvidia.com/v1beta1",
         "kind": "DynamoGraphDeployment",
-        "metadata": {"name": safe(deployment.model)[:40].strip("-")},
-        "spec": {"components": components},
+        "metadata": {"name": safe(deployment.model.rpartition("/")[2])[:40].strip("-")},
+        "spec": {"components": components} | _topology(deployment),
     }
-    documents = [manifest, *_config_maps(deployment)]
-    return ExportedFiles({"dynamo.yaml": documents_text(documents)}, tuple(dict.fromkeys(warnings)))
+    files = {"dynamo.yaml": documents_text([manifest, *compute_domain(deployment), *maps])}
+    files["label-nodes.sh"] = label_nodes(deployment)
+    return ExportedFiles(files, tuple(dict.fromkeys(warnings)))
 
 
-def _frontend(plan: Plan) -> dict[str, Any]:
-    image = _IMAGE.format(_NAMES[_engine(plan.pools[0])])
-    container = {"name": "main", "image": image, "command": ["python3"], "args": ["-m", "dynamo.frontend"]}
+def _refused(deployment: Deployment, pool: Pool) -> list[str]:
+    connector = deployment.connector(pool)
+    if deployment.engine != "vllm" or connector is None or connector in _CONNECTORS:
+        return []
+    return [f"Dynamo 1.6.1 does not start pool {pool.name}: its vLLM workers take no {connector}; plan with another"]
+
+
+def _topology(deployment: Deployment) -> Document:
+    """KV goes from prefill to decode inside an NVLink domain where the plan has both there."""
+    if not deployment.nvlink_hosts or all(pool.role == "unified" for pool in deployment.plan.pools):
+        return {}
+    return {"experimental": {"kvTransferPolicy": {"labelKey": NVLINK_LABEL, "enforcement": "preferred"}}}
+
+
+def _frontend(deployment: Deployment) -> Document:
+    reuses = any(deployment.reuses(pool) for pool in deployment.plan.pools)
+    aware = reuses and deployment.plan.scenario.traffic.routing == "prefix_aware"
+    container = {
+        "name": "main",
+        "image": _IMAGE.format(_NAMES[deployment.engine]),
+        "command": ["python3"],
+        "args": ["-m", "dynamo.frontend", "--router-mode", "kv" if aware else "round-robin"],
+    }
     return {"name": "Frontend", "type": "frontend", "replicas": 1, "podTemplate": {"spec": {"containers": [container]}}}
 
 
-def _component(deployment: Deployment, pool: Pool) -> tuple[dict[str, Any], list[str]]:
-    engine = _engine(pool)
-    words, lost = ARGUMENTS[engine](deployment, pool)
-    counts = deployment.devices_per_node(pool)
-    args = ["$(MODEL)" if word == "$MODEL" else word for word in _without_own(words)]
-    if engine != "sglang" and args and not args[0].startswith("--"):
-        args = [("--model-path" if engine == "trtllm" else "--model"), *args]
-    if engine == "trtllm":
-        args = ["--extra-engine-args" if word == "--config" else word for word in args]
-        args = [f"/plan/{word}" if word == f"{pool.name}.yaml" else word for word in args]
-    if engine == "sglang":
-        args = [f"/plan/{word}" if word == f"{pool.name}.experts.json" else word for word in args]
-    if pool.role != "unified" and engine != "sglang":
-        args += ["--disaggregation-mode", pool.role]
+def _component(deployment: Deployment, pool: Pool, command: Command) -> Document:
+    engine = deployment.engine
     container: dict[str, Any] = {
         "name": "main",
         "image": _IMAGE.format(_NAMES[engine]),
         "command": ["python3", "-m", _MODULES[engine]],
-        "args": args,
-        "env": [{"name": "MODEL", "value": deployment.model}],
-        "resources": {"limits": {"nvidia.com/gpu": str(counts[0])}},
+        "args": _arguments(deployment, pool, command),
+        "env": environment(command, {"MODEL": deployment.model}),
     }
-    pod: dict[str, Any] = {"containers": [container]}
-    if _files(deployment, pool):
-        container["volumeMounts"] = [{"name": "plan", "mountPath": "/plan"}]
-        pod["volumes"] = [{"name": "plan", "configMap": {"name": f"{safe(pool.name)}-plan"}}]
-    component: dict[str, Any] = {
+    component: Document = {
         "name": safe(pool.name),
         "type": _TYPES[pool.role],
         "replicas": pool.replicas,
-        "podTemplate": {"spec": pod},
+        "podTemplate": {"spec": pod(deployment, pool, container, command.files)},
     }
-    if len(counts) > 1:
-        component["multinode"] = {"nodeCount": len(counts)}
-    return component, [*lost, *_unplaced(deployment)]
+    if pool.hosts_per_replica > 1:
+        component["multinode"] = {"nodeCount": pool.hosts_per_replica}
+    return component
+
+
+def _arguments(deployment: Deployment, pool: Pool, command: Command) -> list[str]:
+    words = ["$(MODEL)" if word == "$MODEL" else word for word in _without_own(command.words)]
+    words = [f"/plan/{word}" if word in command.files else word for word in words]
+    if deployment.engine != "sglang":
+        words.insert(0, "--model-path" if deployment.engine == "trtllm" else "--model")
+        words += ["--disaggregation-mode", pool.role] if pool.role != "unified" else []
+    return ["--extra-engine-args" if word == "--config" else word for word in words]
 
 
 def _without_own(words: list[str]) -> list[str]:
@@ -90,26 +123,3 @@ def _without_own(words: list[str]) -> list[str]:
         else:
             found.append(word)
     return found
-
-
-def _files(deployment: Deployment, pool: Pool) -> dict[str, str]:
-    if _engine(pool) == "trtllm":
-        return {f"{pool.name}.yaml": trtllm_config(deployment, pool)}
-    text = deployment.map_json(pool) if _engine(pool) == "sglang" else None
-    return {f"{pool.name}.experts.json": text} if text else {}
-
-
-def _config_maps(deployment: Deployment) -> list[dict[str, Any]]:
-    return [
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"{safe(pool.name)}-plan"}, "data": files}
-        for pool in deployment.plan.pools
-        if (files := _files(deployment, pool))
-    ]
-
-
-def _engine(pool: Pool) -> str:
-    return "vllm" if pool.engine == "ideal" else pool.engine
-
-
-def _unplaced(deployment: Deployment) -> list[str]:
-    return ["Kubernetes chooses the nodes: the plan's placement on devices is not in the manifest"]

@@ -77,7 +77,7 @@ class Search:
         SolverDefect: the witness rejects a plan for another reason than the fabric.
         """
         whole, routes = replace(market(self.instance), standing=self.standing), Routes(self.instance.cluster)
-        first = offer(self.instance, self.engine, whole, self.forbidden, clock=self.effort.clock)
+        first = offer(self.instance, self.engine, whole, self.forbidden, effort=self.effort)
         best: Plan | None = None
         reason, bound = "", 0.0
         rounds = deque([_Round(whole, {}, self.forbidden)])
@@ -89,7 +89,7 @@ class Search:
             offered = first
             if now != met[0]:
                 offered = offer(
-                    self.instance, self.engine, now.market, now.forbidden, now.scale_out, self.effort.clock
+                    self.instance, self.engine, now.market, now.forbidden, now.scale_out, self.effort
                 )
             found = realise(offered.within(now.market), offered.columns, self._judge(offered, routes), self.effort)
             if isinstance(found, NoLayout):

@@ -9,7 +9,7 @@ of the program.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,43 +91,75 @@ def bands(most: int) -> Iterator[tuple[int, int]]:
         low = high + 1
 
 
-def columns(
+@dataclass(frozen=True)
+class Cells:
+    """Candidates that could be best in some band of replica counts, by cell, before those counts are priced.
+
+    Attributes
+    ----------
+    alive: all of them; members: rows of each cell.
+    group, split: as columns have them.
+    least: fewest replicas that a pool may have; most: replicas of each cell that fit when nothing else runs.
+    reach: requests/s that no replica of a cell exceeds.
+    """
+
+    alive: Candidates
+    mix: Mix
+    promise: Promise
+    group: int
+    split: int
+    least: int
+    members: tuple[tuple[int, ...], ...]
+    most: tuple[int, ...]
+    reach: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def footprint(self, cell: int) -> Footprint:
+        """What a replica of a cell takes."""
+        return self.alive.rows[self.members[cell][0]].footprint
+
+    def columns(self, wanted: Mapping[int, tuple[float, float]]) -> list[Column]:
+        """The best candidate of some cells in each band.
+
+        Parameters
+        ----------
+        wanted: by cell, between which numbers of replicas bands shall start.
+        """
+        rows: list[int] = []
+        lows: list[int] = []
+        highs: list[int] = []
+        cells: list[tuple[int, int]] = []
+        for cell, (first, last) in sorted(wanted.items()):
+            members = self.members[cell]
+            for low, high in bands(self.most[cell]):
+                if high >= self.least and first <= low <= last:
+                    rows += members
+                    lows += [max(low, self.least)] * len(members)
+                    highs += [high] * len(members)
+                    cells += [(cell, low)] * len(members)
+        if not rows:
+            return []
+        index = np.array(rows)
+        safe = _most(self.alive, index, np.array(lows, float), self.mix, self.promise).service
+        bold = _most(self.alive, index, np.array(highs, float), self.mix, self.promise, optimistic=True).reach
+        return _best_of_cells(self.alive, self.group, self.split, index, lows, highs, cells, safe, bold)
+
+
+def cells_of(
     found: Candidates, mix: Mix, promise: Promise, group: int, split: int = 0, least_replicas: int = 1
-) -> list[Column]:
-    """The best candidate of every footprint and band of replica counts.
+) -> Cells | None:
+    """Rows that could be best in some band: at their most favourable no worse than every rival at its least; None
+    where none keeps the promise.
+
+    A row serves more per replica the more replicas share its queue, so the rate at one replica bounds from below and
+    the optimistic rate at the most replicas from above.
 
     Parameters
     ----------
     group, split: passed through.
     least_replicas: fewest replicas that a pool may have.
-    """
-    alive = _promising(found, mix, promise)
-    if alive is None:
-        return []
-    by_cell: dict[Cell, list[int]] = defaultdict(list)
-    for row, candidate in enumerate(alive.rows):
-        by_cell[_cell(candidate)].append(row)
-    rows, lows, highs, cells = [], [], [], []
-    for cell, ((footprint, _), members) in enumerate(sorted(by_cell.items())):
-        for low, high in bands(most_replicas(alive.fleet, footprint)):
-            if high >= least_replicas:
-                rows += members
-                lows += [max(low, least_replicas)] * len(members)
-                highs += [high] * len(members)
-                cells += [(cell, low)] * len(members)
-    if not rows:
-        return []
-    index = np.array(rows)
-    safe = _most(alive, index, np.array(lows, float), mix, promise).service
-    bold = _most(alive, index, np.array(highs, float), mix, promise, optimistic=True).reach
-    return _best_of_cells(alive, group, split, index, lows, highs, cells, safe, bold)
-
-
-def _promising(found: Candidates, mix: Mix, promise: Promise) -> Candidates | None:
-    """Rows that could be best in some band: at their most favourable no worse than every rival at its least.
-
-    A row serves more per replica the more replicas share its queue, so the rate at one replica bounds from below and
-    the optimistic rate at the most replicas from above.
     """
     most = np.array([most_replicas(found.fleet, row.footprint) for row in found.rows], float)
     bold = _most(found, np.arange(len(found)), most, mix, promise, optimistic=True)
@@ -140,7 +172,23 @@ def _promising(found: Candidates, mix: Mix, promise: Promise) -> Candidates | No
     floor: dict[Cell, float] = defaultdict(float)
     for row, rate in zip(alive.rows, worst, strict=True):
         floor[_cell(row)] = max(floor[_cell(row)], rate)
-    return alive.keep(np.array([rate >= floor[_cell(row)] for row, rate in zip(alive.rows, best, strict=True)]))
+    kept = np.array([rate >= floor[_cell(row)] for row, rate in zip(alive.rows, best, strict=True)])
+    alive, best = alive.keep(kept), best[kept]
+    by_cell: dict[Cell, list[int]] = defaultdict(list)
+    for number, candidate in enumerate(alive.rows):
+        by_cell[_cell(candidate)].append(number)
+    members = tuple(tuple(rows) for _, rows in sorted(by_cell.items()))
+    return Cells(
+        alive=alive,
+        mix=mix,
+        promise=promise,
+        group=group,
+        split=split,
+        least=least_replicas,
+        members=members,
+        most=tuple(most_replicas(alive.fleet, alive.rows[rows[0]].footprint) for rows in members),
+        reach=tuple(float(best[list(rows)].max()) for rows in members),
+    )
 
 
 def _cell(candidate: Candidate) -> Cell:

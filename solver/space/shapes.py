@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -101,7 +101,7 @@ def shapes(
     """
     largest = max(fleet.domain_sizes)
     for tp in _tensor_parallel(llm, largest, fleet.domains):
-        for stage, spread in _stages(llm, tp, largest, fleet.domains):
+        for stage, spread in _stages(llm, tp, fleet.domain_sizes, fleet.domains):
             for pp in _depths(llm, stage, spread, largest, fleet.domains):
                 size, domains = _fragment(stage, spread, pp, largest)
                 if domains > min(fleet.domains, MOST_DOMAINS):
@@ -131,8 +131,10 @@ def _tensor_parallel(llm: LLM, largest: int, domains: int) -> list[int]:
     return [tp for tp in (*range(1, min(heads, largest) + 1), *across) if heads % tp == 0]
 
 
-def _stages(llm: LLM, tp: int, largest: int, domains: int) -> Iterator[tuple[int, int]]:
-    """Ranks of a pipeline stage, and the scale-up domains that they spread over."""
+def _stages(llm: LLM, tp: int, domain_sizes: Collection[int], domains: int) -> Iterator[tuple[int, int]]:
+    """Ranks of a pipeline stage, and the scale-up domains that they spread over: as few as hold them, in domains of any size
+    that the fleet has, since an exchange over more is slower."""
+    largest = max(domain_sizes)
     if tp > largest:
         yield tp, tp // largest
         return
@@ -143,7 +145,14 @@ def _stages(llm: LLM, tp: int, largest: int, domains: int) -> Iterator[tuple[int
         yield size, 1
     for size in range(tp, largest + 1, tp):
         for spread in range(2, min(domains, MOST_DOMAINS, 2 * llm.experts // size) + 1):
-            yield size * spread, spread
+            if any(_fewest_domains(size * spread, tp, holds) == spread for holds in domain_sizes):
+                yield size * spread, spread
+
+
+def _fewest_domains(stage: int, tp: int, holds: int) -> int:
+    """Domains that ``stage`` ranks spread over in equal parts of whole tensor-parallel groups, where each holds so many."""
+    groups = stage // tp
+    return next((n for n in range(1, groups + 1) if groups % n == 0 and stage // n <= holds), 0)
 
 
 def _depths(llm: LLM, stage: int, spread: int, largest: int, domains: int) -> Iterator[int]:

@@ -2,127 +2,136 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from solver.training.activations import Layer, Policy
-from solver.training.efficiency import Efficiency
-from solver.training.job import Layout, TrainingJob
-from solver.training.network import Network
-from topologies import Device
+from solver.training.activations import Policy
+from solver.training.job import TrainingJob, TrainingLayout
+from solver.training.links import ELEMENT_BYTES, LinkRates, RankMachine, context_s, exchange_s, tensor_s
+from solver.training.network import Block
 
-#: Bytes per element of the stream that norms, residuals and dropout read and write in a forward pass.
-STREAM_BYTES = 22
-#: Bytes per inner element of the FFN for its activation function: read and write.
-INNER_BYTES = 4
+#: Bytes per element of the stream that norms (8) and residual sums (12) read and write in a forward pass; with dropout 2 more.
+STREAM_BYTES = 20
 #: Bytes per attention score: written by the product, softmax, dropout with its mask, read again.
 SCORE_BYTES = 13
-#: Exchanges of the stream in a layer: all-gather and reduce-scatter, of attention and of the FFN.
-EXCHANGES = 4
-ELEMENT_BYTES = 2
+#: FlashAttention's backward pass makes the scores again: five products for two.
+FLASH_BACKWARD = 2.5
+#: Bytes per parameter that adding a micro-batch's gradient in fp32 reads and writes.
+ACCUMULATED_BYTES = 8
 
 
 @dataclass(frozen=True)
-class LayerTimes:
+class BlockTimes:
     """Seconds of a layer.
 
     Attributes
     ----------
-    forward: F. backward: B without recomputation. weights: the part of B for gradients of weights.
-    attention: the attention core of a forward pass, which selective recomputation runs again.
+    forward, backward: F and B without recomputation and without the exchange of tokens. weights: the part of B that makes
+    gradients of weights. exchange: dispatch and combine of one pass, outside of F and B.
+    core: attention itself in a forward pass. light: what selective recomputation runs again.
+    hidden: share of the device that an exchange takes beside work; None where it is not hidden.
     """
 
     forward: float
     backward: float
     weights: float
-    attention: float
+    exchange: float
+    light: float
+    hidden: float | None
 
     def again(self, policy: Policy) -> float:
         """Recomputation before the backward pass."""
-        return {"store": 0.0, "selective": self.attention, "full": self.forward, "reversible": self.forward}[policy]
+        whole = self.forward + self.exchange
+        return {"store": 0.0, "selective": self.light, "full": whole, "reversible": whole}[policy]
 
     def total(self, policy: Policy) -> float:
-        """Forward, backward and recomputation."""
-        return self.forward + self.backward + self.again(policy)
+        """Forward, backward and recomputation of one micro-batch."""
+        again = self.again(policy)
+        work, sent = self.forward + self.backward + again, 2 * self.exchange
+        if self.hidden is None or not sent:
+            return work + sent
+        # work slows down while the exchange runs beside it, and waits for what is longer
+        return max(work + sent * self.hidden, sent)
 
 
-def layer_of(network: Network, job: TrainingJob, micro_batch: int) -> Layer:
-    """What a micro-batch leaves in a layer."""
-    return Layer(network.width, network.heads, job.sequence_tokens, micro_batch, network.linear, job.flash)
-
-
-def layer_times(
-    network: Network, job: TrainingJob, layout: Layout, device: Device, efficiency: Efficiency, domain: int
-) -> LayerTimes:
-    """Price a layer.
-
-    Parameters
-    ----------
-    domain: devices of a scale-up domain.
-    """
-    tokens, t = job.sequence_tokens * layout.micro_batch, layout.tp
-    flops = device.flops["bf16"] * efficiency.matmul
-    memory = device.hbm_bytes_per_s * efficiency.memory
-    matmul = 2 * network.active_layer_parameters * tokens / t / flops
-    core = 4 * job.sequence_tokens * tokens * network.attended / t / flops
+def block_times(
+    block: Block, job: TrainingJob, layout: TrainingLayout, machine: RankMachine, rates: LinkRates
+) -> BlockTimes:
+    """Price a layer."""
+    eff, tokens, t = machine.efficiency, layout.tokens(job), layout.tp
+    matmul, reads = _products(block, job, layout, machine)
+    core, core_back = _attention(block, job, layout, machine)
+    moved = _moved_bytes(block, job, layout) * tokens / machine.moves
+    tensor = tensor_s(block, job, layout, machine, rates)
+    ahead = context_s(block, job, layout, machine, rates, core)
+    # gradients of keys and values travel back while keys and values come again
+    behind = 2 * context_s(block, job, layout, machine, rates, core_back / 2)
+    own = (block.attention + block.dense) / t + block.attention_whole + block.router
+    own += block.experts * block.expert / layout.ep
+    accumulated = ACCUMULATED_BYTES * own / machine.moves
+    forward = max(matmul, reads) + core + moved + tensor + ahead
+    weights = matmul + accumulated
+    backward = max(matmul, reads) + weights + core_back + moved * eff.moves_again + tensor * eff.network_again + behind
     if job.flash:
-        core /= 2  # only the half of the scores that causality leaves is computed
+        up = 2 * block.up * tokens / t / machine.flops(job.precision, block.attention_side / math.sqrt(t))
+        light = up + (8 * block.width / layout.shared) * tokens / machine.moves
+        inner = block.top_k * block.expert_inner + block.dense_inner * job.light_dense
+        light += _activation_bytes(block) * inner * tokens / t / machine.moves
     else:
-        core += SCORE_BYTES * network.heads * job.sequence_tokens * tokens / t / memory
-    shared = t if layout.sequence_parallel else 1
-    moved = (STREAM_BYTES / shared + INNER_BYTES * network.inner / t) * tokens * network.width / memory
-    network_s = _exchanges_s(network, tokens, layout, device, efficiency) + _experts_s(
-        network, tokens, layout, device, efficiency, domain
+        light = core
+    exchange = exchange_s(block, job, layout, machine, rates)
+    return BlockTimes(forward, backward, weights, exchange, light, eff.exchange_share if layout.hides_experts else None)
+
+
+def _products(block: Block, job: TrainingJob, layout: TrainingLayout, machine: RankMachine) -> tuple[float, float]:
+    """Seconds of the matrix products of a forward pass, and of reading their weights once."""
+    tokens, t = layout.tokens(job), layout.tp
+    shard = 1 / math.sqrt(t)
+    dense_side = math.sqrt(block.width * block.dense_inner)
+    expert_side = math.sqrt(block.width * block.expert_inner)
+    groups = (
+        (block.attention * tokens / t, block.attention_side * shard),
+        (block.attention_whole * tokens / layout.shared, block.attention_side),
+        (block.dense * tokens / t, dense_side * shard),
+        (block.top_k * block.expert * tokens / t, expert_side),
     )
-    return LayerTimes(
-        forward=matmul + core + moved + network_s,
-        backward=2 * (matmul + core) + moved * efficiency.backward_moves + network_s * efficiency.backward_network,
-        weights=matmul,
-        attention=core,
-    )
+    seconds = sum(2 * products / machine.flops(job.precision, side) for products, side in groups if products)
+    seconds += 2 * block.router * tokens / layout.shared / machine.flops("bf16", block.attention_side)
+    held = (block.attention + block.dense) / t + block.attention_whole + block.experts * block.expert / layout.ep
+    return seconds, job.operand_bytes * held / machine.moves
 
 
-def _exchanges_s(network: Network, tokens: float, layout: Layout, device: Device, efficiency: Efficiency) -> float:
-    """Seconds of the tensor-parallel exchanges of a forward pass; two all-reduces move as much as four of these."""
-    if layout.tp == 1:
-        return 0.0
-    size = ELEMENT_BYTES * tokens * network.width * (layout.tp - 1) / layout.tp
-    return EXCHANGES * (efficiency.latency_s + size / (device.scale_up_bytes_per_s * efficiency.scale_up))
+def _attention(block: Block, job: TrainingJob, layout: TrainingLayout, machine: RankMachine) -> tuple[float, float]:
+    """Seconds of attention itself, forward and backward."""
+    tokens, t = layout.tokens(job), layout.tp
+    peak = machine.device.flops["bf16"]
+    if not job.flash:
+        # all scores are computed, masked ones too, and pass through memory
+        keys = block.keys(job.sequence_tokens, causal=False)
+        products = block.core_flop * keys * tokens / t / machine.flops("bf16", block.attention_side)
+        scores = SCORE_BYTES * block.heads * keys * tokens / t / machine.moves
+        return products + scores, 2 * products + 2 * scores
+    keys = block.keys(job.sequence_tokens)
+    share = machine.efficiency.core_share(2 * keys)
+    seconds = (block.core_flop * keys + block.other_flop) * tokens / t / (peak * share)
+    return seconds, FLASH_BACKWARD * seconds / machine.efficiency.core_again
 
 
-def _experts_s(
-    network: Network, tokens: float, layout: Layout, device: Device, efficiency: Efficiency, domain: int
-) -> float:
-    """Seconds of dispatch and combine of a forward pass."""
-    if layout.ep == 1:
-        return 0.0
-    inside = layout.tp * layout.ep <= domain
-    rate = device.scale_up_bytes_per_s * efficiency.scale_up if inside else _scale_out(device, efficiency)
-    size = ELEMENT_BYTES * tokens * network.top_k * network.width / layout.tp * (layout.ep - 1) / layout.ep
-    return 2 * (efficiency.latency_s + size / rate)
+def _activation_bytes(block: Block) -> int:
+    """Bytes that an activation function reads and writes per inner element."""
+    return ELEMENT_BYTES * (2 + block.gated)
 
 
-def hop_s(network: Network, job: TrainingJob, layout: Layout, device: Device, efficiency: Efficiency) -> float:
-    """Seconds to pass a micro-batch's activations to the next stage; every tensor-parallel rank sends its part."""
-    size = ELEMENT_BYTES * job.sequence_tokens * layout.micro_batch * network.width / layout.tp
-    return efficiency.latency_s + size / _scale_out(device, efficiency)
-
-
-def gradients_s(
-    parameters: float, layout: Layout, device: Device, efficiency: Efficiency, domain: int
-) -> tuple[float, float]:
-    """Seconds of reduce-scattering a rank's gradients among its copies, and of gathering its updated weights.
-
-    Parameters
-    ----------
-    parameters: of the rank.
-    """
-    if layout.dp == 1:
-        return 0.0, 0.0
-    inside = layout.devices <= domain
-    rate = device.scale_up_bytes_per_s * efficiency.scale_up if inside else _scale_out(device, efficiency)
-    share = (layout.dp - 1) / layout.dp * parameters / rate
-    return 4 * share, ELEMENT_BYTES * share
-
-
-def _scale_out(device: Device, efficiency: Efficiency) -> float:
-    return device.scale_out_bytes_per_s * efficiency.scale_out
+def _moved_bytes(block: Block, job: TrainingJob, layout: TrainingLayout) -> float:
+    """Bytes that element-wise kernels read and write per token in a forward pass, on one rank."""
+    stream = (STREAM_BYTES + 2 * block.dropout) * block.width / layout.shared
+    # positions are rotated in place: read and written
+    rotated = 2 * ELEMENT_BYTES * block.projected * block.rotary
+    inner = _activation_bytes(block) * (block.dense_inner + block.top_k * block.expert_inner)
+    # copies for experts are gathered and summed again
+    copies = 4 * ELEMENT_BYTES * block.top_k * block.width
+    # fp8 operands are cast, once as they are and once transposed
+    operands = 2 * block.width + block.attended + block.dense_inner
+    operands += block.top_k * (block.width + block.expert_inner)
+    cast = (ELEMENT_BYTES + 2) * operands if job.precision == "fp8" else 0
+    return stream + (rotated + inner + copies + cast) / layout.tp

@@ -12,10 +12,12 @@ import pytest
 
 import topologies
 from solver.optimize.arithmetic.run import Effort
+from solver.optimize.training.search import TrainingSite, search
 from solver.study.frontier import frontier
+from solver.training.efficiency import efficiency_of
 from solver.training.job import TrainingJob
+from solver.training.links import RankMachine
 from solver.training.network import MEGATRON
-from solver.training.search import Site, train
 from solver.workload import Scenario
 from solver.workload.files import read_content
 
@@ -37,5 +39,8 @@ def test_frontier_of_twenty_points() -> None:
 )
 def test_training_layouts(name: str, devices: int, batch: int) -> None:
     start = time.perf_counter()
-    plan = train(MEGATRON[name], TrainingJob(2048, batch, 3e11), Site(topologies.device("a100"), devices, 2.0))
-    print(f"\n{name} on {devices}: {time.perf_counter() - start:.2f} s, gap {plan.gap:.2%}, {plan.costs.layout}")
+    device = topologies.device("a100")
+    site = TrainingSite(RankMachine(device, efficiency_of(device.generation), 8), devices, 2.0)
+    found = search(MEGATRON[name], TrainingJob(2048, batch, 3e11, flash=False), site)
+    gap = 1 - found.bound / found.usd_per_million_tokens
+    print(f"\n{name} on {devices}: {time.perf_counter() - start:.2f} s, gap {gap:.2%}, {found.costs.layout}")

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solver.errors import BadInput
-from solver.training import activations, feistel, layouts, network, schedules
+from solver.training import activations, efficiency, feistel, links, network, schedules
 from solver.training.coupling import ReversibleStack
 from solver.training.feistel import Feistel
 
 
-@pytest.mark.parametrize("module", [feistel, activations, layouts, network, schedules])
+@pytest.mark.parametrize("module", [feistel, activations, efficiency, links, network, schedules])
 def test_examples_hold(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.calibration import Calibration
+from solver.cost.steps.sharing import Sharing
 from solver.cost.steps.work import Degrees
 from solver.engines import EngineRules
 from solver.llm import FFN, LLM, Dtype, Layer, Precision
@@ -130,6 +131,7 @@ def ledger(
     engine: EngineRules,
     setups: Sequence[Setup],
     layers: Floats,
+    sharing: Sharing,
     *,
     exchanged_tokens: Floats,
 ) -> Ledger:
@@ -139,6 +141,7 @@ def ledger(
     ----------
     engine: how it shares out the HBM, and the sequences and graphs that it counts on.
     layers: layers of each kind on each stage (R, S, K), as :attr:`Work.layers`.
+    sharing: what each engine divides over which ranks.
     exchanged_tokens: most tokens a rank dispatches to experts at once over the network (R,); 0 without such buffers.
     """
     degree = Degrees.of([setup.parallelism for setup in setups])
@@ -151,12 +154,17 @@ def ledger(
     count = layers.sum(axis=2)
     here = count > 0
     stages = np.arange(layers.shape[1])
-    weights = np.einsum("rsk,rk->rs", layers, _by_kind(kinds, lambda k: _layer_weights(k, llm.precision, degree, spare)))
+    weights = np.einsum(
+        "rsk,rk->rs", layers, _by_kind(kinds, lambda k: _layer_weights(k, llm.precision, degree, spare, sharing))
+    )
     # Embedding and encoders lie on the first stage, head and draft layer on the last.
     ends = llm.embedding_bytes / degree.tp + llm.encoder_bytes, _head_weights(llm, degree)
-    weights = weights + (stages == 0) * ends[0][:, None]
-    draft = np.where(drafts > 0, _draft_weights(llm, degree, spare), 0.0)
-    weights = weights + (stages == degree.pp[:, None] - 1) * (ends[1] + draft)[:, None]
+    draft = np.where(drafts > 0, _draft_weights(llm, degree, spare, sharing), 0.0)
+    # Embedding on the first stage, head on the last; on all of them where the engine's model file asks no stage.
+    first, last = stages == 0, stages == degree.pp[:, None] - 1
+    everywhere = here & (sharing.ends > 0)[:, None]
+    weights = weights + (first | everywhere) * ends[0][:, None] + (last | everywhere) * ends[1][:, None]
+    weights = weights + last * draft[:, None]
     cache = llm.precision.kv_cache
     # Layers with a window hold no more than that many tokens: a column for each window that occurs (R, S, W).
     windowed = [np.stack([_window_bytes(kind, w, cache, degree) for kind in kinds], axis=1) for w in windows]
@@ -236,13 +244,16 @@ def _by_kind(kinds: Sequence[Layer], quantity: Callable[[Layer], Floats]) -> Flo
     return np.stack([quantity(kind) for kind in kinds], axis=1)
 
 
-def _layer_weights(layer: Layer, precision: Precision, degree: Degrees, redundant_experts: Floats) -> Floats:
+def _layer_weights(
+    layer: Layer, precision: Precision, degree: Degrees, redundant_experts: Floats, sharing: Sharing
+) -> Floats:
     """Weights of one layer on one rank [bytes] (R,)."""
     attention, ffn = layer.attention, layer.ffn
-    split = attention.sharded_bytes(precision) + ffn.dense_bytes(precision) + ffn.shared_bytes(precision)
+    split = attention.sharded_bytes(precision) / degree.tp
+    split = split + ffn.dense_bytes(precision) / sharing.dense + ffn.shared_bytes(precision) / sharing.shared
     whole = attention.replicated_bytes(precision) + ffn.replicated_bytes
     copies = np.ceil((ffn.experts + redundant_experts) / degree.ep) if ffn.experts else 0.0
-    return split / degree.tp + whole + copies * _padding(ffn, precision, degree) * ffn.expert_bytes(precision) / degree.moe_tp
+    return split + whole + copies * _padding(ffn, precision, degree) * ffn.expert_bytes(precision) / degree.moe_tp
 
 
 def _padding(ffn: FFN, precision: Precision, degree: Degrees) -> Floats | float:
@@ -259,13 +270,13 @@ def _head_weights(llm: LLM, degree: Degrees) -> Floats:
     return tied / degree.tp
 
 
-def _draft_weights(llm: LLM, degree: Degrees, redundant_experts: Floats) -> Floats:
+def _draft_weights(llm: LLM, degree: Degrees, redundant_experts: Floats, sharing: Sharing) -> Floats:
     """Weights of a multi-token-prediction layer on one rank, split like the layer it resembles [bytes] (R,)."""
     if not llm.mtp_layers:
         return np.zeros_like(degree.tp)
     whole = llm.mtp_layer.weight_bytes(llm.precision)
     scale = llm.mtp_weight_bytes / llm.mtp_layers / whole
-    return scale * _layer_weights(llm.mtp_layer, llm.precision, degree, redundant_experts)
+    return scale * _layer_weights(llm.mtp_layer, llm.precision, degree, redundant_experts, sharing)
 
 
 def _window(layer: Layer) -> int:

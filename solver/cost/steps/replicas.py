@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from solver.cost.calibration import Calibration
 from solver.cost.steps.memory import Ledger, ledger
+from solver.cost.steps.sharing import Sharing
 from solver.cost.steps.speeds import Speeds
 from solver.cost.steps.step import StagePlacement
 from solver.cost.steps.timing import Timing
@@ -108,6 +109,7 @@ class Replicas(Timing):
                 engine_rules(setups[0].engine, setups[0].engine_version),
                 setups,
                 work.layers,
+                Sharing.of(llm, device, setups),
                 exchanged_tokens=np.where(spread > 1, np.minimum(chunks, EXCHANGE_TOKENS), 0.0),
             ),
             chunk_tokens=chunks,

@@ -41,7 +41,10 @@ class Timing:
             stack([part.work for part in parts]),
             Speeds.stack([part.speeds for part in parts], [len(part) for part in parts]),
             StagePlacement(*(np.concatenate([getattr(g, f.name) for g in groups]) for f in fields(StagePlacement))),
-            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("chunk_tokens", "draft_tokens", "accepted")),
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("chunk_tokens", "draft_tokens", "accepted")
+            ),
         )
 
     def __len__(self) -> int:

@@ -35,6 +35,17 @@ def find(name: str) -> LLM | None:
     return None if short is None else _build(short)
 
 
+def hugging_face_id(name: str) -> str | None:
+    """Hugging Face id of the LLM of this name or alias: the alias itself where it is one, else the entry's first.
+
+    >>> hugging_face_id("deepseek-v3"), hugging_face_id("deepseek-ai/DeepSeek-V3-0324")
+    ('deepseek-ai/DeepSeek-V3', 'deepseek-ai/DeepSeek-V3-0324')
+    """
+    short = _aliases().get(name.strip().lower())
+    ids = [alias for alias in _entries()[short].get("aliases", []) if "/" in alias] if short else []
+    return next((alias for alias in ids if alias.lower() == name.strip().lower()), ids[0] if ids else None)
+
+
 def unknown(name: str) -> UnknownName:
     """Return the error for a name that nothing has."""
     hint = "; a path to a Hugging Face config.json or to its folder works too"

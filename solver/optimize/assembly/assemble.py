@@ -554,7 +554,7 @@ def _provenance(instance: Instance, offer: Offer, pools: Sequence[Staffed], seed
             if n
         },
         bound_over="all legal replica shapes, counts and packings, at the largest load that keeps the promises; "
-        "chunk sizes and prompts per step from the engine's list"
+        "chunk sizes and prompts per step from the engine's list; stages over as few scale-up domains as hold them"
         + (
             f"; spare expert copies for at most {MORE_SLOTS} more slots a rank"
             if instance.scenario.expert_loads

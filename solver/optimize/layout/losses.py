@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import topologies
 from solver.workload import Scenario
@@ -20,11 +21,15 @@ def without(scenario: Scenario, vertices: Sequence[str], folder: Path = Path("."
     ------
     BadInput: no device is, or is in, one of them.
     """
-    spec = dict(scenario.cluster)
+    return scenario.model_copy(update={"cluster": lost(scenario.cluster, vertices, folder)})
+
+
+def lost(cluster: Mapping[str, Any], vertices: Sequence[str], folder: Path) -> dict[str, Any]:
+    """The cluster of a scenario with some devices, hosts or racks marked as lost."""
+    spec = dict(cluster)
     if "graph" in spec:
         marked = topologies.mark_unhealthy(topologies.validate(topologies.from_plain(spec["graph"])), vertices)
-        spec = {"graph": topologies.to_plain(marked)}
-    else:
-        spec["unhealthy"] = [*(spec.get("unhealthy") or ()), *vertices]
-        topologies.build(spec, folder)
-    return scenario.model_copy(update={"cluster": spec})
+        return {"graph": topologies.to_plain(marked)}
+    spec["unhealthy"] = [*(spec.get("unhealthy") or ()), *vertices]
+    topologies.build(spec, folder)
+    return spec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -12,21 +12,20 @@ import numpy as np
 
 from solver.cost.instance import Instance, PromiseGroup
 from solver.cost.network.contention import slowed
-from solver.cost.pool.retention import load_s, spared_s
 from solver.cost.pool.serving import Promise
 from solver.engines import EngineRules, engine_rules
 from solver.experts.recorded import balance_of
-from solver.optimize.arithmetic.run import Clock
+from solver.optimize.arithmetic.run import Clock, Effort
 from solver.optimize.layout.kv_tiers import keepings
 from solver.optimize.layout.kv_tiers.places import places
+from solver.optimize.layout.pricing import Shelf, worthwhile
 from solver.optimize.layout.program import Market, Need, Supply
 from solver.replica import Engine, Parallelism, Role
-from solver.space.candidates import Candidates, Startable, candidates, price, startable, with_limits
+from solver.space.candidates import Candidates, Startable, candidates, startable, with_limits
 from solver.space.handover import Handover, handover
-from solver.space.profiles import Column, columns
+from solver.space.profiles import Column, cells_of
 from solver.space.shapes import shapes
 from solver.workload import Constraints, Scenario
-from solver.workload.kv_tiers import KVTierName
 
 #: Divisions of an end-to-end promise between the first token and the rest that are tried.
 SPLITS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
@@ -112,7 +111,7 @@ def offer(
     whole: Market,
     forbidden: frozenset[tuple[Role, Parallelism]] = frozenset(),
     scale_out: Mapping[str, float] | None = None,
-    clock: Clock | None = None,
+    effort: Effort | None = None,
 ) -> Offer:
     """Every column with which an engine could serve, for each promise, role, way to keep KV and kind of device.
 
@@ -120,10 +119,11 @@ def offer(
     ----------
     forbidden: shapes that a role must not have.
     scale_out: bandwidth at which devices of a kind are priced, where the fabric leaves them less than their NIC's.
-    clock: with most of its time spent, further ways to keep idle KV are left out.
+    effort: of the search for a first layout; with most of its time spent, further ways to keep idle KV are left out.
     """
-    clock = clock or Clock()
-    found: dict[int | None, list[Column]] = defaultdict(list)
+    effort = replace(effort or Effort(), progress=None).started()
+    clock = effort.clock or Clock()
+    shelves: dict[int | None, list[Shelf]] = defaultdict(list)
     dropped: dict[Role, Counter[str]] = {}
     rules, balance = engine_rules(engine, instance.scenario.engine_version), balance_of(instance)
     handovers = _handovers(instance, rules)
@@ -160,9 +160,11 @@ def offer(
                 continue
             priced += len(legal)
             for split, promise in promises(group, role):
-                offered = _priced(legal, served, promise, split, constraints)
-                found[way] += offered if way is None else _keeping(legal, offered, whole, way)
-    columns = chain.from_iterable(found[way] for way in (None, *range(len(whole.keepings))))
+                shelves[way] += _shelves(legal, served, promise, split, constraints, way)
+    ordered = [shelf for way in (None, *range(len(whole.keepings))) for shelf in shelves[way]]
+    columns = worthwhile(
+        whole if handovers.free else replace(whole, connections=handovers.connections), ordered, effort
+    )
     return Offer(rules, tuple(columns), handovers, dropped, priced, tuple(extrapolated), unpriced)
 
 
@@ -215,25 +217,6 @@ def _spread(count: int) -> Iterator[int]:
             gaps += [(low, middle), (middle, high)]
 
 
-def _keeping(legal: Candidates, offered: Iterable[Column], whole: Market, number: int) -> list[Column]:
-    """Columns as priced for one way to keep idle KV: no more caches than it is for, and the tiers that are too slow."""
-    way = whole.keepings[number]
-    found = [c for c in offered if not way.caches or c.high * c.candidate.setup.parallelism.dp <= way.caches]
-    if not found:
-        return []
-    replicas = price(legal.llm, legal.fleet, legal.replicas.calibration, [c.candidate for c in found])
-    slow: list[set[tuple[int, KVTierName]]] = [set() for _ in found]
-    for position, kept in enumerate(way.kept):
-        if not way.drop_s[position]:
-            continue
-        spared, _ = spared_s(replicas, kept)
-        for place in whole.places:
-            loading = load_s(replicas, kept, place.rate_of(legal.fleet.device.name))
-            for row in np.flatnonzero(loading >= spared):
-                slow[row].add((position, place.name))
-    return [replace(column, keeping=number, slow=frozenset(pairs)) for column, pairs in zip(found, slow, strict=True)]
-
-
 def _roles(need: Need) -> Iterator[Role]:
     if need.disaggregated:
         yield "prefill"
@@ -258,12 +241,14 @@ def promises(group: PromiseGroup, role: Role) -> Iterator[tuple[int, Promise]]:
         yield index, Promise(ttft=first) if role == "prefill" else Promise(tpot=rest, itl=whole.itl)
 
 
-def _priced(
-    legal: Candidates, group: PromiseGroup, promise: Promise, split: int, constraints: Constraints
-) -> Iterator[Column]:
-    """The best columns of all candidates where the user allows others, and those of each pinned pool by itself."""
+def _shelves(
+    legal: Candidates, group: PromiseGroup, promise: Promise, split: int, constraints: Constraints, way: int | None
+) -> Iterator[Shelf]:
+    """The cells of all candidates where the user allows others, and those of each pinned pool by itself."""
     if constraints.other_pools:
-        yield from columns(legal, group.mix, promise, group.index, split, constraints.min_replicas)
+        cells = cells_of(legal, group.mix, promise, group.index, split, constraints.min_replicas)
+        if cells is not None:
+            yield Shelf(cells, way)
     for number, pool in enumerate(constraints.pools):
         if pool.device not in (None, legal.fleet.device.name):
             continue
@@ -272,6 +257,6 @@ def _priced(
             continue
         if pool.batch_per_rank is not None:
             settled = with_limits(replace(settled, settled=float(pool.batch_per_rank)), group.mix)
-        for column in columns(settled, group.mix, promise, group.index, split):
-            if pool.replicas is None or column.low <= pool.replicas <= column.high:
-                yield replace(column, pin=number)
+        cells = cells_of(settled, group.mix, promise, group.index, split)
+        if cells is not None:
+            yield Shelf(cells, way, number)

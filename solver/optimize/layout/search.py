@@ -116,6 +116,13 @@ def best_layout(
     )
 
 
+def incumbent(market: Market, columns: Sequence[Column], effort: Effort) -> float | None:
+    """What a layout over some columns costs, or the multiple that it serves; None where none was found."""
+    losses = market.survive_domains or market.survive_hosts
+    found = _search(market, spread_out(market, columns) if losses else undominated(columns), effort)
+    return None if isinstance(found, NoLayout) else found.value
+
+
 @dataclass(frozen=True)
 class _Solved:
     """An integer program over some columns and what CP-SAT says of it."""

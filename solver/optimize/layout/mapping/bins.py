@@ -5,15 +5,37 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from solver.optimize.arithmetic.integers import IntegerProgram, IntegerRow
 from solver.optimize.arithmetic.run import Effort, run
 from solver.optimize.layout.program import DomainContent, Supply
 from solver.optimize.layout.search import Chosen
+from solver.space.shapes import Footprint
 from topologies import Domain
 
 #: Devices of a replica, or of its part in one domain, host by host.
 Devices = tuple[str, ...]
+
+
+class FragmentColumn(Protocol):
+    """What packing asks of the column that a pool was chosen from: its footprint, and what a loss may touch."""
+
+    @property
+    def footprint(self) -> Footprint: ...
+
+    @property
+    def touched(self) -> int: ...
+
+
+class FragmentPool(Protocol):
+    """A pool whose fragments are packed: of a serving layout, or the blocks of a training one."""
+
+    @property
+    def column(self) -> FragmentColumn: ...
+
+    @property
+    def replicas(self) -> int: ...
 
 
 @dataclass
@@ -40,13 +62,13 @@ class Bin:
         """Devices that are left."""
         return sum(map(len, self.free))
 
-    def takes(self, number: int, pool: Chosen) -> bool:
+    def takes(self, number: int, pool: FragmentPool) -> bool:
         """Whether one more fragment of a pool fits."""
         footprint = pool.column.footprint
         able = sum(len(host) >= footprint.per_host for host in self.free)
         return able >= footprint.hosts and len(self.held.get(number, ())) < most_in_one(pool)
 
-    def add(self, number: int, pool: Chosen) -> Devices:
+    def add(self, number: int, pool: FragmentPool) -> Devices:
         """Put one more fragment of a pool onto the fullest hosts that have room for its parts."""
         footprint = pool.column.footprint
         able = [h for h, devices in enumerate(self.free) if len(devices) >= footprint.per_host]
@@ -61,7 +83,7 @@ class Bin:
         return tuple(devices)
 
 
-def most_in_one(pool: Chosen) -> int:
+def most_in_one(pool: FragmentPool) -> int:
     """Fragments of a pool that one domain may hold.
 
     One of each replica, where replicas spread over several domains; no more than the column allows where domains may
@@ -79,7 +101,7 @@ def near_each_other(domains: Sequence[Domain]) -> list[Domain]:
     return sorted(domains, key=lambda domain: first[domain.leaves])
 
 
-def fill(pools: Sequence[Chosen], counts: Sequence[int], domains: Sequence[Domain]) -> list[Bin] | None:
+def fill(pools: Sequence[FragmentPool], counts: Sequence[int], domains: Sequence[Domain]) -> list[Bin] | None:
     """First fit, largest fragments first, so that few domains are opened; None if something is left over.
 
     Parameters
@@ -98,7 +120,7 @@ def fill(pools: Sequence[Chosen], counts: Sequence[int], domains: Sequence[Domai
     return bins
 
 
-def spread(pools: Sequence[Chosen], counts: Sequence[int], domains: Sequence[Domain]) -> list[Bin] | None:
+def spread(pools: Sequence[FragmentPool], counts: Sequence[int], domains: Sequence[Domain]) -> list[Bin] | None:
     """Every pool evenly over the domains: a failure takes little of each, and prefill lies beside decode.
 
     Round by round every domain takes one more, tightest first; None if something is left over.
@@ -116,7 +138,7 @@ def spread(pools: Sequence[Chosen], counts: Sequence[int], domains: Sequence[Dom
     return bins
 
 
-def largest_first(pools: Sequence[Chosen]) -> list[int]:
+def largest_first(pools: Sequence[FragmentPool]) -> list[int]:
     """Numbers of the pools, those that need most of a host first, then those that need most hosts."""
 
     def need(number: int) -> tuple[int, int, int]:
@@ -146,7 +168,9 @@ def exact(
     here = [number for number in largest_first(pools) if counts[number]]
     program = _HostProgram(pools, here, domains)
     for number in here:
-        program.require("placed", [(program.held[number, d], 1) for d in range(len(domains))], counts[number], exactly=True)
+        program.require(
+            "placed", [(program.held[number, d], 1) for d in range(len(domains))], counts[number], exactly=True
+        )
     for d, domain in enumerate(domains):
         for h, devices in enumerate(domain.hosts):
             sized = [(program.parts[number, d, h], pools[number].column.footprint.per_host) for number in here]

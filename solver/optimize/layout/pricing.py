@@ -1,0 +1,190 @@
+"""Which replica counts of which cells are worth a price: those that a small linear program cannot rule out.
+
+A cell at its most favourable rate bounds every band of it, so a program over cells that counts only devices and demand
+bounds every layout. Bands of the likeliest cells are priced first and give a layout; of the others only bands whose use
+does not by itself make every layout dearer than that one (reduced costs: exact, up to a margin).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.cost.pool.retention import load_s, spared_s
+from solver.optimize.arithmetic.relaxation import MARGIN
+from solver.optimize.arithmetic.run import Effort
+from solver.optimize.layout.program import Market
+from solver.optimize.layout.search import incumbent
+from solver.replica import Role
+from solver.space.candidates import price
+from solver.space.profiles import Cells, Column
+from solver.workload.kv_tiers import KVTierName
+
+Floats = NDArray[np.float64]
+
+#: Cells per promise, role, kind of device and way to keep KV whose bands are priced first.
+FIRST_CELLS = 32
+#: Bands that are priced without asking which are worth it.
+FEW_BANDS = 400
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Cells that are offered together.
+
+    Attributes
+    ----------
+    keeping: number of the way to keep idle KV that they are priced for; pin: of the pinned pool that they stand for.
+    """
+
+    cells: Cells
+    keeping: int | None = None
+    pin: int | None = None
+
+    @property
+    def role(self) -> Role:
+        """Role of all cells."""
+        return self.cells.alive.role
+
+    def columns(self, market: Market, wanted: dict[int, tuple[float, float]]) -> list[Column]:
+        """Bands of some cells, as the program takes them."""
+        found = self.cells.columns(wanted)
+        if self.pin is not None:
+            replicas = market.pins[self.pin]
+            found = [replace(c, pin=self.pin) for c in found if replicas is None or c.low <= replicas <= c.high]
+        return found if self.keeping is None else _keeping(self.cells, found, market, self.keeping)
+
+
+def worthwhile(market: Market, shelves: Sequence[Shelf], effort: Effort) -> list[Column]:
+    """Columns among which a best layout is, and every layout with which the twin could beat one that is known."""
+    every = [(shelf, cell) for shelf in shelves for cell in range(len(shelf.cells))]
+    bands = sum(min(shelf.cells.most[cell], 60) for shelf, cell in every)
+    limit = _least(market, every) if bands > FEW_BANDS else None
+    if limit is None:
+        return _priced(market, shelves, [(0.0, math.inf)] * len(every))
+    first = [(0.0, math.inf) if likely else (1.0, 0.0) for likely in _likeliest(market, every, limit.loss)]
+    columns = _priced(market, shelves, first)
+    known = incumbent(market, columns, effort)
+    if known is None:
+        return columns + _priced(market, shelves, [(0.0, math.inf) if asked[0] else (1.0, 0.0) for asked in first])
+    room = abs(known - limit.value) + MARGIN * abs(limit.value)
+    with np.errstate(divide="ignore"):
+        last = np.where(limit.loss > 0, room / np.maximum(limit.loss, 1e-300), math.inf)
+    rest = [(0.0, float(most)) if asked[0] else (1.0, 0.0) for asked, most in zip(first, last, strict=True)]
+    return columns + _priced(market, shelves, rest)
+
+
+def _priced(market: Market, shelves: Sequence[Shelf], wanted: Sequence[tuple[float, float]]) -> list[Column]:
+    """Bands of all cells, each between two numbers of replicas."""
+    found, position = [], 0
+    for shelf in shelves:
+        part = wanted[position : position + len(shelf.cells)]
+        position += len(shelf.cells)
+        asked = {cell: limits for cell, limits in enumerate(part) if limits[0] <= limits[1]}
+        if asked:
+            found += shelf.columns(market, asked)
+    return found
+
+
+def _likeliest(market: Market, every: Sequence[tuple[Shelf, int]], loss: Floats) -> list[bool]:
+    """Cells whose bands are priced first: settled ones, and the next best of every promise, role, device and way."""
+    likely = [shelf.pin is not None or _stands(market, shelf, cell) for shelf, cell in every]
+    alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for number, (shelf, cell) in enumerate(every):
+        alike[shelf.cells.group, shelf.role, shelf.cells.footprint(cell).device, shelf.keeping].append(number)
+    for members in alike.values():
+        for number in sorted(members, key=lambda n: (loss[n], n))[:FIRST_CELLS]:
+            likely[number] = True
+    return likely
+
+
+def _stands(market: Market, shelf: Shelf, cell: int) -> bool:
+    """Whether a replica that runs already could be in a cell."""
+    held = {standing.setup.held for standing in market.standing}
+    return any(shelf.cells.alive.rows[row].setup.held in held for row in shelf.cells.members[cell]) if held else False
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """The program over cells in USD per hour, or as a multiple of the mix.
+
+    Attributes
+    ----------
+    value: its optimum, which no layout beats.
+    loss: by how much the objective worsens at least with one replica of each cell.
+    """
+
+    value: float
+    loss: Floats
+
+
+def _least(market: Market, every: Sequence[tuple[Shelf, int]]) -> _Limit | None:
+    """Devices and demand alone: what no layout undercuts; None where even they cannot be met."""
+    from ortools.linear_solver.python import model_builder
+
+    model = model_builder.Model()  # type: ignore[no-untyped-call]
+    replicas = [model.new_num_var(0, shelf.cells.most[cell], "") for shelf, cell in every]
+    devices = [shelf.cells.footprint(cell).devices for shelf, cell in every]
+    kinds = [shelf.cells.footprint(cell).device for shelf, cell in every]
+    prices: dict[str, float] = {}
+    for kind in sorted({supply.device for supply in market.supplies}):
+        mine = [supply for supply in market.supplies if supply.device == kind]
+        here = [n for n, device in enumerate(kinds) if device == kind]
+        room = sum(supply.size * supply.count for supply in mine)
+        _at_most(model, [replicas[n] for n in here], [devices[n] for n in here], room)
+        prices[kind] = 0.0 if market.owned else min(supply.usd_per_device_hour for supply in mine)
+    if market.max_devices is not None:
+        _at_most(model, replicas, devices, market.max_devices)
+    throughput = market.objective == "throughput"
+    level = model.new_num_var(0, math.inf, "level") if throughput else 1.0
+    for group, need in enumerate(market.needs):
+        # A share of a promise is served by unified pools, the rest by both other roles.
+        apart = model.new_num_var(0, math.inf if need.disaggregated else 0, "")
+        together = model.new_num_var(0, math.inf if need.unified else 0, "")
+        model.add(apart + together >= level * need.requests_per_s)
+        for role, asked in (("unified", together), ("prefill", apart), ("decode", apart)):
+            here = [n for n, (shelf, _) in enumerate(every) if (shelf.cells.group, shelf.role) == (group, role)]
+            rates = [-every[n][0].cells.reach[every[n][1]] for n in here]
+            _at_most(model, [*(replicas[n] for n in here), asked], [*rates, 1.0], 0)
+    if throughput:
+        model.maximize(level)
+    else:
+        costs = [prices[kind] * count for kind, count in zip(kinds, devices, strict=True)]
+        model.minimize(model_builder.LinearExpr.weighted_sum(replicas, costs))
+    solver = model_builder.Solver("GLOP")
+    if solver.solve(model) != model_builder.SolveStatus.OPTIMAL:
+        return None
+    sign = -1.0 if throughput else 1.0
+    worse = np.array([solver.reduced_cost(variable) for variable in replicas]) * sign
+    return _Limit(float(solver.objective_value), np.maximum(worse, 0.0))
+
+
+def _at_most(model: object, variables: Sequence[object], factors: Sequence[float], most: float) -> None:
+    from ortools.linear_solver.python import model_builder
+
+    left = model_builder.LinearExpr.weighted_sum(list(variables), list(factors))
+    model.add_linear_constraint(left, -math.inf, most)  # type: ignore[attr-defined]
+
+
+def _keeping(cells: Cells, offered: Sequence[Column], market: Market, number: int) -> list[Column]:
+    """Columns as priced for one way to keep idle KV: no more caches than it is for, and the tiers that are too slow."""
+    way, legal = market.keepings[number], cells.alive
+    found = [c for c in offered if not way.caches or c.high * c.candidate.setup.parallelism.dp <= way.caches]
+    if not found:
+        return []
+    replicas = price(legal.llm, legal.fleet, legal.replicas.calibration, [c.candidate for c in found])
+    slow: list[set[tuple[int, KVTierName]]] = [set() for _ in found]
+    for position, kept in enumerate(way.kept):
+        if not way.drop_s[position]:
+            continue
+        spared, _ = spared_s(replicas, kept)
+        for place in market.places:
+            loading = load_s(replicas, kept, place.rate_of(legal.fleet.device.name))
+            for row in np.flatnonzero(loading >= spared):
+                slow[row].add((position, place.name))
+    return [replace(column, keeping=number, slow=frozenset(pairs)) for column, pairs in zip(found, slow, strict=True)]
