@@ -220,6 +220,11 @@ class Calibration:
         known = parameters()
         values: dict[str, float] = {}
         for path, entry in content["parameters"].items():
+            if path in _OF_THE_ENGINE:
+                raise BadFile(
+                    f"{source}: parameters.{path} is the engine's rule, not measured; leave it out and set "
+                    f"options.memory_fraction in the scenario where it differs from the engine's default"
+                )
             if path not in known:
                 raise BadFile(f"{source}: {UnknownName('parameter', path, known)}")
             values[path] = _checked(entry, known[path], f"{source}: parameters.{path}")
@@ -267,6 +272,8 @@ def _same(entry: str, llm: str, device: str) -> bool:
     return where == device and llm.startswith(name)
 
 
+#: Parameters of earlier calibrations that engines' memory rules say now.
+_OF_THE_ENGINE = ("memory_fraction", "kv_share")
 _LABELS = ("name", "engine", "generation", "fitted_on", "as_of")
 
 
