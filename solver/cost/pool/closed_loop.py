@@ -18,6 +18,22 @@ Floats = NDArray[np.float64]
 
 #: Rounds of the fixed point between batch and latency; six change no figure by more than 0.1 %.
 ROUNDS = 6
+#: Sequences of the largest batch that engines capture as a graph unless told otherwise.
+LARGEST_CAPTURED = 512
+
+
+def padded(batch: Floats) -> Floats:
+    """The captured size that runs a batch: 1, 2, 4, multiples of 8 to 256 and of 16 to 512; larger ones run as they are.
+
+    vLLM, SGLang and TensorRT-LLM capture these and a few between (vllm/config/compilation.py; SGLang's model runner).
+
+    >>> padded(np.array([1.0, 3, 9, 300, 700])).tolist()
+    [1.0, 4.0, 16.0, 304.0, 700.0]
+    """
+    small = np.exp2(np.ceil(np.log2(np.maximum(batch, 1.0))))
+    return np.select(
+        [batch <= 8, batch <= 256, batch <= LARGEST_CAPTURED], [small, np.ceil(batch / 8) * 8, np.ceil(batch / 16) * 16], batch
+    )
 
 
 @dataclass(frozen=True)
@@ -76,7 +92,8 @@ def closed_loop(
     batch, together = held, np.ones_like(per_rank)
     for _ in range(rounds):
         running = np.maximum(batch, 1.0)
-        step = pool.decode_s(running, context)
+        # Every micro-batch of a pipeline is padded to the next captured size.
+        step = pool.decode_s(padded(running / pool.work.pp) * pool.work.pp, context)
         latency, occupied, chunks = pool.prompt_s(prompt, 0.0, running, context, prompts_per_step=together)
         # w: what a prompt takes beyond the steps that would have run anyway, shared by those in them.
         beyond = np.maximum(occupied - chunks * step * pool.accepted / pool.work.pp, 0.0)
