@@ -7,23 +7,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from solver.check import experts, failures, idle_kv, legality, links, memory, money, placement, pools, promises, routing
+from solver.check import (
+    experts,
+    failures,
+    handover,
+    idle_kv,
+    legality,
+    links,
+    memory,
+    money,
+    placement,
+    pools,
+    promises,
+    routing,
+)
 from solver.check.evidence import Evidence
 from solver.cost.instance import Instance
 from solver.errors import BadInput, CheckFailed
 from solver.plan import Plan
 
-__all__ = ["check", "violations"]
+__all__ = ["attested", "check", "violations"]
 
 #: Later groups rely on what earlier ones establish, so a group runs only while nothing is broken.
 GROUPS: tuple[tuple[Callable[[Evidence], Iterator[str]], ...], ...] = (
     (pools.names_and_kinds, pools.within_constraints),
     (legality.engine_would_start, placement.every_layer_once, placement.every_rank_once, placement.domains_hold),
+    (handover.pools_connect,),
     (routing.shares_add_up, experts.every_expert_present),
     (idle_kv.records_are_whole, experts.recorded_loads_are_balanced),
     (idle_kv.ages_give_what_is_claimed, idle_kv.tiers_hold_it, idle_kv.money_is_right),
     (memory.ledger_holds, memory.limits_hold),
-    (promises.loads_are_served, promises.prediction_holds, promises.promises_are_kept, failures.losses_are_survived),
+    (promises.loads_are_served, promises.capacities_keep_promises),
+    (promises.prediction_holds, promises.promises_are_kept, failures.losses_are_survived),
     (money.rent_is_right, money.arithmetic_is_right, money.provenance_is_right, links.loads_are_right),
     (money.margins_are_right,),
 )
@@ -45,6 +60,15 @@ def violations(plan: Plan, instance: Instance | None = None) -> list[str]:
     except BadInput as error:
         return [f"the plan's scenario cannot be used: {error}"]
     return []
+
+
+def attested(plan: Plan) -> list[str]:
+    """What a plan says that does not follow from its scenario, so that the witness takes it on trust."""
+    found = [f"the bound of {plan.objective.bound:.6g} USD per million output tokens (and with it gap and status)"]
+    found += ["what binds, in words"] if plan.binding else []
+    found += [f"{len(plan.alternatives)} alternatives"] if plan.alternatives else []
+    found += ["the confirmation by replay"] if plan.confirmation is not None else []
+    return [*found, "versions, seed and counts of the search"]
 
 
 def check(plan: Plan) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.check.evidence import Evidence
+from solver.check.evidence import Evidence, differs
 from solver.plan import LayerMap, Pool
 
 #: Share by which the recorded loads may lie less evenly than a pool claims.
@@ -67,6 +67,7 @@ def recorded_loads_are_balanced(evidence: Evidence) -> Iterator[str]:
         yield f"the plan names expert loads {unread[0][:200]!r} without their content"
         return
     if shares is None:
+        yield from _calibrated_imbalance(evidence)
         return
     routed = [number for number, layer in enumerate(evidence.instance.llm.layers) if layer.ffn.experts]
     asked = scenario.options.redundant_experts
@@ -80,6 +81,17 @@ def recorded_loads_are_balanced(evidence: Evidence) -> Iterator[str]:
         real = float(np.mean([_hottest_over_mean(maps[n], shares[:, at], ep) for at, n in enumerate(routed)]))
         if real > pool.imbalance * (1 + UNEVENNESS):
             yield f"pool {pool.name} claims an imbalance of {pool.imbalance:.3f}; its maps give {real:.3f}"
+
+
+def _calibrated_imbalance(evidence: Evidence) -> Iterator[str]:
+    """Without recorded loads the hottest rank is as hot as the calibration says."""
+    for pool in evidence.plan.pools:
+        expected = evidence.calibration(pool).imbalance
+        if differs(pool.imbalance, expected):
+            yield (
+                f"pool {pool.name} claims an imbalance of {pool.imbalance:.4g} without recorded loads; its calibration "
+                f"says {expected:.4g}"
+            )
 
 
 def _hottest_over_mean(slots: NDArray[np.int64], shares: NDArray[np.float64], ep: int) -> float:

@@ -20,8 +20,25 @@ def engine_would_start(evidence: Evidence) -> Iterator[str]:
             *_depth(llm, shape, pool),
             *_experts(llm, shape, pool),
             *_widths(llm, shape, pool),
+            *_hosts(shape, pool),
         ]
         yield from (f"{pool.engine} would not start pool {pool.name} ({shape}): {fault}" for fault in faults)
+
+
+def _hosts(shape: Parallelism, pool: Pool) -> Iterator[str]:
+    """Ranks are numbered host by host, so groups are whole on hosts or take whole hosts."""
+    each, rest = divmod(shape.devices, pool.hosts_per_replica)
+    if rest:
+        yield f"{shape.devices} devices do not divide over {pool.hosts_per_replica} hosts"
+        return
+    if each % shape.tp and shape.tp % each:
+        yield f"a host holds {each} ranks: neither whole groups of tp = {shape.tp} nor a whole part of one"
+    if pool.hosts_per_replica == 1:
+        return
+    if pool.engine == "vllm" and shape.dp > 1 and each % (shape.tp * shape.pp):
+        yield f"a host holds {each} ranks, which are not whole data-parallel ranks of tp x pp = {shape.tp * shape.pp}"
+    if pool.engine == "sglang" and shape.pp % pool.hosts_per_replica and pool.hosts_per_replica % shape.pp:
+        yield f"{shape.pp} stages and {pool.hosts_per_replica} hosts do not divide each other"
 
 
 def _attention(llm: LLM, shape: Parallelism) -> Iterator[str]:

@@ -49,7 +49,11 @@ def _limits(evidence: Evidence, pool: Pool) -> Iterator[str]:
     needed = pool.chunk_tokens if pool.role != "decode" else limits.max_sequences
     if limits.max_batched_tokens < needed:
         yield f"pool {pool.name} needs steps of {needed} tokens but is allowed {limits.max_batched_tokens}"
-    tokens = limits.max_sequences * (1 + pool.draft_tokens)
+    drafted = limits.max_sequences * (1 + pool.draft_tokens)
+    most = max(drafted, 1) if pool.role == "decode" else max(pool.chunk_tokens, drafted)
+    if limits.max_batched_tokens > most:
+        yield f"pool {pool.name} allows steps of {limits.max_batched_tokens} tokens but is priced for {most}"
+    tokens = drafted
     if pool.role == "decode" and pool.setup().exchange_domains > 1 and tokens > MOST_EXCHANGED.get(pool.engine, tokens):
         yield (
             f"a rank of pool {pool.name} may send {tokens} tokens a step to experts in other domains; the low-latency "

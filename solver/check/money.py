@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Iterator
@@ -99,6 +100,9 @@ def arithmetic_is_right(evidence: Evidence) -> Iterator[str]:
 def provenance_is_right(evidence: Evidence) -> Iterator[str]:
     """The calibrations that the plan names are those that its figures rest on."""
     plan = evidence.plan
+    content = plan.scenario.model_dump_json(by_alias=True).encode()
+    if plan.provenance.inputs.get("scenario") != hashlib.sha256(content).hexdigest():
+        yield "the hash of the scenario is not that of the plan's scenario"
     for pool in plan.pools:
         if plan.provenance.calibrations.get(pool.device) != evidence.calibration(pool).to_json():
             yield f"the calibration recorded for {pool.device} is not the one that pool {pool.name} is priced with"

@@ -51,6 +51,25 @@ def _operating_point(evidence: Evidence, pool: Pool) -> Iterator[str]:
         yield f"pool {pool.name} is not bound by {pool.roofline.bound_by}"
 
 
+def capacities_keep_promises(evidence: Evidence) -> Iterator[str]:
+    """At the most that each pool is said to serve, its own part of every promise still holds."""
+    for pool in evidence.plan.pools:
+        most, slo = pool.capacity_requests_per_s_per_replica, evidence.group(pool).slo
+        service = evidence.priced[pool.name].at(most)
+        if differs(float(service.requests_per_s[0]), most, 1e-4):
+            yield f"pool {pool.name} cannot serve the {most:.6g} requests/s a replica that it is said to reach"
+            continue
+        limits = [("TTFT", service.ttft_p95, slo.ttft_p95_s)] if pool.role != "decode" else []
+        limits += [("TPOT", service.tpot_p95, slo.tpot_p95_s)] if pool.role != "prefill" else []
+        for name, values, limit in limits:
+            worst = float(values.max())
+            if limit is not None and worst > limit * (1 + 1e-3):
+                yield (
+                    f"pool {pool.name} reaches {most:.6g} requests/s a replica only with a {name} p95 of {worst:.6g} s; "
+                    f"{limit:.6g} s were promised"
+                )
+
+
 def _demand(evidence: Evidence) -> Iterator[str]:
     """Objective ``cost``: all that arrives; ``throughput``: the mix in proportion."""
     scenario, prediction = evidence.plan.scenario, evidence.plan.prediction

@@ -12,6 +12,7 @@ import typer
 from solver.cli.app import AsJson, app
 from solver.cli.scenario import EXAMPLE, scenario_from
 from solver.cli.train import is_training, show_training
+from solver.errors import BadInput
 from topologies.units import show_seconds
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def solve(
         "traffic.classes.0.prompt_tokens": prompt_tokens,
         "traffic.classes.0.output_tokens": output_tokens,
         "traffic.classes.0.requests_per_s": requests_per_s,
-        "slo.ttft_p95": ttft_p95,
-        "slo.tpot_p95": tpot_p95,
+        "slo.ttft_p95": _with_unit("--ttft-p95", ttft_p95),
+        "slo.tpot_p95": _with_unit("--tpot-p95", tpot_p95),
         "engine": engine,
         "objective": objective,
         "options.gap": gap,
@@ -125,6 +126,18 @@ def solve(
     if stopped.status:
         print(f"rackplan: interrupted; this is the best plan so far, gap {plan.objective.gap:.2%}", file=sys.stderr)
         raise typer.Exit(stopped.status)
+
+
+def _with_unit(option: str, text: str | None) -> str | None:
+    """A time as it was given.
+
+    Raises
+    ------
+    BadInput: a bare number, which reads as seconds to some and as milliseconds to others.
+    """
+    if text is not None and text.strip().replace(".", "", 1).isdigit():
+        raise BadInput(f"{option} {text}: say {text}ms or {text}s")
+    return text
 
 
 def _told(confirmation: Confirmation) -> str:

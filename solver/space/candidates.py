@@ -164,6 +164,7 @@ def candidates(
     llm, fleet, engine, role = started.llm, started.fleet, started.engine, started.role
     pinned = {pin.chunk_tokens for pin in constraints.pools if pin.role == role and pin.chunk_tokens is not None}
     rows = [row for each in started.rows for row in _settings(each, engine, mix, pinned)]
+    rows = _overlapping_legally(llm, engine, fleet, rows)
     optimistic = price(llm, fleet, calibration, rows, best_links=True).evened()
     short = ~holds_longest(optimistic, longest)
     # Where the engine's default leaves no room the most that people set is told; what still does not fit is dropped.
@@ -286,6 +287,14 @@ def _filled(candidate: Candidate) -> Candidate:
     if setup.memory_fraction is not None:
         return candidate
     return replace(candidate, setup=replace(setup, memory_fraction=MOST_FRACTION))
+
+
+def _overlapping_legally(llm: LLM, engine: EngineRules, fleet: Fleet, rows: list[Candidate]) -> list[Candidate]:
+    """The rows without those that the engine refuses to overlap: the others are known to start."""
+    asked = [n for n, row in enumerate(rows) if row.setup.overlap]
+    refusals = Inquiry(llm, engine, fleet.device, [rows[n].setup for n in asked]).refusals() if asked else []
+    refused = {n for n, reasons in zip(asked, refusals, strict=True) if reasons}
+    return [row for n, row in enumerate(rows) if n not in refused]
 
 
 def with_limits(found: Candidates, mix: Mix) -> Candidates:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from solver.check import check, violations
+from solver.check import attested, check, violations
 from solver.errors import BadInput, CheckFailed
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
@@ -62,9 +63,13 @@ def _solved(content: dict[str, Any]) -> str:
     return outcome.plan.dumps()
 
 
-def reread(content: dict[str, Any]) -> Plan:
-    """A plan from JSON data."""
-    return Plan.model_validate_json(json.dumps(content))
+def reread(content: dict[str, Any], hashed: bool = True) -> Plan:
+    """A plan from JSON data, with the hash of its scenario, so that what a bent scenario breaks is found and not the hash."""
+    plan = Plan.model_validate_json(json.dumps(content))
+    if not hashed:
+        return plan
+    inputs = {"scenario": hashlib.sha256(plan.scenario.model_dump_json(by_alias=True).encode()).hexdigest()}
+    return plan.model_copy(update={"provenance": plan.provenance.model_copy(update={"inputs": inputs})})
 
 
 def scaled(path: str, factor: float) -> Bend:
@@ -225,6 +230,14 @@ MUTATIONS: dict[str, Bend] = {
     "pinned pool": put("scenario.constraints.pools.0.parallelism", {"tp": 8}),
     "allowed roles": put("scenario.constraints.roles", ["unified"]),
     "fewest replicas": put("scenario.constraints.min_replicas", 50),
+    "capacity of prefill": scaled("pools.0.capacity_requests_per_s_per_replica", 100.0),
+    "capacity of decode": scaled("pools.1.capacity_requests_per_s_per_replica", 1.3),
+    "even experts": put("pools.1.imbalance", 1.0),
+    "tokens of a step": put("pools.0.limits.max_batched_tokens", 1_000_000_000),
+    "hosts": put("pools.0.hosts_per_replica", lambda n: n + 1),
+    "connector": put("pools.0.connector", "carrier pigeon"),
+    "connectors that differ": put("pools.1.connector", "MooncakeConnector"),
+    "no connector": put("pools.1.connector", None),
     "failures survived": put("scenario.options.survive_domain_failures", 2),
 }
 
@@ -249,6 +262,17 @@ def test_a_bent_field_is_rejected(name: str) -> None:
     assert all(isinstance(sentence, str) and "\n" not in sentence for sentence in found)
     with pytest.raises(CheckFailed):
         check(plan)
+
+
+def test_the_hash_is_that_of_the_scenario() -> None:
+    content = json.loads(disaggregated())
+    content["provenance"]["inputs"]["scenario"] = "0" * 64
+    assert any("hash" in sentence for sentence in violations(reread(content, hashed=False)))
+
+
+def test_what_rests_on_trust_is_listed() -> None:
+    plan = Plan.model_validate_json(disaggregated())
+    assert attested(plan)[0].startswith("the bound")
 
 
 def test_there_are_many_kinds_of_mutation() -> None:

@@ -32,7 +32,6 @@ def test_what_is_left_starts_and_fits(name: str) -> None:
     assert (found.optimistic_limit >= found.limit - 1e-9).all()
 
 
-@pytest.mark.xfail(strict=True, reason="engines are asked before half-batches overlap, so their rule of overlap is not")
 def test_what_overlaps_starts_too() -> None:
     found, _ = asked("llama-3.1-70b")
     assert found is not None

@@ -8,7 +8,7 @@ from small_fleet import CHAT, FLEET, asked
 
 from solver.cost.pool.most import fullest
 from solver.cost.pool.serving import Promise
-from solver.space.profiles import SINGLE_COUNTS, bands, columns
+from solver.space.profiles import SINGLE_COUNTS, bands, cells_of
 from solver.space.shapes import most_replicas
 
 
@@ -24,7 +24,9 @@ def test_a_column_promises_what_its_candidate_serves() -> None:
     found, _ = asked("llama-3.1-8b", max_tp=2, forbid=("pp",))
     assert found is not None
     promise = Promise(tpot=0.03)
-    offered = columns(found, CHAT, promise, group=0)
+    cells = cells_of(found, CHAT, promise, group=0)
+    assert cells is not None
+    offered = cells.columns(dict.fromkeys(range(len(cells)), (0.0, np.inf)))
     assert offered
     for column in offered:
         assert 0 < column.rate <= column.best_rate
@@ -36,5 +38,6 @@ def test_a_column_promises_what_its_candidate_serves() -> None:
         )  # fmt: skip
         assert float(one.service.requests_per_s[0]) == pytest.approx(column.rate)
         assert column.wait <= 0.03 * (1 + 1e-9)
-    cells = {(c.footprint, c.candidate.handover, c.low) for c in offered}
-    assert len(cells) == len(offered)
+        # Both bound the same rate, each to the width of its own search.
+        assert column.best_rate <= max(cells.reach) * (1 + 2e-3)
+    assert len({(c.footprint, c.candidate.handover, c.low) for c in offered}) == len(offered)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from solver.cost.instance import Instance
 from solver.errors import NoPlan
-from solver.plan import Alternative, KVTier, Margin, Plan
+from solver.plan import Alternative, KVTier, Margin, Plan, Pool
+from solver.workload import RequestClass
 from topologies.units import show_bytes, show_seconds
 
 
@@ -70,20 +72,61 @@ def summary(plan: Plan) -> str:
     lines = [
         f"{plan.status}: {o.usd_per_million_output_tokens:.4g} USD per million output tokens, {o.usd_per_hour:.4g} USD/h; "
         f"no plan can cost less than {o.bound:.4g} (gap {o.gap:.2%})",
-        f"serves {p.requests_per_s:.4g} requests/s, {p.output_tokens_per_s:,.0f} output tokens/s on {plan.devices} devices; "
-        f"TTFT p95 {show_seconds(p.ttft_p95_s)}, TPOT p95 {show_seconds(p.tpot_p95_s)}",
+        f"serves {p.requests_per_s:.4g} requests/s, {p.output_tokens_per_s:,.0f} output tokens/s on {_rented(plan)}",
+        *(f"  {_promised(plan, request_class)}" for request_class in plan.scenario.traffic.classes),
     ]
     for pool in plan.pools:
         shape = pool.parallelism.shape()
         lines.append(
             f"  {pool.name}: {pool.replicas} x {shape.devices} {pool.device} ({shape}) on {pool.engine}, "
-            f"{pool.utilisation:.0%} busy, step {show_seconds(pool.step_s)}, bound by {pool.roofline.bound_by}"
+            f"{_busy(pool)}, step {show_seconds(pool.step_s)}, bound by {pool.roofline.bound_by}"
         )
     lines += [f"  {_kept(tier)}" for tier in plan.kv_tiers]
     lines += [f"  {sold(margin)}" for margin in plan.margins]
     lines += [f"  {b.because}" for b in plan.binding]
     lines += [f"  note: {doubt}" for doubt in p.extrapolated]
     return "\n".join(lines)
+
+
+def _rented(plan: Plan) -> str:
+    """Devices in use, and those that are paid for beside them."""
+    scenario = plan.scenario
+    if scenario.owned or scenario.objective == "throughput" or scenario.billing == "device":
+        return f"{plan.devices} devices"
+    paid = round(plan.objective.usd_per_hour / usd) if (usd := _usd_per_device_hour(plan)) else plan.devices
+    if paid == plan.devices:
+        return f"{plan.devices} devices"
+    return f"{plan.devices} devices, {paid} billed: a {scenario.billing} is rented whole"
+
+
+def _usd_per_device_hour(plan: Plan) -> float | None:
+    """Price of one device where all are of one kind and nothing else is paid for."""
+    kinds = {pool.device for pool in plan.pools}
+    if len(kinds) > 1 or any(any(tier.usd_per_hour.values()) for tier in plan.kv_tiers):
+        return None
+    return Instance.of(plan.scenario).usd_per_hour(kinds.pop())
+
+
+def _promised(plan: Plan, request_class: RequestClass) -> str:
+    """What a class was promised and what is predicted, with the range that holds in 80 % of cases."""
+    latency = plan.prediction.classes[request_class.name]
+    default = plan.scenario.slo
+    slo = request_class.slo.over(default) if request_class.slo else default
+    parts = []
+    for word, name, limit in (("TTFT", "ttft_p95_s", slo.ttft_p95_s), ("TPOT", "tpot_p95_s", slo.tpot_p95_s)):
+        low, high = latency.interval_80[name]
+        asked = "no promise" if limit is None else f"promised {show_seconds(limit)}"
+        likely = f"80 % between {show_seconds(low)} and {show_seconds(high)}"
+        parts.append(f"{word} p95 {show_seconds(getattr(latency, name))} ({asked}; {likely})")
+    return f"{request_class.name}: {', '.join(parts)}"
+
+
+def _busy(pool: Pool) -> str:
+    """How full a pool is, in its own terms: a decode pool by the batch that keeps its promise."""
+    if pool.role == "decode":
+        share = pool.requests_per_s_per_replica / pool.capacity_requests_per_s_per_replica
+        return f"batch {pool.batch_per_rank:.3g} a rank, {share:.0%} of what keeps the promises"
+    return f"{pool.utilisation:.0%} busy"
 
 
 def sold(margin: Margin) -> str:
