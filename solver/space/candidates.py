@@ -166,11 +166,9 @@ def candidates(
     rows = [row for each in started.rows for row in _settings(each, engine, mix, pinned)]
     rows = _overlapping_legally(llm, engine, fleet, rows)
     optimistic = price(llm, fleet, calibration, rows, best_links=True).evened()
-    short = ~holds_longest(optimistic, longest)
-    # Where the engine's default leaves no room the most that people set is told; what still does not fit is dropped.
-    fuller = [_filled(row) if lacks else row for row, lacks in zip(rows, short, strict=True)]
-    if fuller != rows:
-        rows = fuller
+    # Where the engine's default leaves no room the most that people set is told, if it could help.
+    if (binds := _binds(optimistic, fleet, longest)).any() and rows[0].setup.memory_fraction is None:
+        rows = [_filled(row) if lacks else row for row, lacks in zip(rows, binds, strict=True)]
         optimistic = price(llm, fleet, calibration, rows, best_links=True).evened()
     replicas = price(llm, fleet, calibration, rows)
     limits = _limits(engine, rows, replicas, optimistic, mix, longest)
@@ -282,11 +280,16 @@ def _settings(candidate: Candidate, engine: EngineRules, mix: Mix, pinned: Colle
 
 
 def _filled(candidate: Candidate) -> Candidate:
-    """A candidate told the most that people set, unless the user told a fraction."""
-    setup = candidate.setup
-    if setup.memory_fraction is not None:
-        return candidate
-    return replace(candidate, setup=replace(setup, memory_fraction=MOST_FRACTION))
+    """A candidate told the most that people set."""
+    return replace(candidate, setup=replace(candidate.setup, memory_fraction=MOST_FRACTION))
+
+
+def _binds(replicas: Replicas, fleet: Fleet, longest: int) -> NDArray[np.bool_]:
+    """Whether one request of the longest length needs more room than there is, by no more than a larger memory fraction
+    could add (R,)."""
+    ledger = replicas.ledger
+    lacking = (ledger.kv_bytes(np.full(len(replicas), float(longest))) - ledger.kv_room).max(axis=1)
+    return np.asarray((lacking > 0) & (lacking <= (MOST_FRACTION - ledger.fraction) * fleet.device.hbm_usable_bytes))
 
 
 def _overlapping_legally(llm: LLM, engine: EngineRules, fleet: Fleet, rows: list[Candidate]) -> list[Candidate]:
