@@ -95,6 +95,8 @@ class Setup:
     prompts_per_step: prompts that share one prefill step on a rank.
     draft_tokens: tokens drafted and verified per step and sequence.
     overlap: two half-batches hide the expert exchange behind compute.
+    engine_version: whose memory rules hold; None = the current one's.
+    memory_fraction: share of the HBM that the engine may fill, as the engine counts it; None = its default.
     """
 
     role: Role
@@ -108,6 +110,8 @@ class Setup:
     prompts_per_step: int = 1
     draft_tokens: int = 0
     overlap: bool = False
+    engine_version: str | None = None
+    memory_fraction: float | None = None
 
     @property
     def exchange_domains(self) -> int:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from solver.check.evidence import TOLERANCE, Evidence, differs
+from solver.cost.steps.memory import largest_step
+from solver.engines import engine_rules
+from solver.engines.memory import MOST_FRACTION
 from solver.plan import Pool
 
 #: Tokens of one rank that the low-latency expert exchange of an engine takes in a step.
@@ -55,7 +59,19 @@ def _limits(evidence: Evidence, pool: Pool) -> Iterator[str]:
             f"a rank of pool {pool.name} may send {tokens} tokens a step to experts in other domains; the low-latency "
             f"exchange of {pool.engine} takes {MOST_EXCHANGED[pool.engine]}"
         )
-    if differs(limits.memory_fraction, evidence.calibration(pool).memory_fraction):
-        yield f"pool {pool.name} has memory_fraction {limits.memory_fraction}; its calibration says otherwise"
+    known = _fractions(evidence, pool)
+    if all(differs(limits.memory_fraction, fraction) for fraction in known):
+        allowed = " or ".join(f"{fraction:g}" for fraction in known)
+        yield f"pool {pool.name} has memory_fraction {limits.memory_fraction}; the scenario and its engine say {allowed}"
     if any(size > limits.max_sequences for size in limits.captured_batch_sizes):
         yield f"pool {pool.name} captures graphs for more than its {limits.max_sequences} sequences"
+
+
+def _fractions(evidence: Evidence, pool: Pool) -> tuple[float, ...]:
+    """Memory fractions that a pool may be told: the scenario's, else the engine's default or the most that people set."""
+    told = evidence.plan.scenario.options.memory_fraction
+    if told is not None:
+        return (told,)
+    default = replace(pool.setup(), memory_fraction=None)
+    rules, device = engine_rules(pool.engine, pool.engine_version), evidence.instance.devices[pool.device]
+    return float(rules.memory.fractions(device, [default], largest_step([default], rules))[0]), MOST_FRACTION

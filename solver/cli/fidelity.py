@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     epilog="Example: rackplan fidelity runs.csv --fit ours.json, then put calibration: ours.json into a scenario."
 )
 def fidelity(
-    data: Annotated[Path, typer.Argument(metavar="DATA.csv", help="Measured serving runs, one a line.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Measured serving runs: CSV, one a line, or JSON records.")],
     fit: Annotated[Path | None, typer.Option(help="Fit calibrations to the runs and write them here.")] = None,
     leave_out: Annotated[
         str | None, typer.Option(help="Predict each llm, device, engine or random fifth by a fit to the others.")
@@ -82,6 +82,8 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 
 def _text(found: FidelityReport) -> str:
+    from solver.study.fidelity.report import SLICES
+
     lines = [f"{len(found.runs.runs)} runs of {found.runs.source}"]
     for quantity, figures in found.overall.items():
         if figures.runs:
@@ -94,7 +96,12 @@ def _text(found: FidelityReport) -> str:
     chosen = found.choices
     if chosen.pairs:
         share = chosen.ordered / chosen.pairs
-        lines.append(f"  pairs of layouts at equal load in the right order: {share:.1%} of {chosen.pairs}")
+        lines.append(
+            f"  pairs of layouts of one version at equal load in the right order: {share:.1%} of {chosen.pairs}"
+        )
+    if chosen.pairs_wide:
+        share = chosen.ordered_wide / chosen.pairs_wide
+        lines.append(f"    those that differ by over 20 %: {share:.1%} of {chosen.pairs_wide}")
     if chosen.choices:
         lines.append(
             f"  throughput lost by choosing layouts by prediction: {chosen.regret:.1%} in {chosen.choices} choices"
@@ -105,6 +112,15 @@ def _text(found: FidelityReport) -> str:
         lines.append(
             f"  {label:46} {tpot.runs:4} {tpot.mape:6.1%} {tpot.bias:+6.1%} {ttft.median:6.1%} {rate.mape:6.1%}"
         )
+    for kind in SLICES:
+        lines.append(f"  {'by ' + kind:46} runs   TPOT   bias   TTFT  throughput   inside 80 %: TPOT, TTFT")
+        for label, of in found.by[kind].items():
+            tpot, ttft, rate = of["tpot"], of["ttft"], of["throughput"]
+            covered = found.covered_by[kind].get(label, {})
+            shares = ", ".join(f"{covered[q]:.0%}" if q in covered else "few" for q in ("tpot", "ttft"))
+            lines.append(
+                f"  {label:46} {tpot.runs:4} {tpot.mape:6.1%} {tpot.bias:+6.1%} {ttft.median:6.1%} {rate.mape:6.1%}   {shares}"
+            )
     worst = ", ".join(f"{run.id} ({ratio:.2f}x)" for run, ratio in found.worst()[:3])
     if worst:
         lines.append(f"  furthest off in TPOT: {worst}")

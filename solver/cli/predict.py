@@ -40,6 +40,9 @@ def predict(
     kv_cache: Annotated[str, typer.Option(help="auto, or a dtype.")] = "auto",
     engine: Annotated[str, typer.Option(help="vllm, sglang, trtllm or ideal; @VERSION if not current.")] = "vllm",
     chunk_tokens: Annotated[int, typer.Option(min=1, help="Most prompt tokens in one step of a rank.")] = 8192,
+    memory_fraction: Annotated[
+        float | None, typer.Option(help="HBM that the engine may fill, as it counts it; its default if left out.")
+    ] = None,
     redundant_experts: Annotated[int, typer.Option(min=0, help="Spare expert copies of a replica.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -54,7 +57,7 @@ def predict(
             "parallelism": {"tp": tp, "pp": pp, "ep": ep, "dp": dp},
             "concurrency": concurrency, "requests_per_s": requests_per_s, "prompt_tokens": prompt_tokens,
             "output_tokens": output_tokens, "weights": weights, "kv_cache": kv_cache, "engine": engine,
-            "chunk_tokens": chunk_tokens, "redundant_experts": redundant_experts,
+            "chunk_tokens": chunk_tokens, "redundant_experts": redundant_experts, "memory_fraction": memory_fraction,
         }  # fmt: skip
         pools = [GivenPool.read({key: value for key, value in given.items() if value is not None}, "options")]
     found = predict_pools(pools)
@@ -73,6 +76,7 @@ def _lines(found: dict[str, Any]) -> str:
         f"{found['output_tokens_per_s_per_device']:.4g} output tokens/s per device",
         f"  step {found['step_ms']:.4g} ms at {found['batch_per_rank']:.4g} sequences a rank, bound by {roofline['bound_by']}",
         f"  memory {used / 1e9:.4g} of {memory['capacity_bytes'] / 1e9:.4g} GB: weights {memory['weights_bytes'] / 1e9:.4g}, "
-        f"KV cache {memory['kv_bytes'] / 1e9:.4g}; room for {found['most_sequences_per_rank']:.4g} sequences a rank",
+        f"KV cache {memory['kv_bytes'] / 1e9:.4g}; room for {found['most_sequences_per_rank']:.4g} sequences a rank "
+        f"({found['kv_tokens_per_rank']:,} tokens)",
     ]
     return "\n".join([*lines, *(f"  note: {doubt}" for doubt in found["extrapolated"])])

@@ -177,12 +177,12 @@ class Calibration:
         0, "1", 0, 1, "the same where all requests were started at once", "engine", 0.04, 0.5
     )
 
-    memory_fraction: float = _parameter(1, "1", 0.3, 1, "share of the usable HBM that the engine may fill")
-    kv_share: float = _parameter(1, "1", 0.1, 1, "share of the HBM left over that the engine gives to the KV cache")
     runtime_bytes: float = _parameter(0, "B", 0, 50e9, "HBM of the runtime: context, libraries, allocator slack")
-    collective_bytes: float = _parameter(0, "B", 0, 50e9, "HBM of the communicators, where a stage has several ranks")
-    graph_bytes: float = _parameter(0, "B", 0, 50e9, "HBM of the captured graphs")
-    activation_factor: float = _parameter(0, "1", 0, 100, "live activations in units of one hidden vector per token")
+    collective_bytes: float = _parameter(
+        0, "B", 0, 50e9, "HBM of the communicators, for each doubling of the ranks of a stage up to eight"
+    )
+    graph_bytes: float = _parameter(0, "B", 0, 1e9, "HBM of one layer in one captured graph")
+    activation_factor: float = _parameter(0, "1", 0, 100, "peak of live activations over those of the widest layer")
 
     tpot_sigma: float = _parameter(
         0, "1", 0, 3, "standard deviation of log(measured / predicted) TPOT left out of the fit"
@@ -220,6 +220,11 @@ class Calibration:
         known = parameters()
         values: dict[str, float] = {}
         for path, entry in content["parameters"].items():
+            if path in _OF_THE_ENGINE:
+                raise BadFile(
+                    f"{source}: parameters.{path} is the engine's rule, not measured; leave it out and set "
+                    f"options.memory_fraction in the scenario where it differs from the engine's default"
+                )
             if path not in known:
                 raise BadFile(f"{source}: {UnknownName('parameter', path, known)}")
             values[path] = _checked(entry, known[path], f"{source}: parameters.{path}")
@@ -267,6 +272,8 @@ def _same(entry: str, llm: str, device: str) -> bool:
     return where == device and llm.startswith(name)
 
 
+#: Parameters of earlier calibrations that engines' memory rules say now.
+_OF_THE_ENGINE = ("memory_fraction", "kv_share")
 _LABELS = ("name", "engine", "generation", "fitted_on", "as_of")
 
 

@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from solver.engines.conditions import Condition
+from solver.engines.memory import EngineMemory
 from solver.errors import UnknownName
 from solver.replica import Engine, Role
 
@@ -73,6 +74,7 @@ class EngineRules:
     batched_tokens: choices of the most tokens in one step of a rank, by role.
     max_sequences: most running sequences per attention rank.
     captured_batch_sizes: batch sizes captured as graphs by default.
+    memory: how it shares out a device's HBM.
     """
 
     name: Engine
@@ -87,6 +89,7 @@ class EngineRules:
     batched_tokens: Mapping[Role, tuple[int, ...]]
     max_sequences: int
     captured_batch_sizes: tuple[int, ...]
+    memory: EngineMemory
 
 
 def engine_names() -> list[str]:
@@ -145,6 +148,7 @@ def engine_rules(name: str, version: str | None = None) -> EngineRules:
         batched_tokens={role: tuple(choices) for role, choices in content["batched_tokens"].items()},
         max_sequences=content["max_sequences"],
         captured_batch_sizes=tuple(content["captured_batch_sizes"]),
+        memory=EngineMemory.read(next(entry for entry in content["memory"] if _holds_in(entry, wanted, versions))),
     )
 
 

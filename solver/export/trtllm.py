@@ -14,9 +14,6 @@ from solver.workload.kv_tiers import DRAM
 _KV_DTYPES = {"bf16": "auto", "fp8": "fp8", "nvfp4": "nvfp4"}
 #: Tokens of a KV block, in which the hand-over's buffers are counted.
 TOKENS_PER_BLOCK = 32
-#: Most of what weights and activations leave that the KV cache may take: the rest is for captured graphs, NCCL and
-#: transfer buffers (TensorRT-LLM's KvCacheConfig).
-MOST_FREE = 0.9
 
 
 def trtllm(deployment: Deployment, pool: Pool) -> Command:
@@ -72,12 +69,11 @@ def _config(deployment: Deployment, pool: Pool, balancer: str) -> str:
 
 
 def _cache(deployment: Deployment, pool: Pool) -> dict[str, Any]:
-    calibration, _ = deployment.instance.calibration("trtllm", pool.device)
     found: dict[str, Any] = {
         "dtype": kv_dtype(deployment, _KV_DTYPES),
         "tokens_per_block": TOKENS_PER_BLOCK,
         "enable_block_reuse": deployment.reuses(pool),
-        "free_gpu_memory_fraction": min(calibration.kv_share, MOST_FREE),
+        "free_gpu_memory_fraction": pool.limits.memory_fraction,
     }
     if size := deployment.kept_bytes(pool).get(DRAM.name):
         # Every rank has a host cache of its own.

@@ -75,7 +75,7 @@ class Limits(Record):
     ----------
     max_sequences: running sequences of one attention rank.
     max_batched_tokens: tokens of one step of one attention rank.
-    memory_fraction: share of the device's HBM that the engine may fill.
+    memory_fraction: share of the HBM that the engine may fill, as the engine counts it.
     captured_batch_sizes: batch sizes to capture as graphs.
     max_length: longest context accepted [tokens].
     """
@@ -210,6 +210,8 @@ class Pool(Record):
             prompts_per_step=self.prompts_per_step,
             draft_tokens=self.draft_tokens,
             overlap=self.overlap,
+            engine_version=self.engine_version,
+            memory_fraction=self.limits.memory_fraction,
         )
 
     @property

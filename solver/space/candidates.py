@@ -17,6 +17,7 @@ from solver.cost.pool.serving import sequences_that_fit
 from solver.cost.steps.replicas import NetworkShare, Replicas
 from solver.cost.steps.work import default_stages
 from solver.engines import EngineRules
+from solver.engines.memory import MOST_FRACTION
 from solver.llm import LLM
 from solver.replica import Role, Setup, Stages
 from solver.space.handover import Handover
@@ -123,6 +124,7 @@ def startable(
     drafting: Mapping[int, float] | None = None,
     balance: Balance | None = None,
     handovers: Handover | None = None,
+    memory_fraction: float | None = None,
 ) -> Startable:
     """All replicas that the engine would start and the user allows.
 
@@ -131,6 +133,7 @@ def startable(
     drafting: tokens that a step yields per sequence, by the number of draft tokens that may be chosen; none without.
     balance: of recorded expert loads over expert ranks; the calibration's imbalance holds without.
     handovers: tells which replicas hand over alike; without it all do.
+    memory_fraction: as engines are told it; None = the engine's default.
     """
     dropped: Counter[str] = Counter()
     alike = handovers or Handover()
@@ -139,6 +142,8 @@ def startable(
         for drafts, accepted in sorted((drafting or {0: 1.0}).items())
         for row in _legal(llm, fleet, engine, role, constraints, drafts, dropped, balance)
     ]
+    if memory_fraction is not None:
+        legal = [replace(row, setup=replace(row.setup, memory_fraction=memory_fraction)) for row in legal]
     usual = {pp: default_stages(llm, pp) for pp in sorted({row.setup.parallelism.pp for row in legal})}
     rows = tuple(row.cut(usual[row.setup.parallelism.pp]) for row in legal)
     return Startable(llm, fleet, engine, role, rows, dropped)
@@ -160,8 +165,12 @@ def candidates(
     pinned = {pin.chunk_tokens for pin in constraints.pools if pin.role == role and pin.chunk_tokens is not None}
     rows = [row for each in started.rows for row in _settings(each, engine, mix, pinned)]
     rows = _overlapping_legally(llm, engine, fleet, rows)
-    replicas = price(llm, fleet, calibration, rows)
     optimistic = price(llm, fleet, calibration, rows, best_links=True).evened()
+    # Where the engine's default leaves no room the most that people set is told, if it could help.
+    if (binds := _binds(optimistic, fleet, longest)).any() and rows[0].setup.memory_fraction is None:
+        rows = [_filled(row) if lacks else row for row, lacks in zip(rows, binds, strict=True)]
+        optimistic = price(llm, fleet, calibration, rows, best_links=True).evened()
+    replicas = price(llm, fleet, calibration, rows)
     limits = _limits(engine, rows, replicas, optimistic, mix, longest)
     priced = Candidates(llm, engine, role, fleet, tuple(rows), replicas, optimistic, *limits, longest)
     fitting = _fitting(priced, dropped)
@@ -268,6 +277,19 @@ def _settings(candidate: Candidate, engine: EngineRules, mix: Mix, pinned: Colle
                     found.append(replace(candidate, setup=settled))
             prompts *= 2
     return found
+
+
+def _filled(candidate: Candidate) -> Candidate:
+    """A candidate told the most that people set."""
+    return replace(candidate, setup=replace(candidate.setup, memory_fraction=MOST_FRACTION))
+
+
+def _binds(replicas: Replicas, fleet: Fleet, longest: int) -> NDArray[np.bool_]:
+    """Whether one request of the longest length needs more room than there is, by no more than a larger memory fraction
+    could add (R,)."""
+    ledger = replicas.ledger
+    lacking = (ledger.kv_bytes(np.full(len(replicas), float(longest))) - ledger.kv_room).max(axis=1)
+    return np.asarray((lacking > 0) & (lacking <= (MOST_FRACTION - ledger.fraction) * fleet.device.hbm_usable_bytes))
 
 
 def _overlapping_legally(llm: LLM, engine: EngineRules, fleet: Fleet, rows: list[Candidate]) -> list[Candidate]:

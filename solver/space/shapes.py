@@ -111,7 +111,10 @@ def shapes(
                     for degrees in _with_experts(llm, tp, stage, pp, spread):
                         for spare in _spare_copies(llm, degrees, balance):
                             hosts = domains * footprint.hosts
-                            yield Setup(role, engine.name, degrees, domains, hosts, spare), footprint
+                            setup = Setup(
+                                role, engine.name, degrees, domains, hosts, spare, engine_version=engine.version
+                            )
+                            yield setup, footprint
 
 
 def _parts(size: int, host: int) -> Iterator[int]:

@@ -224,7 +224,9 @@ def _fastest(instance: Instance, engine: str, role: Role) -> float:
     for fleet in instance.fleets:
         calibration, _ = instance.calibration(engine, fleet.device.name)
         constraints = instance.scenario.constraints
-        started = startable(instance.llm, fleet, rules, role, constraints)
+        started = startable(
+            instance.llm, fleet, rules, role, constraints, memory_fraction=instance.scenario.options.memory_fraction
+        )
         found, _ = candidates(started, calibration, mix, constraints, instance.longest)
         if found is None:
             continue

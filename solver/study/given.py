@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 import topologies
 from solver.cost.calibration import packaged
 from solver.cost.network.fleet import Fleet, fleets
-from solver.cost.pool.closed_loop import closed_loop
+from solver.cost.pool.closed_loop import closed_loop, prefill_loop
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.most import MOST_UTILISATION
 from solver.cost.pool.priced import PricedPool
+from solver.cost.pool.serving import Service, sequences_that_fit
+from solver.cost.steps.replicas import Replicas
 from solver.engines import EngineRules, engine_rules
+from solver.engines.memory import MOST_FRACTION
 from solver.errors import BadInput
 from solver.llm import LLM
 from solver.replica import Parallelism, Role, Setup, engine_and_version
@@ -27,6 +32,7 @@ from solver.workload.fields import Rate, Record, Tokens, read_record
 from solver.workload.files import MOST_BYTES, parse_document, read_text
 
 Degree = Annotated[int, Field(ge=1, le=65536)]
+Floats = NDArray[np.float64]
 
 
 class GivenPool(Record):
@@ -38,6 +44,7 @@ class GivenPool(Record):
     parallelism: degrees; moe_tp follows from the others where it is left out.
     concurrency: requests in flight on one replica; requests_per_s: arrivals at one replica instead.
     burst: all requests were started at once (closed loops).
+    memory_fraction: share of the HBM that the engine may fill, as it counts it; its default if left out.
     """
 
     llm: str | dict[str, Any]
@@ -56,6 +63,7 @@ class GivenPool(Record):
     chunk_tokens: Tokens = 8192
     redundant_experts: Annotated[int, Field(ge=0, le=65536)] = 0
     burst: bool = False
+    memory_fraction: Annotated[float, Field(ge=0.3, le=0.97)] | None = None
 
     @classmethod
     def read(cls, content: Mapping[str, Any], source: str) -> GivenPool:
@@ -104,7 +112,11 @@ def _predict(pool: GivenPool) -> dict[str, Any]:
         domains = math.ceil(shape.pp / (max(fleet.domain_sizes) // shape.ranks_per_stage))
     hosts = domains * max(1, -(-shape.devices // (domains * fleet.host_size)))
     rules = engine_rules(*engine_and_version(pool.engine))
-    setup = Setup(pool.role, rules.name, shape, domains, hosts, pool.redundant_experts, chunk_tokens=pool.chunk_tokens)
+    setup = Setup(
+        pool.role, rules.name, shape, domains, hosts, pool.redundant_experts, chunk_tokens=pool.chunk_tokens,
+        prompts_per_step=max(pool.chunk_tokens // pool.prompt_tokens, 1) if pool.role == "prefill" else 1,
+        engine_version=rules.version, memory_fraction=pool.memory_fraction,
+    )  # fmt: skip
     _must_start(setup, rules, llm, fleet)
     calibration, doubt = packaged(rules.name, fleet.device.generation)
     request = RequestClass(
@@ -118,20 +130,54 @@ def _predict(pool: GivenPool) -> dict[str, Any]:
         room = float(priced.replicas.ledger.kv_room.min())
         raise BadInput(
             f"{llm.name} as {shape} does not fit on {fleet.device.name}: {room / 1e9:.4g} GB of HBM are left for the KV cache, "
-            f"one request of {pool.prompt_tokens + pool.output_tokens} tokens needs more; raise tp, ep or pp"
+            f"one request of {pool.prompt_tokens + pool.output_tokens} tokens needs more; {_would_fit(pool, priced, fleet)}"
         )
-    figures = _at_load(pool, priced)
+    figures = _at_load(pool, priced, float(most))
     parts = figures.pop("parts")
     names = ("compute", "memory", "network", "overhead")
     return {
         "layout": f"{pool.replicas} x {shape.devices} {fleet.device.name} ({shape}) on {pool.engine}, {pool.role}",
         **figures,
         "most_sequences_per_rank": priced.limit,
+        "kv_tokens_per_rank": _kv_tokens(pool, priced),
         "memory": priced.memory_bytes(min(max(figures["batch_per_rank"], 1.0), priced.limit)),
         "roofline": {f"{name}_s": value for name, value in zip(names, parts, strict=True)}
         | {"bound_by": names[int(np.argmax(parts))]},
-        "extrapolated": [*llm.notes, *([doubt] if doubt else [])],
+        "extrapolated": [*llm.notes, *([doubt] if doubt else []), *_waiting(pool, figures)],
     }
+
+
+def _kv_tokens(pool: GivenPool, priced: PricedPool) -> int:
+    """Tokens that the KV cache of a rank holds in requests of this length, as engines log at start-up."""
+    length = pool.prompt_tokens + pool.output_tokens
+    held = float(priced.replicas.ledger.requests(np.array([float(length)]))[0])
+    return math.floor(min(held, 1e12) * length)
+
+
+def _would_fit(pool: GivenPool, priced: PricedPool, fleet: Fleet) -> str:
+    """The nearest thing that works: a larger memory fraction, else more ranks."""
+    replicas, setup = priced.replicas, priced.setup
+    told = float(replicas.ledger.fraction[0])
+    more = Replicas.of(
+        replicas.llm, fleet.device, replicas.calibration, [replace(setup, memory_fraction=MOST_FRACTION)]
+    )
+    holds = float(sequences_that_fit(more, priced.mix)[0])
+    if told < MOST_FRACTION and holds >= 1:
+        return f"a memory fraction of {MOST_FRACTION} instead of {told:.3g} has room for {math.floor(holds)}"
+    return "raise tp, ep or pp"
+
+
+def _waiting(pool: GivenPool, figures: dict[str, Any]) -> list[str]:
+    """A sentence where more requests are in flight than a rank has room for."""
+    waiting = figures["waiting_per_rank"]
+    if waiting < 1e-6:
+        return []
+    ranks = pool.parallelism.get("dp", 1)
+    held = (pool.concurrency or 0.0) / ranks - waiting
+    return [
+        f"of {(pool.concurrency or 0.0) / ranks:.4g} requests in flight on a rank {held:.4g} fit (KV cache and the engine's "
+        f"limit); the others wait, which is in the TTFT"
+    ]
 
 
 def _fleet(given: str | dict[str, Any], shape: Parallelism) -> Fleet:
@@ -157,40 +203,72 @@ def _must_start(setup: Setup, rules: EngineRules, llm: LLM, fleet: Fleet) -> Non
         )
 
 
-def _at_load(pool: GivenPool, priced: PricedPool) -> dict[str, Any]:
-    """Latencies and throughput at the given concurrency, or at the given rate."""
+def _at_load(pool: GivenPool, priced: PricedPool, most: float) -> dict[str, Any]:
+    """Latencies and throughput at the given concurrency, or at the given rate.
+
+    Parameters
+    ----------
+    most: requests that the engine runs on a rank at most.
+    """
     if pool.concurrency is not None and pool.requests_per_s is not None:
         raise BadInput("give a concurrency or requests_per_s, not both")
-    if pool.requests_per_s is not None or pool.role != "unified":
+    if pool.requests_per_s is not None:
         return _open_loop(pool, priced)
     concurrency = np.array([pool.concurrency or 1.0])
     prompt, output = np.array([float(pool.prompt_tokens)]), np.array([float(pool.output_tokens)])
-    found = closed_loop(priced.replicas, concurrency, prompt, output, float(pool.burst))
+    held = prompt + (output / 2 if pool.role != "prefill" else 0.0)
+    room = np.minimum(priced.replicas.ledger.requests(held), most)
+    if pool.role == "prefill":
+        return _prefill_loop(pool, priced, room)
+    if pool.role == "decode":
+        per_rank = float(concurrency[0]) / priced.setup.parallelism.dp
+        figures = _figures(pool, priced, priced.at_batch(min(per_rank, float(room[0]))))
+        return figures | {"waiting_per_rank": max(per_rank - float(room[0]), 0.0)}
+    found = closed_loop(priced.replicas, concurrency, prompt, output, float(pool.burst), most=room)
     rate = float(found.output_tokens_per_s(concurrency, output)[0])
     return {
         "tpot_ms": float(found.tpot_s[0]) * 1e3,
         "ttft_ms": float(found.ttft_s[0]) * 1e3,
+        "ttft_p50_ms": float(found.ttft_p50_s[0]) * 1e3,
         "output_tokens_per_s_per_device": rate / priced.setup.parallelism.devices,
         "step_ms": float(found.step_s[0]) * 1e3,
         "batch_per_rank": float(found.batch[0]),
+        "waiting_per_rank": float(found.waiting[0]),
         "parts": priced.parts_s(priced.at_batch(float(found.batch[0]))),
     }
 
 
+def _prefill_loop(pool: GivenPool, priced: PricedPool, room: Floats) -> dict[str, Any]:
+    """A prefill replica that always has so many prompts in flight."""
+    concurrency, prompt = np.array([pool.concurrency or 1.0]), np.array([float(pool.prompt_tokens)])
+    found = prefill_loop(priced.replicas, concurrency, prompt, most=room)
+    busy = float(found.busy[0])
+    return {
+        "tpot_ms": 0.0,
+        "ttft_ms": float(found.ttft_s[0]) * 1e3,
+        "output_tokens_per_s_per_device": 0.0,
+        "prompt_tokens_per_s_per_device": float(found.prompts_per_s[0])
+        * pool.prompt_tokens
+        / priced.setup.parallelism.devices,
+        "step_ms": float(found.step_s[0]) * 1e3,
+        "batch_per_rank": float(found.batch[0]),
+        "waiting_per_rank": float(found.waiting[0]),
+        "parts": priced.parts_s(priced.at_batch(min(busy, MOST_UTILISATION))),
+    }
+
+
 def _open_loop(pool: GivenPool, priced: PricedPool) -> dict[str, Any]:
-    """A pool at a rate of arrivals, or a decode or prefill pool at a concurrency."""
+    """A pool at a rate of arrivals."""
+    asked = pool.requests_per_s or 0.0
+    service = priced.at(asked)
+    served = float(service.requests_per_s[0])
+    if served < asked * (1 - 1e-3):
+        raise BadInput(f"a replica serves at most {served:.4g} requests/s of this kind; {asked:.4g} were asked for")
+    return _figures(pool, priced, service) | {"waiting_per_rank": 0.0}
+
+
+def _figures(pool: GivenPool, priced: PricedPool, service: Service) -> dict[str, Any]:
     shape = priced.setup.parallelism
-    if pool.requests_per_s is not None:
-        service = priced.at(pool.requests_per_s)
-        served = float(service.requests_per_s[0])
-        if served < pool.requests_per_s * (1 - 1e-3):
-            raise BadInput(
-                f"a replica serves at most {served:.4g} requests/s of this kind; {pool.requests_per_s:.4g} were asked for"
-            )
-    elif pool.role == "decode":
-        service = priced.at_batch((pool.concurrency or 1.0) / shape.dp)
-    else:
-        service = priced.at_batch(min((pool.concurrency or 1.0) / shape.dp, MOST_UTILISATION))
     tokens = 0.0 if pool.role == "prefill" else float(service.requests_per_s[0]) * pool.output_tokens
     return {
         "tpot_ms": float(service.tpot_p50[0, 0]) * 1e3,

@@ -13,6 +13,7 @@ import numpy as np
 from solver.cost.instance import Instance
 from solver.cost.network.fleet import Fleet
 from solver.engines import EngineRules, engine_rules
+from solver.engines.memory import MOST_FRACTION
 from solver.errors import BadInput
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
@@ -189,9 +190,9 @@ def _faults_on(instance: Instance, rules: EngineRules, pool: PinnedPool, fleet: 
 def _lying(instance: Instance, rules: EngineRules, pool: PinnedPool, fleet: Fleet) -> Iterator[tuple[Setup, Footprint]]:
     """The ways in which a pool's replica can lie on the fleet; packed as tightly as it goes where none is usual."""
     degrees = Parallelism(**pool.parallelism)
-    chunk = pool.chunk_tokens or 8192
+    chunk, fraction = pool.chunk_tokens or 8192, instance.scenario.options.memory_fraction or MOST_FRACTION
     usual = [
-        (replace(setup, chunk_tokens=chunk), footprint)
+        (replace(setup, chunk_tokens=chunk, memory_fraction=fraction), footprint)
         for setup, footprint in shapes(instance.llm, rules, pool.role, fleet)
         if setup.parallelism == degrees
     ]

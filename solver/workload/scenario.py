@@ -84,6 +84,8 @@ class Options(Record):
     max_pools: pools of one role and promise at most.
     gap: relative gap at which a plan counts as optimal.
     slo_confidence: quantile of the calibration's residuals at which promises are judged (0.5 = the median).
+    memory_fraction: share of the HBM that engines may fill, as each counts it (vLLM ``gpu_memory_utilization``, SGLang
+        ``mem_fraction_static``, TensorRT-LLM ``free_gpu_memory_fraction``); the engine's default if left out.
     kv_tiers: where KV may wait for a session's next turn: ``auto``, tiers by name (``hbm`` among them), or ``[]``: it is
         dropped. ``remote`` are stores on switches, pooled over the fabric.
     kv_ages_s: ages at which idle KV may move on or be dropped; a grid of its own if empty [s].
@@ -96,6 +98,7 @@ class Options(Record):
     max_pools: Annotated[int, Field(ge=1, le=16)] = 2
     gap: Annotated[float, Field(ge=0, le=1)] = 0.01
     slo_confidence: Annotated[float, Field(ge=0.05, le=0.99)] = 0.5
+    memory_fraction: Annotated[float, Field(ge=0.3, le=0.97)] | None = None
     kv_tiers: Literal["auto"] | tuple[KVTierName, ...] = "auto"
     kv_ages_s: Annotated[tuple[Seconds, ...], Field(max_length=32)] = ()
 

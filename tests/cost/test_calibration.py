@@ -31,6 +31,13 @@ def test_files_are_read_back(calibration: Calibration) -> None:
     assert Calibration.from_json(json.loads(json.dumps(calibration.to_json())), "x") == calibration
 
 
+def test_what_engines_say_now_is_pointed_out_in_older_files() -> None:
+    older = packaged("vllm", "hopper")[0].to_json()
+    older["parameters"]["memory_fraction"] = {"value": 0.92}
+    with pytest.raises(BadFile, match=r"options\.memory_fraction"):
+        Calibration.from_json(older, "ours.json")
+
+
 def test_every_number_lies_in_its_physical_range() -> None:
     for calibration in packaged_calibrations().values():
         for path, known in parameters().items():
@@ -74,7 +81,8 @@ def table(count: int) -> PricedRuns:
             RunFamily(
                 llm, device, "vllm", setups,
                 concurrency=rng.choice([1.0, 4, 16, 64], count), prompt=rng.choice([500.0, 4000], count),
-                output=rng.choice([200.0, 1000], count), burst=0 * ones, accepted=ones,
+                output=rng.choice([200.0, 1000], count), burst=0 * ones, accepted=ones, most=1e6 * ones,
+                    cache_known=True,
             )
         ]
     )  # fmt: skip

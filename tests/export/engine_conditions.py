@@ -348,9 +348,11 @@ def host_facts(files: Files, host: str) -> dict[str, Any]:
     here = [w for w in files.workers if w.host == host]
     heads = [w for w in here if files.of(w.pool, w.replica)[0] == w]
     ports = [w.started.environment["PORT"] for w in here if w.started.words]
-    sides = [int(w.started.environment.get("VLLM_NIXL_SIDE_CHANNEL_PORT", 5600)) for w in here]
+    # Only who hands over binds a side channel.
+    handing = [w for w in here if w.text("--kv-transfer-config")]
+    sides = [int(w.started.environment.get("VLLM_NIXL_SIDE_CHANNEL_PORT", 5600)) for w in handing]
     handshakes = [
-        p for w, p in zip(here, sides, strict=True) for p in range(p, p + w.started.number("--data-parallel-size"))
+        p for w, p in zip(handing, sides, strict=True) for p in range(p, p + w.started.number("--data-parallel-size"))
     ]
     booted = [w.text("--disaggregation-bootstrap-port", "8998") for w in heads if w.role == "prefill"]
     meets = sorted(w.port("--dist-init-addr") for w in heads)

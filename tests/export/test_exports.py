@@ -187,12 +187,13 @@ def kept(found: Plan, sizes: dict[str, float]) -> Plan:
 def test_idle_kv_is_kept_where_the_plan_keeps_it(tmp_path: Path) -> None:
     """A connector of vLLM beside that of the hand-over, HiCache, and a host cache; a part for every engine or rank."""
     sizes = {"dram": 64e9, "flash": 512e9}
-    vllm = Deployed(kept(plan("llama-70b-16xh100"), sizes), "vllm", tmp_path / "vllm")
+    handed = plan("llama-70b-16xh100")
+    vllm = Deployed(kept(handed, sizes), "vllm", tmp_path / "vllm")
     transfer = json.loads(vllm.started(vllm.entries("prefill")[0]).flags()["--kv-transfer-config"][0])
     assert (transfer["kv_connector"], transfer["kv_role"]) == ("MultiConnector", "kv_producer")
     handing, keeping = transfer["kv_connector_extra_config"]["connectors"]
-    assert handing["kv_connector"] == "MooncakeConnector"
-    assert keeping["kv_connector_extra_config"]["cpu_bytes_to_use"] == 64_000_000_000
+    assert handing["kv_connector"] == handed.pools[0].connector
+    assert keeping["kv_connector_extra_config"]["cpu_bytes_to_use"] == 64_000_000_000 // handed.pools[0].replicas
     assert [tier["type"] for tier in keeping["kv_connector_extra_config"]["secondary_tiers"]] == ["fs"]
     found = plan("deepseek-v3-32xh200")
     [prefill, *_] = found.pools

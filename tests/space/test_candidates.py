@@ -9,10 +9,15 @@ import pytest
 from small_fleet import CHAT, FLEET, VLLM, asked
 
 import topologies
+from solver.cost.calibration import packaged
 from solver.cost.network.fleet import fleets
-from solver.space.candidates import NO_LONGEST, NO_ROOM
+from solver.engines import engine_rules
+from solver.engines.memory import MOST_FRACTION
+from solver.llm import LLM
+from solver.space.candidates import NO_LONGEST, NO_ROOM, candidates, startable
 from solver.space.legality import Inquiry
 from solver.space.shapes import most_replicas, shapes
+from solver.workload import Constraints
 
 
 @pytest.mark.parametrize("name", ["llama-3.1-70b", "qwen3-30b-a3b"])
@@ -85,3 +90,19 @@ def test_rows_that_are_kept_keep_their_prices() -> None:
     assert kept.rows == tuple(row for row, ok in zip(found.rows, mask, strict=True) if ok)
     assert np.array_equal(kept.limit, found.limit[mask])
     assert np.array_equal(kept.replicas.ledger.kv_room, found.replicas.ledger.kv_room[mask])
+
+
+def test_where_memory_binds_engines_are_told_the_most_that_people_set() -> None:
+    """DeepSeek-R1 on eight H20: SGLang's automatic reserve leaves tensor parallelism no room, 0.95 does."""
+    llm, sglang = LLM.from_config("deepseek-r1"), engine_rules("sglang")
+    fleet = fleets(topologies.hgx(nodes=1, device="h20"))[0]
+    calibration = packaged("sglang", "hopper")[0]
+
+    def fractions(told: float | None) -> set[float | None]:
+        started = startable(llm, fleet, sglang, "unified", Constraints(), memory_fraction=told)
+        found, _ = candidates(started, calibration, CHAT, Constraints(), 2048)
+        rows = found.rows if found else ()
+        return {row.setup.memory_fraction for row in rows if row.setup.parallelism.tp == 8}
+
+    assert MOST_FRACTION in fractions(None)
+    assert fractions(0.8) == set()

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from solver.errors import BadFile
 from solver.study.fidelity import packaged_for, predict, read_runs, report
 from solver.study.fidelity.accuracy import accuracy, decisions
-from solver.study.fidelity.runs import MeasuredRun, served_llm
+from solver.study.fidelity.runs import MeasuredRun, architecture, served_llm
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "measured"
 HEADER = (
@@ -76,13 +76,90 @@ def test_a_table_is_read_and_what_is_wrong_is_named(tmp_path: Path) -> None:
         ([RUN], HEADER.replace("llm,", "model,"), "no column llm"),
         ([], HEADER, "no run could be read"),
         ([RUN.replace("16,1,60", "-16,1,60")] * 3, HEADER, "concurrency"),
-        ([RUN, RUN.replace("vllm", "vlm")], HEADER, "1 of 2 lines"),
+        ([RUN.replace("vllm", "vlm")] * 2, HEADER, "no run could be read"),
     ],
 )
 def test_bad_tables_are_one_line(tmp_path: Path, lines: list[str], header: str, said: str) -> None:
     with pytest.raises(BadFile) as caught:
         read_runs(written(tmp_path, *lines, header=header))
     assert said in str(caught.value)
+
+
+def test_rows_that_cannot_be_read_are_listed_and_the_others_predicted(tmp_path: Path) -> None:
+    runs = read_runs(written(tmp_path, RUN, *[RUN.replace("vllm", "vlm")] * 5))
+    assert len(runs.runs) == 1
+    assert len(runs.skipped) == 5
+    assert all("vlm" in line for line in runs.skipped)
+
+
+RECORD = {
+    "llm": "DeepSeek-R1", "device": "MI355X", "engine": "mori-sglang", "precision": "fp8", "prompt_tokens": 922,
+    "output_tokens": 922, "concurrency": 64, "tp": 8, "tpot_ms": 20.0, "ttft_ms": 300.0, "statistic": "mean?",
+    "output_tokens_per_s_per_device": 300.0, "dp": None,
+}  # fmt: skip
+
+
+def test_records_behind_other_names_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "runs.json"
+    named = [RECORD | {"engine": name} for name in ("mori-sglang", "dynamo-trt", "atom", "dynamo-vllm")]
+    path.write_text(json.dumps([*named, RECORD | {"engine": "lightllm"}, 7]))
+    runs = read_runs(str(path))
+    assert [run.engine for run in runs.runs] == ["sglang", "trtllm", "sglang", "vllm"]
+    assert [run.version for run in runs.runs] == ["mori-sglang", "dynamo-trt", "atom", "dynamo-vllm"]
+    assert {(run.llm, run.device, run.statistic) for run in runs.runs} == {("deepseek-r1", "mi355x", "mean")}
+    assert len(runs.skipped) == 2
+    for text, said in (("{}", "a list of records"), ("[", "not JSON")):
+        path.write_text(text)
+        with pytest.raises(BadFile, match=said):
+            read_runs(str(path))
+
+
+def test_means_and_medians_are_compared_with_their_like(tmp_path: Path) -> None:
+    header = HEADER + ",statistic"
+    runs = read_runs(written(tmp_path, RUN + ",mean", RUN + ",median", header=header))
+    found = predict(runs, packaged_for(runs)[0])
+    assert found.ttft_s[1] < found.ttft_s[0]
+    assert found.ttft_mean_s[1] == found.ttft_s[0]
+    rate = found.tokens_per_s_per_device(runs)
+    assert rate[0] == rate[1]
+
+
+def test_repeats_weigh_once_and_derived_throughput_not_at_all(tmp_path: Path) -> None:
+    header = HEADER + ",measured_on,throughput_derived"
+    other = RUN.replace(",16,", ",64,").replace("9.5", "30")
+    lines = [f"{RUN},2026-01-0{day},false" for day in (1, 2, 3)] + [other + ",2026-01-01,true"]
+    runs = read_runs(written(tmp_path, *lines, header=header))
+    calibrations, _ = packaged_for(runs)
+    judged = report(runs, predict(runs, calibrations), calibrations)
+    off = np.abs(judged.predicted["tpot"] / np.array([9.5, 9.5, 9.5, 30]) - 1)
+    assert judged.overall["tpot"].mape == pytest.approx((off[0] + off[3]) / 2)
+    assert judged.overall["throughput"].runs == 3
+
+
+def test_layouts_are_ordered_within_one_version() -> None:
+    """Weeks apart, two images may have changed the order: only runs of one image, or of about one day, make pairs."""
+    early, late = run(1, 8, 10, 700.0), run(2, 8, 7, 400.0)
+    dated = [early.model_copy(update={"measured_on": "2026-01-01"}), late.model_copy(update={"measured_on": "2026-03-01"})]
+    figures = np.array([0.010, 0.007]), np.array([700.0, 500]), np.array([1.0, 2])
+    assert decisions([early, late], *figures).pairs_wide == 1
+    assert decisions(dated, *figures).pairs == 0
+    assert decisions([one.model_copy(update={"image": "vllm:1"}) for one in dated], *figures).pairs == 1
+    assert decisions(dated, *figures).choices == 6
+
+
+def test_one_architecture_is_one_fold() -> None:
+    assert len({architecture(name) for name in ("deepseek-r1", "deepseek-v3", "deepseek-v3.1-nvfp4")}) == 1
+    assert architecture("qwen3-32b") != architecture("qwen3-14b")
+
+
+def test_every_record_of_november_is_read(shared_data: Path) -> None:
+    runs = read_runs(str(shared_data / "measured" / "runs_2026_11.json"))
+    assert (len(runs.runs), len(runs.skipped)) == (563, 0)
+    calibrations, _ = packaged_for(runs)
+    judged = report(runs, predict(runs, calibrations), calibrations)
+    assert judged.overall["tpot"].median < 0.14
+    assert judged.by["layout"]["tp"]["ttft"].median < 0.25
+    assert "dynamo-trt 1.2.0rc6.post2" in judged.by["version"]
 
 
 def test_a_block_quantised_expert_that_cannot_be_cut_is_served_whole() -> None:

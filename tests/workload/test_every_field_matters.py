@@ -139,6 +139,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Any, Any]] = {
         3,
     ),
     "options.gap": (UNEVEN, 0.0, 0.5),
+    "options.memory_fraction": (SMALL | {"objective": "throughput"}, None, 0.5),
     "options.kv_tiers": (SESSIONS, "auto", []),
     "options.kv_ages_s": (SESSIONS, [60], [300]),
     "constraints.roles": (SMALL, ["unified"], ["prefill", "decode"]),

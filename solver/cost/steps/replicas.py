@@ -16,6 +16,7 @@ from solver.cost.steps.speeds import Speeds
 from solver.cost.steps.step import StagePlacement
 from solver.cost.steps.timing import Timing
 from solver.cost.steps.work import Degrees, StageFloor, Work
+from solver.engines import engine_rules
 from solver.llm import LLM
 from solver.replica import Setup
 from topologies import Device
@@ -66,7 +67,7 @@ class Replicas(Timing):
         imbalance: Sequence[float] | float | None = None,
         accepted: Sequence[float] | float = 1.0,
     ) -> Replicas:
-        """Price setups.
+        """Price setups of one engine.
 
         Parameters
         ----------
@@ -105,13 +106,11 @@ class Replicas(Timing):
                 llm,
                 device,
                 calibration,
-                degree,
+                engine_rules(setups[0].engine, setups[0].engine_version),
+                setups,
                 work.layers,
                 Sharing.of(llm, device, setups),
-                max_batched_tokens=chunks,
                 exchanged_tokens=np.where(spread > 1, np.minimum(chunks, EXCHANGE_TOKENS), 0.0),
-                redundant_experts=spare,
-                draft_tokens=drafts,
             ),
             chunk_tokens=chunks,
             draft_tokens=drafts,

@@ -344,7 +344,7 @@ def _limits(instance: Instance, rules: EngineRules, pool: Staffed, sequences: in
         max_batched_tokens=max(setup.chunk_tokens, sequences)
         if setup.role != "decode"
         else max(sequences * (1 + setup.draft_tokens), 1),
-        memory_fraction=pool.calibration.memory_fraction,
+        memory_fraction=float(pool.priced.replicas.ledger.fraction[0]),
         captured_batch_sizes=_captured(rules, sequences),
         max_length=instance.longest,
     )

@@ -146,7 +146,8 @@ def offer(
             if role not in started:
                 drafting = {drafts: instance.accepted(drafts, role) for drafts in instance.drafts(role)}
                 started[role] = startable(
-                    instance.llm, fleet, rules, role, constraints, drafting, balance, handovers
+                    instance.llm, fleet, rules, role, constraints, drafting, balance, handovers,
+                    instance.scenario.options.memory_fraction,
                 )  # fmt: skip
                 dropped.setdefault(role, Counter()).update(started[role].dropped)
             legal, reasons = candidates(started[role], calibration, served.mix, constraints, instance.longest)

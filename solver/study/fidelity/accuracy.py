@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ Floats = NDArray[np.float64]
 
 #: Two layouts whose measured throughputs differ by less are not told apart.
 CLOSE = 0.05
+WIDE = 0.2
+#: Days apart at which two runs without an image still count as of one version.
+DAYS = 3
 #: TPOT bounds at which a layout is chosen for the regret [ms].
 BOUNDS_MS = (8, 12, 16, 24, 32, 48)
 
@@ -27,6 +31,7 @@ class Accuracy:
 
     Attributes
     ----------
+    runs: how many, repeats included.
     mape, median: mean and median of |predicted / measured - 1|.
     bias: geometric mean of predicted / measured, less 1.
     rank: mean Spearman correlation within groups of runs that differ only in layout and load.
@@ -44,17 +49,40 @@ class Accuracy:
         return {"runs": self.runs, **{name: None if math.isnan(v) else v for name, v in values.items()}}
 
 
-def accuracy(predicted: Floats, measured: Floats, groups: Sequence[Hashable]) -> Accuracy:
-    """Errors over the runs that were measured (R,)."""
+def accuracy(
+    predicted: Floats, measured: Floats, groups: Sequence[Hashable], weights: Floats | None = None
+) -> Accuracy:
+    """Errors over the runs that were measured (R,).
+
+    Parameters
+    ----------
+    weights: of each run (R,); all alike without.
+    """
     known = np.isfinite(measured) & np.isfinite(predicted)
     if not known.any():
         return Accuracy(0, math.nan, math.nan, math.nan, math.nan)
     ratio = predicted[known] / measured[known]
     off = np.abs(ratio - 1)
-    bias = float(np.expm1(np.log(ratio).mean()))
+    weight = np.ones(len(ratio)) if weights is None else weights[known]
+    bias = float(np.expm1(np.average(np.log(ratio), weights=weight)))
+    middle = weighted_median(off, weight)
     return Accuracy(
-        int(known.sum()), float(off.mean()), float(np.median(off)), bias, _rank(predicted, measured, groups)
+        int(known.sum()), float(np.average(off, weights=weight)), middle, bias, _rank(predicted, measured, groups)
     )
+
+
+def weighted_median(values: Floats, weights: Floats) -> float:
+    """The value with half of the weight on either side; between two of them their middle."""
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order]) / weights.sum()
+    low, high = (values[order][np.searchsorted(reached, 0.5 + shift)] for shift in (-1e-9, 1e-9))
+    return float(low + high) / 2
+
+
+def once_each(configurations: Sequence[Hashable]) -> Floats:
+    """Weights with which a configuration counts once, however often it was repeated (R,)."""
+    counts = Counter(configurations)
+    return np.array([1 / counts[each] for each in configurations])
 
 
 def _rank(predicted: Floats, measured: Floats, groups: Sequence[Hashable]) -> float:
@@ -90,7 +118,8 @@ class Decisions:
 
     Attributes
     ----------
-    ordered, pairs: pairs of layouts at equal load per device that are ordered rightly, and all that differ by over 5 %.
+    ordered, pairs: pairs of layouts at equal load per device and of one version that are ordered rightly, and all that
+        differ by over 5 %. ordered_wide, pairs_wide: those that differ by over 20 %.
     ordered_dp, pairs_dp, ordered_ep, pairs_ep: those whose layouts differ in dp, and in ep.
     regret: mean loss of throughput of the layout chosen by prediction; choices: how many were made.
     """
@@ -101,6 +130,8 @@ class Decisions:
     pairs_dp: int
     ordered_ep: int
     pairs_ep: int
+    ordered_wide: int
+    pairs_wide: int
     regret: float
     choices: int
 
@@ -117,6 +148,8 @@ class Decisions:
             "pairs_dp": self.pairs_dp,
             "ordering_ep": share(self.ordered_ep, self.pairs_ep),
             "pairs_ep": self.pairs_ep,
+            "ordering_wide": share(self.ordered_wide, self.pairs_wide),
+            "pairs_wide": self.pairs_wide,
             "regret": self.regret if self.choices else None,
             "choices": self.choices,
         }
@@ -137,30 +170,55 @@ class _Point:
 def decisions(runs: Sequence[MeasuredRun], tpot_s: Floats, rate: Floats, devices: Floats) -> Decisions:
     """Choices between layouts of one LLM, device, engine, precision and request shape.
 
-    Ordering: pairs of layouts at the same concurrency per device whose measured throughput per device differs by more
-    than 5 %. Regret: for every TPOT bound the layout whose predicted best throughput within the bound is highest (where
-    none is predicted to meet it, the one predicted fastest), its measured best against the best layout's.
+    Ordering: pairs of layouts at the same concurrency per device, of the same image or else measured within three days
+    of each other, whose measured throughput per device differs by more than 5 %. Regret: for every TPOT bound the layout
+    whose predicted best throughput within the bound is highest (where none is predicted to meet it, the one predicted
+    fastest), its measured best against the best layout's.
 
     Parameters
     ----------
     tpot_s: predicted; rate: predicted output tokens/s per device (R,).
     """
-    counts = [0] * 6
+    counts = [0] * 8
     losses: list[float] = []
-    for points in _groups(runs, tpot_s, rate, devices):
+    same = versions(runs)
+    for points in _groups(runs, tpot_s, rate, devices, same):
         for one, other in itertools.combinations(points, 2):
             if one.load != other.load or one.layout == other.layout:
                 continue
-            if abs(one.rate - other.rate) <= CLOSE * max(one.rate, other.rate):
+            margin = abs(one.rate - other.rate) / max(one.rate, other.rate)
+            if margin <= CLOSE:
                 continue
             right = (one.rate > other.rate) == (one.predicted_rate > other.predicted_rate)
-            for slot, counted in enumerate((True, one.layout[1] != other.layout[1], one.layout[3] != other.layout[3])):
+            differs = [one.layout[place] != other.layout[place] for place in (1, 3)]
+            for slot, counted in enumerate((True, *differs, margin > WIDE)):
                 counts[2 * slot] += right and counted
                 counts[2 * slot + 1] += counted
+    for points in _groups(runs, tpot_s, rate, devices, [0] * len(runs)):
         losses += _regrets(points)
     regret = sum(losses) / len(losses) if losses else math.nan
-    ordered, pairs, ordered_dp, pairs_dp, ordered_ep, pairs_ep = (int(count) for count in counts)
-    return Decisions(ordered, pairs, ordered_dp, pairs_dp, ordered_ep, pairs_ep, regret, len(losses))
+    ordered, pairs, ordered_dp, pairs_dp, ordered_ep, pairs_ep, ordered_wide, pairs_wide = map(int, counts)
+    return Decisions(
+        ordered, pairs, ordered_dp, pairs_dp, ordered_ep, pairs_ep, ordered_wide, pairs_wide, regret, len(losses)
+    )
+
+
+def versions(runs: Sequence[MeasuredRun]) -> list[Hashable]:
+    """What runs of one version have in common (R,): the image, else a stretch of days no longer than ``DAYS``."""
+    dates = sorted({_day(run) for run in runs})
+    starts: dict[int, int] = {}
+    for day in dates:
+        first = starts[dates[dates.index(day) - 1]] if starts else day
+        starts[day] = first if day - first <= DAYS else day
+    return [run.image or starts[_day(run)] for run in runs]
+
+
+def _day(run: MeasuredRun) -> int:
+    """Number of the day on which a run was measured; 0 where nobody wrote it down."""
+    try:
+        return date.fromisoformat(run.measured_on).toordinal()
+    except ValueError:
+        return 0
 
 
 def group_of(run: MeasuredRun) -> tuple[object, ...]:
@@ -168,7 +226,9 @@ def group_of(run: MeasuredRun) -> tuple[object, ...]:
     return run.llm, run.device, run.engine, run.precision, run.prompt_tokens, run.output_tokens
 
 
-def _groups(runs: Sequence[MeasuredRun], tpot_s: Floats, rate: Floats, devices: Floats) -> Iterator[list[_Point]]:
+def _groups(
+    runs: Sequence[MeasuredRun], tpot_s: Floats, rate: Floats, devices: Floats, same: Sequence[Hashable]
+) -> Iterator[list[_Point]]:
     found: dict[tuple[object, ...], dict[tuple[tuple[int, ...], float], list[tuple[float, ...]]]] = defaultdict(dict)
     for position, run in enumerate(runs):
         if run.disaggregated or run.tpot_ms is None or run.output_tokens_per_s_per_device is None:
@@ -176,7 +236,7 @@ def _groups(runs: Sequence[MeasuredRun], tpot_s: Floats, rate: Floats, devices: 
         count = int(devices[position])
         layout = (run.tp, run.dp, run.moe_tp or 0, run.ep, count)
         figures = (run.tpot_ms, run.output_tokens_per_s_per_device, tpot_s[position] * 1e3, rate[position])
-        found[group_of(run)].setdefault((layout, run.concurrency / count), []).append(figures)
+        found[(*group_of(run), same[position])].setdefault((layout, run.concurrency / count), []).append(figures)
     for points in found.values():
         yield [_Point(layout, load, *np.median(rows, axis=0)) for (layout, load), rows in points.items()]
 

@@ -38,7 +38,8 @@ def disaggregated_loop(
     """Latencies of pools that always have ``concurrency`` requests in flight together.
 
     A prefill rank takes as many prompts into one step as fit into its chunk and wait; a share of the others
-    (``clumping``) is ahead of each. Where prefill is the bottleneck the queue there takes what decode does not hold.
+    (``clumping``) is ahead of each. Where prefill is the bottleneck the queue there takes what decode does not hold; where
+    the KV cache of decode ranks is, requests wait for room.
 
     Parameters
     ----------
@@ -59,12 +60,14 @@ def disaggregated_loop(
     waiting = float(speeds.first_token[0] * alone[0]) + ahead / together * batch_s
     base = float(speeds.admission_s[0]) + waiting + transfer
     most = fit * feeders / float(prefill.prompt_s(prompt, 0.0, prompts_per_step=fit)[1][0])
-    ttft, running = base, concurrency
+    # What decode has no room for waits, with its prompt done.
+    room = ranks * max(float(decode.ledger.requests(np.array([context]))[0]), 1.0)
+    ttft, running = base, min(concurrency, room)
     for _ in range(_ROUNDS):
         tpot = float(decode.decode_s(np.array([max(running / ranks, 1.0)]), context)[0])
         stay = output * tpot
-        ttft = max(base, concurrency / most - stay)
-        running = (running + concurrency * stay / (stay + ttft)) / 2
+        ttft = max(base, concurrency / most - stay, concurrency * stay / room - stay)
+        running = (running + min(concurrency * stay / (stay + ttft), room)) / 2
     crowd = running / ranks + 1.645 * np.sqrt(running / ranks / ranks)
     slow = float(decode.decode_s(np.array([max(crowd, 1.0)]), context)[0])
     return DisaggregatedLoop(tpot, slow, ttft, min(concurrency / (stay + ttft) / feeders * float(occupied[0]), 1.0))

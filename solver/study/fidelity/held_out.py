@@ -12,13 +12,13 @@ from solver.cost.calibration import Calibration
 from solver.study.fidelity.fitting import Fitted, fit
 from solver.study.fidelity.measured import Family, PricedRuns
 from solver.study.fidelity.predict import Predicted, families, predict
-from solver.study.fidelity.runs import MeasuredRun, Runs, measured, served
+from solver.study.fidelity.runs import MeasuredRun, Runs, architecture, measured, served
 
 #: Parts of a random split.
 FOLDS = 5
 #: What can be left out, and the part of a run that says to which fold it belongs.
 SPLITS: Mapping[str, Callable[[MeasuredRun], str]] = {
-    "llm": lambda run: run.llm,
+    "llm": lambda run: architecture(run.llm),
     "device": lambda run: run.device,
     "engine": lambda run: run.engine,
     "random": lambda run: str(int(hashlib.sha256(run.id.encode()).hexdigest(), 16) % FOLDS),
@@ -31,6 +31,8 @@ def fit_runs(runs: Runs, start: Mapping[Family, Calibration]) -> Fitted | None:
     if not parts:
         return None
     tpot, ttft = (measured(runs, name)[where] / 1e3 for name in ("tpot_ms", "ttft_ms"))
+    # Fits are of means: a median TTFT teaches nothing about them.
+    ttft[[runs.runs[position].statistic == "median" for position in where]] = np.nan
     return fit(PricedRuns(parts), tpot, ttft, start)
 
 
@@ -46,7 +48,7 @@ def predict_held_out(
     """
     start = {family: calibration.untouched() for family, calibration in start.items()}
     label = [SPLITS[split](run) for run in runs.runs]
-    columns = {name: np.full(len(label), np.nan) for name in ("tpot_s", "ttft_s", "tpot_p95_s", "devices")}
+    columns = {name: np.full(len(label), np.nan) for name in ("tpot_s", "ttft_s", "ttft_mean_s", "tpot_p95_s", "devices")}
     for fold in sorted(set(label)):
         told(fold)
         inside = np.array([name == fold for name in label])

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.calibration import Calibration
-from solver.cost.pool.closed_loop import ROUNDS, closed_loop
+from solver.cost.pool.closed_loop import ROUNDS, ClosedLoop, closed_loop
+from solver.cost.steps.replicas import Replicas
 from solver.cost.steps.speeds import Speeds
 from solver.cost.steps.step import StagePlacement
 from solver.cost.steps.timing import Timing
@@ -23,6 +24,8 @@ from topologies import Device
 Floats = NDArray[np.float64]
 #: Engine and generation of devices: what a calibration is of.
 Family = tuple[str, str]
+#: Load generators' recipes often store fp8 KV caches without saying so: nobody is refused room that they may have had.
+SMALLEST_CACHE = "fp8"
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class RunFamily:
     prompt, output: tokens of a request.
     burst: 1 where all requests were started at once and none replaced those that ended.
     accepted: tokens that a step yields per sequence (1 without drafts).
+    most: requests that the engine was told to run on a rank at most.
+    cache_known: the format of the KV cache was recorded; else room is that of the smallest which is usual.
     """
 
     llm: LLM
@@ -46,6 +51,14 @@ class RunFamily:
     output: Floats
     burst: Floats
     accepted: Floats
+    most: Floats
+    cache_known: bool
+
+    def room(self, calibration: Calibration) -> Floats:
+        """Requests that a rank holds at once: what its KV cache has room for, at least one (R,)."""
+        llm = self.llm if self.cache_known else self.llm.with_precision(kv_cache=SMALLEST_CACHE)
+        ledger = Replicas.of(llm, self.device, calibration, self.setups).ledger
+        return np.maximum(ledger.requests(self.prompt + self.output / 2), 1.0)
 
     @property
     def family(self) -> Family:
@@ -66,6 +79,8 @@ class PricedRuns:
         self.parts = tuple(parts)
         self._work = stack([part.work for part in parts])
         self._ep = self._work.ep
+        # No fit touches what memory holds, so that it is asked for once.
+        self._room: Floats | None = None
 
     def __len__(self) -> int:
         return len(self._ep)
@@ -80,7 +95,12 @@ class PricedRuns:
         return np.concatenate([getattr(part, name) for part in self.parts])
 
     def predict(self, calibrations: Mapping[Family, Calibration], rounds: int = ROUNDS) -> tuple[Floats, Floats]:
-        """TPOT and TTFT of every run [s] (R,)."""
+        """TPOT and TTFT of every run as their means [s] (R,)."""
+        found = self.loop(calibrations, rounds)
+        return found.tpot_s, found.ttft_s
+
+    def loop(self, calibrations: Mapping[Family, Calibration], rounds: int = ROUNDS) -> ClosedLoop:
+        """The closed loop of every run (R,)."""
         counts = [len(part.setups) for part in self.parts]
         chosen = [calibrations[part.family] for part in self.parts]
         speeds = Speeds.stack(
@@ -91,8 +111,10 @@ class PricedRuns:
         group = replace(self._group, imbalance=imbalance)
         timing = Timing(self._work, speeds, group, *self._tokens, self._columns["accepted"])
         load, prompt, output, burst = (self._columns[n] for n in ("concurrency", "prompt", "output", "burst"))
-        found = closed_loop(timing, load, prompt, output, burst, rounds)
-        return found.tpot_s, found.ttft_s
+        if self._room is None:
+            room = [part.room(cal) for part, cal in zip(self.parts, chosen, strict=True)]
+            self._room = np.minimum(np.concatenate(room), self.column("most"))
+        return closed_loop(timing, load, prompt, output, burst, rounds, most=self._room)
 
     @cached_property
     def _columns(self) -> dict[str, Any]:

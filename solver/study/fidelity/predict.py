@@ -15,13 +15,9 @@ from solver.cost.steps.replicas import Replicas
 from solver.replica import Setup
 from solver.study.fidelity.disaggregated_loop import disaggregated_loop
 from solver.study.fidelity.measured import Family, PricedRuns
-from solver.study.fidelity.runs import MeasuredRun, Runs, served, served_llm
+from solver.study.fidelity.runs import USUAL_ACCEPTANCE, MeasuredRun, Runs, served, served_llm
 
 Floats = NDArray[np.float64]
-
-#: Tokens that a step yields with 1, 2 and 3 drafts (DeepSeek-R1's MTP on B200). Where a run drafted but does not say how
-#: many, the fastest of these is meant, as its operator would choose.
-USUAL_ACCEPTANCE = {1: 1.92, 2: 2.58, 3: 2.82}
 
 
 @dataclass(frozen=True)
@@ -30,12 +26,14 @@ class Predicted:
 
     Attributes
     ----------
-    tpot_s, ttft_s: mean latencies. tpot_p95_s: NaN where only the mean is modelled.
+    tpot_s, ttft_s: latencies in the statistic that each run was measured in. ttft_mean_s: the mean of all.
+    tpot_p95_s: NaN where only the mean is modelled.
     devices: of the whole deployment.
     """
 
     tpot_s: Floats
     ttft_s: Floats
+    ttft_mean_s: Floats
     tpot_p95_s: Floats
     devices: Floats
 
@@ -43,7 +41,7 @@ class Predicted:
         """Output tokens/s of a device by Little's law: concurrency / (TPOT + TTFT / output) / devices (R,)."""
         load = np.array([run.concurrency for run in runs.runs])
         output = np.array([run.output_tokens for run in runs.runs])
-        rate: Floats = load / (self.tpot_s + self.ttft_s / output) / self.devices
+        rate: Floats = load / (self.tpot_s + self.ttft_mean_s / output) / self.devices
         return rate
 
 
@@ -61,23 +59,27 @@ def packaged_for(runs: Runs) -> tuple[dict[Family, Calibration], tuple[str, ...]
 def predict(runs: Runs, calibrations: Mapping[Family, Calibration]) -> Predicted:
     """Latencies of every run under given calibrations."""
     count = len(runs.runs)
-    tpot, ttft, slow = (np.full(count, math.nan) for _ in range(3))
+    tpot, ttft, middle, slow = (np.full(count, math.nan) for _ in range(4))
     parts, where = served(runs)
     if parts:
-        tpot[where], ttft[where] = PricedRuns(parts).predict(calibrations)
+        found = PricedRuns(parts).loop(calibrations)
+        tpot[where], ttft[where], middle[where] = found.tpot_s, found.ttft_s, found.ttft_p50_s
     for position, run in enumerate(runs.runs):
         if run.disaggregated:
             tpot[position], slow[position], ttft[position] = _disaggregated(run, calibrations)
+            middle[position] = ttft[position]
     devices = [
         run.devices(served_llm(run.llm, run.precision, run.engine, run.device, run.kv_cache)) for run in runs.runs
     ]
-    return Predicted(tpot, ttft, slow, np.array(devices, float))
+    medians = np.array([run.statistic == "median" for run in runs.runs])
+    return Predicted(tpot, np.where(medians, middle, ttft), ttft, slow, np.array(devices, float))
 
 
 def _disaggregated(run: MeasuredRun, calibrations: Mapping[Family, Calibration]) -> tuple[float, float, float]:
     if run.draft_tokens == "auto":
+        # Where a run does not say how many it drafted, the fastest is meant, as its operator would choose.
         return min(_with_drafts(run, calibrations, drafts, gain) for drafts, gain in USUAL_ACCEPTANCE.items())
-    return _with_drafts(run, calibrations, run.draft_tokens, run.acceptance_length)
+    return _with_drafts(run, calibrations, run.draft_tokens, run.accepted)
 
 
 def _with_drafts(

@@ -12,13 +12,17 @@ import numpy as np
 import topologies
 from solver.cost.calibration import Calibration
 from solver.cost.pool.prediction import HALF_80
-from solver.study.fidelity.accuracy import Accuracy, Decisions, Floats, accuracy, decisions, group_of
+from solver.study.fidelity.accuracy import Accuracy, Decisions, Floats, accuracy, decisions, group_of, once_each
 from solver.study.fidelity.measured import Family
 from solver.study.fidelity.predict import Predicted
 from solver.study.fidelity.runs import MeasuredRun, Runs, measured
 
 QUANTITIES = ("tpot", "ttft", "throughput")
 BY = ("llm", "device", "engine", "precision")
+#: Further slices, by the part of a run that says to which it belongs.
+SLICES = ("version", "statistic", "load", "layout")
+#: Slices with fewer runs are listed without a claim about their coverage.
+FEW = 20
 _WORST = 10
 
 
@@ -30,7 +34,8 @@ class FidelityReport:
     ----------
     overall: errors by quantity (``tpot``, ``ttft``, ``throughput``, and ``tpot_p95`` where it was measured).
     by: errors of TPOT, TTFT and throughput by LLM, device, engine, precision and by group of all four.
-    covered: share of the runs inside the 80 % interval, by quantity.
+    covered: share of the runs inside the 80 % interval, by quantity; covered_by: the same for every slice of ``by`` with
+        enough runs.
     predicted: TPOT and TTFT [ms], throughput [tokens/s per device], by quantity (R,).
     """
 
@@ -39,6 +44,7 @@ class FidelityReport:
     by: Mapping[str, Mapping[str, Mapping[str, Accuracy]]]
     choices: Decisions
     covered: Mapping[str, float]
+    covered_by: Mapping[str, Mapping[str, Mapping[str, float]]]
     predicted: Mapping[str, Floats]
 
     def to_json(self) -> dict[str, Any]:
@@ -52,6 +58,7 @@ class FidelityReport:
             **{quantity: found.to_json() for quantity, found in self.overall.items()},
             "decisions": self.choices.to_json(),
             "covered_by_80_percent_interval": dict(self.covered),
+            "covered_by": {kind: {label: dict(of) for label, of in groups.items()} for kind, groups in self.covered_by.items()},
             "by": {
                 kind: {label: {q: a.to_json() for q, a in of.items()} for label, of in groups.items()}
                 for kind, groups in self.by.items()
@@ -78,15 +85,22 @@ def report(runs: Runs, found: Predicted, calibrations: Mapping[Family, Calibrati
         "throughput": rate,
         "tpot_p95": found.tpot_p95_s * 1e3,
     }
-    overall = {q: accuracy(predicted[q], known[q], [group_of(run) for run in runs.runs]) for q in predicted}
+    # Little's law is no measurement of throughput.
+    derived = np.array([run.throughput_derived for run in runs.runs])
+    known["throughput"] = np.where(derived, np.nan, known["throughput"])
+    weights = once_each([run.configuration for run in runs.runs])
+    groups = [group_of(run) for run in runs.runs]
+    overall = {q: accuracy(predicted[q], known[q], groups, weights) for q in predicted}
     if not overall["tpot_p95"].runs:
         del overall["tpot_p95"]
+    inside = {q: _inside(runs, predicted[q], known[q], calibrations, f"{q}_sigma") for q in ("tpot", "ttft")}
     return FidelityReport(
         runs=runs,
         overall=overall,
-        by={kind: _by(runs, predicted, known, kind) for kind in (*BY, "group")},
+        by={kind: _by(runs, predicted, known, kind, weights) for kind in (*BY, *SLICES, "group")},
         choices=decisions(runs.runs, found.tpot_s, rate, found.devices),
-        covered={q: _covered(runs, predicted[q], known[q], calibrations, f"{q}_sigma") for q in ("tpot", "ttft")},
+        covered={q: _share(inside[q]) for q in inside},
+        covered_by={kind: _covered_by(runs, inside, kind) for kind in (*BY, *SLICES)},
         predicted=predicted,
     )
 
@@ -102,25 +116,49 @@ def measured_by_quantity(runs: Runs) -> dict[str, Floats]:
     return {quantity: measured(runs, name) for quantity, name in names.items()}
 
 
+def _labels(runs: Runs, kind: str) -> list[str]:
+    """The slice of a kind that each run belongs to (R,)."""
+    names = BY if kind == "group" else (kind,)
+    return [" ".join(str(getattr(run, name)) for name in names) for run in runs.runs]
+
+
 def _by(
-    runs: Runs, predicted: Mapping[str, Floats], known: Mapping[str, Floats], kind: str
+    runs: Runs, predicted: Mapping[str, Floats], known: Mapping[str, Floats], kind: str, weights: Floats
 ) -> dict[str, dict[str, Accuracy]]:
-    label = [" ".join(str(getattr(run, name)) for name in (BY if kind == "group" else (kind,))) for run in runs.runs]
+    label = np.array(_labels(runs, kind))
     found = {}
-    for name in sorted(set(label)):
-        inside = np.array([other == name for other in label])
+    for name in sorted(set(label.tolist())):
+        inside = label == name
         groups = [group_of(run) for run, taken in zip(runs.runs, inside, strict=True) if taken]
-        found[name] = {q: accuracy(predicted[q][inside], known[q][inside], groups) for q in QUANTITIES}
+        found[name] = {
+            q: accuracy(predicted[q][inside], known[q][inside], groups, weights[inside]) for q in QUANTITIES
+        }
     return found
 
 
-def _covered(
+def _inside(
     runs: Runs, predicted: Floats, known: Floats, calibrations: Mapping[Family, Calibration], sigma: str
-) -> float:
-    """Share of the measured runs that lie inside the 80 % interval of their calibration."""
+) -> Floats:
+    """1 where a measured run lies inside the 80 % interval of its calibration, 0 where outside, NaN unmeasured (R,)."""
     width = np.array(
         [getattr(calibrations[run.engine, topologies.device(run.device).generation], sigma) for run in runs.runs]
     )
     off = np.abs(np.log(known / predicted))
-    there = np.isfinite(off)
-    return float(np.mean(off[there] <= HALF_80 * width[there])) if there.any() else math.nan
+    return np.where(np.isfinite(off), off <= HALF_80 * width, np.nan)
+
+
+def _share(inside: Floats) -> float:
+    there = inside[np.isfinite(inside)]
+    return float(there.mean()) if len(there) else math.nan
+
+
+def _covered_by(runs: Runs, inside: Mapping[str, Floats], kind: str) -> dict[str, dict[str, float]]:
+    """Coverage of every slice with at least ``FEW`` measured runs, by quantity."""
+    label = np.array(_labels(runs, kind))
+    found: dict[str, dict[str, float]] = {}
+    for name in sorted(set(label.tolist())):
+        here = {q: values[label == name] for q, values in inside.items()}
+        enough = {q: _share(values) for q, values in here.items() if np.isfinite(values).sum() >= FEW}
+        if enough:
+            found[name] = enough
+    return found

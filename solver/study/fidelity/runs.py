@@ -1,20 +1,24 @@
-"""Measured serving runs from a CSV file: one line per run of a load generator against one deployment."""
+"""Measured serving runs from a CSV or JSON file: one row per run of a load generator against one deployment."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 import topologies
+from solver.engines import engine_rules
+from solver.engines.memory import MOST_FRACTION
 from solver.errors import BadFile, BadInput
 from solver.llm import LLM
 from solver.llm.catalog import names as catalog_names
@@ -27,8 +31,20 @@ Floats = NDArray[np.float64]
 
 #: Prompt tokens in one step of a rank, where a run does not say.
 CHUNK_TOKENS = 8192
-#: More bad lines than this share, and the file is something else.
-MOST_BAD = 0.2
+#: Tokens that a step yields with 1, 2 and 3 drafts (DeepSeek-R1's MTP on B200), where a run does not say.
+USUAL_ACCEPTANCE = {1: 1.92, 2: 2.58, 3: 2.82}
+#: What came out of a run.
+FIGURES = ("ttft_ms", "tpot_ms", "tpot_p95_ms", "output_tokens_per_s_per_device")
+#: Engines behind another name: Dynamo runs them as workers, MoRI is a transfer library under SGLang. ATOM is an engine of
+#: its own for AMD devices without a calibration; SGLang's stands in.
+STACKS: Mapping[str, Engine] = {
+    "dynamo-trt": "trtllm",
+    "dynamo-trtllm": "trtllm",
+    "dynamo-sglang": "sglang",
+    "dynamo-vllm": "vllm",
+    "mori-sglang": "sglang",
+    "atom": "sglang",
+}
 
 
 def _number(value: object) -> object:
@@ -48,16 +64,25 @@ _Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, le=1e9, allow
 _Share = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)]
 
 
+def _statistic(value: object) -> object:
+    """Records say ``median``, ``mean``, or ``mean?`` where it was found out by comparing."""
+    return value.rstrip("?") if isinstance(value, str) else value
+
+
 class MeasuredRun(Record):
-    """One measured run. Latencies are medians [ms]; lengths are the means served [tokens].
+    """One measured run. Latencies [ms]; lengths are the means served [tokens].
 
     Attributes
     ----------
     id: any text; the number of the line without.
+    stack: what the record calls the engine, such as ``dynamo-trt``. engine_version, image, measured_on: of which, when.
+    statistic: whether the latencies are means or medians. throughput_derived: not measured, but by Little's law.
     precision: format of the weights: ``bf16``, ``fp8``, ``nvfp4``, ``mxfp4``, ... or ``checkpoint``.
     concurrency: requests in flight.
     tp, dp, pp, ep, moe_tp: degrees of a unified replica.
     burst_arrival: 1 where all requests were started at once.
+    max_running: requests that the engine was told to run on a rank at most; its default if left out.
+    memory_fraction: as the engine was told it; if left out, the most that people set.
     draft_tokens, acceptance_length: tokens drafted per step and tokens that a step yields; ``auto`` = not recorded.
     prefill_tp ...: pools of a disaggregated deployment; ``decode_tp`` makes a run one.
     """
@@ -66,6 +91,12 @@ class MeasuredRun(Record):
     llm: str
     device: str
     engine: Engine
+    stack: str = ""
+    engine_version: str = ""
+    image: str = ""
+    measured_on: str = ""
+    statistic: Annotated[Literal["mean", "median"], BeforeValidator(_statistic)] = "mean"
+    throughput_derived: bool = False
     precision: str = "checkpoint"
     kv_cache: str = ""
     prompt_tokens: _Positive
@@ -83,8 +114,10 @@ class MeasuredRun(Record):
     output_tokens_per_s_per_device: _Positive | None = None
     burst_arrival: _Share = 0.0
     chunk_tokens: _Degree = CHUNK_TOKENS
+    max_running: _Degree | None = None
+    memory_fraction: _Share | None = None
     draft_tokens: _Whole | Literal["auto"] = 0
-    acceptance_length: _Positive = 1.0
+    acceptance_length: _Positive | None = None
     prefill_tp: _Degree | None = None
     prefill_dp: _Degree = 1
     prefill_ep: _Degree = 1
@@ -93,6 +126,40 @@ class MeasuredRun(Record):
     decode_dp: _Degree = 1
     decode_ep: _Degree = 1
     decode_replicas: _Degree = 1
+
+    @property
+    def accepted(self) -> float:
+        """Tokens that a step yields: as recorded, else what is usual with so many drafts."""
+        drafts = 0 if self.draft_tokens == "auto" else min(self.draft_tokens, max(USUAL_ACCEPTANCE))
+        return self.acceptance_length or USUAL_ACCEPTANCE.get(drafts, 1.0)
+
+    @property
+    def configuration(self) -> tuple[object, ...]:
+        """All but when it was measured and what came out: repeats of one configuration agree in it."""
+        without = {"id", "measured_on", "image", "engine_version", *FIGURES}
+        return tuple(getattr(self, name) for name in type(self).model_fields if name not in without)
+
+    @property
+    def version(self) -> str:
+        """Engine and version, as far as recorded."""
+        return f"{self.stack or self.engine} {self.engine_version}".strip()
+
+    @property
+    def load(self) -> str:
+        """How many requests are in flight for each device of a replica, roughly."""
+        replicas = (self.prefill_tp or 1) * self.prefill_dp * self.prefill_replicas
+        decoding = (self.decode_tp or 0) * self.decode_dp * self.decode_replicas
+        devices = replicas + decoding if self.disaggregated else self.n_devices or self.tp * self.dp * self.pp
+        each = self.concurrency / devices
+        return "below 1 a device" if each < 1 else "1 to 8 a device" if each <= 8 else "above 8 a device"
+
+    @property
+    def layout(self) -> str:
+        """Kind of layout: which degrees exceed one."""
+        if self.disaggregated:
+            return "disaggregated, drafting" if self.draft_tokens else "disaggregated"
+        kinds = [name for name in ("tp", "dp", "pp", "ep") if getattr(self, name) > 1]
+        return "+".join(kinds) or "one device"
 
     @property
     def disaggregated(self) -> bool:
@@ -106,7 +173,10 @@ class MeasuredRun(Record):
         """
         shape = _shape(llm, self.tp, self.dp, self.pp, self.ep, self.moe_tp)
         drafts = 0 if self.draft_tokens == "auto" else self.draft_tokens
-        return Setup("unified", self.engine, shape, chunk_tokens=self.chunk_tokens, draft_tokens=drafts)
+        fraction = self.memory_fraction or MOST_FRACTION
+        return Setup(
+            "unified", self.engine, shape, chunk_tokens=self.chunk_tokens, draft_tokens=drafts, memory_fraction=fraction
+        )
 
     def pool_setups(self, llm: LLM, device: topologies.Device, draft_tokens: int = 0) -> tuple[Setup, Setup]:
         """Setups of a prefill and of a decode replica."""
@@ -114,7 +184,10 @@ class MeasuredRun(Record):
         def setup(role: Role, tp: int | None, dp: int, ep: int, drafts: int) -> Setup:
             shape = _shape(llm, tp or 1, dp, 1, ep, None)
             domains = max(math.ceil(shape.ranks_per_stage / device.scale_up_domain), 1)
-            return Setup(role, self.engine, shape, domains, chunk_tokens=self.chunk_tokens, draft_tokens=drafts)
+            return Setup(
+                role, self.engine, shape, domains, chunk_tokens=self.chunk_tokens, draft_tokens=drafts,
+                memory_fraction=self.memory_fraction or MOST_FRACTION,
+            )  # fmt: skip
 
         prefill = setup("prefill", self.prefill_tp, self.prefill_dp, self.prefill_ep, 0)
         return prefill, setup("decode", self.decode_tp, self.decode_dp, self.decode_ep, draft_tokens)
@@ -153,48 +226,82 @@ class Runs:
 
 
 def read_runs(path: str) -> Runs:
-    """Read a CSV of measured runs. Columns that are not known are left alone; lines that cannot be read are named.
+    """Read a CSV or JSON of measured runs. Columns that are not known are left alone; rows that cannot be read are named.
 
     Raises
     ------
-    BadFile: no such file, no header, a column missing, or more than a fifth of the lines unreadable.
+    BadFile: no such file, no table of runs, a column missing, or no row that can be read.
     """
-    rows = csv.DictReader(io.StringIO(read_text(Path(path), MOST_BYTES)))
+    text = read_text(Path(path), MOST_BYTES)
+    found: list[MeasuredRun] = []
+    skipped: list[str] = []
+    for place, row in _json_rows(path, text) if path.endswith(".json") else _csv_rows(path, text):
+        content = {"id": place} | {key: value for key, value in row.items() if key in MeasuredRun.model_fields}
+        content.setdefault("image", row.get("engine_image", ""))
+        called = str(content.get("engine", ""))
+        content |= {"engine": STACKS.get(called, called), "stack": called}
+        try:
+            found.append(_known(read_record(MeasuredRun, content, f"{path}, {place}")))
+        except BadInput as error:
+            skipped.append(str(error))
+    if not found:
+        raise BadFile(f"{path}: no run could be read" + (f"; {skipped[0]}" if skipped else ""))
+    return Runs(path, tuple(found), tuple(skipped))
+
+
+def _csv_rows(path: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Filled cells of every line, and which line it is."""
+    rows = csv.DictReader(io.StringIO(text))
     names = [name or "" for name in rows.fieldnames or []]
     needed = [name for name, field in MeasuredRun.model_fields.items() if field.is_required()]
     missing = [name for name in needed if name not in names]
     if missing:
         raise BadFile(f"{path}: no column {', '.join(missing)}; a table of runs needs {', '.join(needed)}")
-    found: list[MeasuredRun] = []
-    skipped: list[str] = []
     try:
         for line, row in enumerate(rows, start=2):
-            content = {
-                k: v.strip() for k, v in row.items() if k in MeasuredRun.model_fields and isinstance(v, str) and v.strip()
-            }
-            content.setdefault("id", f"line {line}")
-            try:
-                found.append(_known(read_record(MeasuredRun, content, f"{path}, line {line}")))
-            except BadInput as error:
-                skipped.append(str(error))
+            yield f"line {line}", {k: v.strip() for k, v in row.items() if isinstance(v, str) and v.strip()}
     except csv.Error as error:
         raise BadFile(f"{path}: not a CSV file: {error}") from None
-    if not found:
-        raise BadFile(f"{path}: no run could be read" + (f"; {skipped[0]}" if skipped else ""))
-    if len(skipped) > MOST_BAD * (len(skipped) + len(found)):
-        raise BadFile(
-            f"{path}: {len(skipped)} of {len(skipped) + len(found)} lines cannot be read; the first: {skipped[0]}"
-        )
-    return Runs(path, tuple(found), tuple(skipped))
+
+
+def _json_rows(path: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What every record says, and which record it is; ``null`` says nothing."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadFile(f"{path}: not JSON: {error}") from None
+    records = content.get("runs") if isinstance(content, dict) else content
+    if not isinstance(records, list):
+        raise BadFile(f"{path}: a table of runs is a list of records, or an object with such a list under runs")
+    for number, record in enumerate(records, start=1):
+        known = record if isinstance(record, dict) else {}
+        yield f"record {number}", {str(key): value for key, value in known.items() if value is not None}
 
 
 def _known(run: MeasuredRun) -> MeasuredRun:
     """The run, if its names are known."""
     topologies.device(run.device)
+    # Names as the catalogs spell them, so that folds and groups know each other's runs.
+    run = run.model_copy(update={"llm": LLM.from_config(run.llm).name, "device": topologies.device(run.device).name})
     if run.draft_tokens == "auto" and not run.disaggregated:
         raise BadInput(f"{run.id}: a unified run needs its number of draft_tokens")
     served_llm(run.llm, run.precision, run.engine, run.device, run.kv_cache)
     return run
+
+
+@cache
+def architecture(name: str) -> str:
+    """The first LLM of the catalog with the same layers and widths: one fold, whatever their weights were trained on.
+
+    >>> architecture("deepseek-v3.2"), architecture("deepseek-v3"), architecture("qwen3-32b")
+    ('deepseek-r1', 'deepseek-r1', 'qwen3-32b')
+    """
+
+    def shape(llm: LLM) -> tuple[int, ...]:
+        return llm.hidden, len(llm.layers), llm.vocab, llm.experts, llm.top_k
+
+    known = shape(LLM.from_config(name))
+    return next((other for other in catalog_names() if shape(LLM.from_config(other)) == known), name)
 
 
 @cache
@@ -248,7 +355,9 @@ def _served(key: tuple[str, ...], runs: list[MeasuredRun]) -> RunFamily:
         prompt=column("prompt_tokens"),
         output=column("output_tokens"),
         burst=(column("burst_arrival") > 0).astype(float),
-        accepted=column("acceptance_length"),
+        accepted=column("accepted"),
+        cache_known=bool(runs[0].kv_cache),
+        most=np.array([float(run.max_running or engine_rules(run.engine).max_sequences) for run in runs]),
     )
 
 
