@@ -160,3 +160,13 @@ def test_tests_mirror_the_packages() -> None:
     for folder in folders:
         if folder.parts[0] not in OVERALL | {"topologies"}:
             assert (ROOT / "solver" / folder / "__init__.py").exists(), f"tests/{folder} has no subject"
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """A class without an underscore means one thing in the whole house."""
+    met: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                met.setdefault(node.name, []).append(module)
+    assert {name: places for name, places in met.items() if len(places) > 1} == {}

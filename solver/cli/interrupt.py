@@ -9,7 +9,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from solver.optimize.arithmetic.run import Clock
+    from solver.optimize.arithmetic.run import Deadline
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -39,7 +39,7 @@ class Interruption:
 
 
 @contextmanager
-def interruptible(clock: Clock) -> Iterator[Interruption]:
+def interruptible(clock: Deadline) -> Iterator[Interruption]:
     """While it lasts, a signal stops the clock if a layout is in hand."""
     told = Interruption()
 

@@ -3,7 +3,7 @@
 ====================== =============================================================================================
 question               answer
 ====================== =============================================================================================
-most tokens/s?         :func:`place_pipeline` on a :class:`Fleet`: greatest flow with a bound
+most tokens/s?         :func:`place_pipeline` on a :class:`UnlikeMachines`: greatest flow with a bound
 flow against depth?    :func:`pipeline_curve`, :func:`serve_most`: with latency and room for KV caches
 a given placement?     :func:`flow_through`
 which file, what text? :func:`read_machines`, :func:`describe`, :func:`describe_curve`; ``rackplan pipelines``
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from solver.pipelines.cover import CoverPrices, flow_bound, refute
 from solver.pipelines.files import read_machines
-from solver.pipelines.machines import SINK, SOURCE, Fleet, Link
+from solver.pipelines.machines import SINK, SOURCE, Link, UnlikeMachines
 from solver.pipelines.plan import RequestPipeline, flow_through
 from solver.pipelines.search import pipeline_curve, place_pipeline, serve_most
 from solver.pipelines.stage_program import SearchLimits
@@ -26,10 +26,10 @@ __all__ = [
     "SINK",
     "SOURCE",
     "CoverPrices",
-    "Fleet",
     "Link",
     "RequestPipeline",
     "SearchLimits",
+    "UnlikeMachines",
     "describe",
     "describe_curve",
     "flow_bound",

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from solver.experts.bounds.linear_program import ArrayProgram
-from solver.pipelines.machines import Fleet
+from solver.pipelines.machines import UnlikeMachines
 
 GRID = 250
 """Steps into which the flow is cut for a first bound on the price of what is missing of a cover."""
@@ -34,7 +34,7 @@ _Floats = npt.NDArray[np.float64]
 class CoverPrices:
     """Prices of one layer on a machine of a type with so many layers, for a flow.
 
-    >>> fleet = Fleet.connected(4, ["a", "a"], {"a": {1: 9.0, 2: 5.0}})
+    >>> fleet = UnlikeMachines.connected(4, ["a", "a"], {"a": {1: 9.0, 2: 5.0}})
     >>> prices = CoverPrices(5.1, {("a", 1): 1.0, ("a", 2): 0.5})
     >>> prices.most_layers(fleet)
     2.0
@@ -43,7 +43,7 @@ class CoverPrices:
     tokens_per_s: float
     price: dict[tuple[str, int], float]
 
-    def most_layers(self, fleet: Fleet) -> float:
+    def most_layers(self, fleet: UnlikeMachines) -> float:
         """No placement with this flow covers more layers."""
         items = _items(fleet)
         values = np.array([self.price.get(item, 0.0) for item in items])
@@ -54,12 +54,12 @@ class CoverPrices:
         cheapest, _ = _Covers(_rates(fleet, items), self.tokens_per_s).cheapest(values)
         return total / cheapest if cheapest > 0 else float("inf")
 
-    def proves(self, fleet: Fleet) -> bool:
+    def proves(self, fleet: UnlikeMachines) -> bool:
         """Whether no placement has this flow."""
         return self.most_layers(fleet) < fleet.layers * (1 - 1e-9)
 
 
-def refute(fleet: Fleet, tokens_per_s: float) -> CoverPrices | None:
+def refute(fleet: UnlikeMachines, tokens_per_s: float) -> CoverPrices | None:
     """Prices that prove that no placement has this flow, if covers can prove it."""
     items = _items(fleet)
     rates = _rates(fleet, items)
@@ -87,7 +87,7 @@ def refute(fleet: Fleet, tokens_per_s: float) -> CoverPrices | None:
         known.append(cover)
 
 
-def flow_bound(fleet: Fleet, at_least: float = 0.0, at_most: float = np.inf, precision: float = 1e-4) -> float:
+def flow_bound(fleet: UnlikeMachines, at_least: float = 0.0, at_most: float = np.inf, precision: float = 1e-4) -> float:
     """A flow that no placement exceeds [tokens/s].
 
     Parameters
@@ -113,11 +113,11 @@ def flow_bound(fleet: Fleet, at_least: float = 0.0, at_most: float = np.inf, pre
     return high
 
 
-def _items(fleet: Fleet) -> list[tuple[str, int]]:
+def _items(fleet: UnlikeMachines) -> list[tuple[str, int]]:
     return [(kind, held) for kind in fleet.count for held in sorted(fleet.tokens_per_s[kind])]
 
 
-def _rates(fleet: Fleet, items: list[tuple[str, int]]) -> _Floats:
+def _rates(fleet: UnlikeMachines, items: list[tuple[str, int]]) -> _Floats:
     return np.array([fleet.tokens_per_s[kind][held] for kind, held in items])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from solver.errors import BadFile, BadInput
-from solver.pipelines.machines import SINK, SOURCE, Fleet, Link
+from solver.pipelines.machines import SINK, SOURCE, Link, UnlikeMachines
 from solver.workload.documents import parse_document
 from solver.workload.files import MOST_BYTES, read_text
 
@@ -22,7 +22,7 @@ FIELDS = (LAYERS, MACHINES, THROUGHPUT, LINKS, ROOM, *STEPPING)
 _ENDS = {"source": SOURCE, "sink": SINK}
 
 
-def read_machines(path: Path) -> Fleet:
+def read_machines(path: Path) -> UnlikeMachines:
     """The fleet of a JSON or YAML file.
 
     Raises
@@ -36,7 +36,7 @@ def read_machines(path: Path) -> Fleet:
         raise BadFile(f"{path}: {error}") from None
 
 
-def _fleet(content: Mapping[str, Any]) -> Fleet:
+def _fleet(content: Mapping[str, Any]) -> UnlikeMachines:
     for field in (LAYERS, MACHINES, THROUGHPUT):
         if field not in content:
             raise BadInput(f"{field!r} is missing; a file of machines needs {LAYERS}, {MACHINES} and {THROUGHPUT}")
@@ -49,8 +49,8 @@ def _fleet(content: Mapping[str, Any]) -> Fleet:
     stepping = {field: _number(content[field], field) for field in STEPPING if field in content}
     room = _tables(content[ROOM], ROOM) if ROOM in content else None
     throughput, kinds = _tables(content[THROUGHPUT], THROUGHPUT), tuple(machines)
-    links = _links(content[LINKS]) if LINKS in content else Fleet.connected(layers, kinds, throughput).links
-    return Fleet(layers, kinds, throughput, links, sequences=room, **stepping)
+    links = _links(content[LINKS]) if LINKS in content else UnlikeMachines.connected(layers, kinds, throughput).links
+    return UnlikeMachines(layers, kinds, throughput, links, sequences=room, **stepping)
 
 
 def _refuse_misspelt(content: Mapping[str, Any]) -> None:

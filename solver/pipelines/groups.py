@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from solver.pipelines.machines import Fleet
+from solver.pipelines.machines import UnlikeMachines
 
 
 @dataclass(frozen=True)
-class Group:
+class MachineGroup:
     """Machines of a stage.
 
     Attributes
@@ -27,10 +27,10 @@ class Group:
         return dict(self.machines)
 
 
-def minimal_groups(fleet: Fleet, available: Mapping[str, int], tokens_per_s: float) -> list[Group]:
+def minimal_groups(fleet: UnlikeMachines, available: Mapping[str, int], tokens_per_s: float) -> list[MachineGroup]:
     """Groups that carry a flow and would not without any one of their machines.
 
-    >>> fleet = Fleet.connected(4, ["a", "b", "b"], {"a": {2: 9.0}, "b": {2: 5.0}})
+    >>> fleet = UnlikeMachines.connected(4, ["a", "b", "b"], {"a": {2: 9.0}, "b": {2: 5.0}})
     >>> [group.counts for group in minimal_groups(fleet, fleet.count, 10.0)]
     [{'b': 1, 'a': 1}, {'b': 2}]
     """
@@ -42,7 +42,7 @@ def minimal_groups(fleet: Fleet, available: Mapping[str, int], tokens_per_s: flo
             if held in fleet.tokens_per_s[kind]
         ]
         rates.sort(key=lambda item: (item[0], item[1]))
-        found += [Group(held, machines) for machines in _minimal(rates, tokens_per_s)]
+        found += [MachineGroup(held, machines) for machines in _minimal(rates, tokens_per_s)]
     return found
 
 

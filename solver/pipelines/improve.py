@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from random import Random
 
-from solver.pipelines.machines import Fleet
+from solver.pipelines.machines import UnlikeMachines
 from solver.pipelines.plan import RequestPipeline, Runs, flow_through, flow_value
 
 STEPS = 4000
@@ -48,7 +48,7 @@ def improve(start: RequestPipeline, bound: float, seed: int = 0, depth: int | No
     return best
 
 
-def _neighbour(fleet: Fleet, runs: Runs, random: Random) -> dict[int, tuple[int, int]]:
+def _neighbour(fleet: UnlikeMachines, runs: Runs, random: Random) -> dict[int, tuple[int, int]]:
     """One machine gets another run beside those of others, or two machines exchange runs; empty if that is illegal."""
     trial = dict(runs)
     machine = random.randrange(len(fleet.kinds))

@@ -27,7 +27,7 @@ class Link:
 
 
 @dataclass(frozen=True, eq=False)
-class Fleet:
+class UnlikeMachines:
     """What is to be served by what (after Helix: Mei et al., ASPLOS 2025, arXiv 2406.01566, section 4).
 
     Attributes
@@ -44,7 +44,7 @@ class Fleet:
         token took 1.51 and 2.22 s a token, 80 ms for each machine.
     sequences: sequences whose KV cache fits beside so many layers, by type and layers held; None: not limited.
 
-    >>> fleet = Fleet.connected(4, ["a100", "t4", "t4"], {"a100": {2: 900.0}, "t4": {1: 700.0, 2: 300.0}})
+    >>> fleet = UnlikeMachines.connected(4, ["a100", "t4", "t4"], {"a100": {2: 900.0}, "t4": {1: 700.0, 2: 300.0}})
     >>> fleet.count, fleet.links[SOURCE, 0].tokens_per_s
     ({'a100': 1, 't4': 2}, inf)
     """
@@ -97,7 +97,7 @@ class Fleet:
         kinds: Sequence[str],
         tokens_per_s: Mapping[str, Mapping[int, float]],
         link: Link = Link(float("inf")),
-    ) -> Fleet:
+    ) -> UnlikeMachines:
         """A fleet in which every machine talks to every other one over equal links."""
         ends = range(len(kinds))
         links = {(a, b): link for a in ends for b in ends if a != b}

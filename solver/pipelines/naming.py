@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from random import Random
 
-from solver.pipelines.machines import SINK, SOURCE, Fleet
+from solver.pipelines.machines import SINK, SOURCE, UnlikeMachines
 from solver.pipelines.regions import Regions
-from solver.pipelines.stage_program import Stage
+from solver.pipelines.stage_program import RegionGroup
 
 Named = tuple[int, tuple[int, ...]]
 """Layers held and the machines of a stage."""
@@ -26,13 +26,13 @@ LARGEST_CUT = 6
 """Stages with more machines than this are joined by a bound from single machines and the whole."""
 
 
-def name_machines(regions: Regions, stages: Sequence[Stage], tokens_per_s: float, seed: int = 0) -> list[Named]:
+def name_machines(regions: Regions, stages: Sequence[RegionGroup], tokens_per_s: float, seed: int = 0) -> list[Named]:
     """Stages with machines, in pipeline order, of the least lack of flow between them that was found."""
     return _Naming(regions, stages, tokens_per_s, Random(seed)).search()
 
 
 class _Naming:
-    def __init__(self, regions: Regions, stages: Sequence[Stage], tokens_per_s: float, random: Random) -> None:
+    def __init__(self, regions: Regions, stages: Sequence[RegionGroup], tokens_per_s: float, random: Random) -> None:
         self._fleet, self._wanted, self._random = regions.fleet, tokens_per_s, random
         places = [(region, loose) for region in range(len(regions.members)) for loose in (False, True)]
         free = {place: regions.available(*place) for place in places}
@@ -101,7 +101,7 @@ class _Naming:
         return max(0.0, self._wanted - passing(self._fleet, one, other))
 
 
-def passing(fleet: Fleet, one: Named, other: Named) -> float:
+def passing(fleet: UnlikeMachines, one: Named, other: Named) -> float:
     """Most tokens/s from the machines of one stage to those of the next."""
 
     def rate(machine: int, held: int) -> float:
@@ -123,6 +123,6 @@ def passing(fleet: Fleet, one: Named, other: Named) -> float:
     return least
 
 
-def _link(fleet: Fleet, a: int, b: int) -> float:
+def _link(fleet: UnlikeMachines, a: int, b: int) -> float:
     link = fleet.links.get((a, b))
     return 0.0 if link is None else link.tokens_per_s

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from solver.errors import BadInput
-from solver.pipelines.machines import SINK, SOURCE, Fleet
+from solver.pipelines.machines import SINK, SOURCE, UnlikeMachines
 
 Runs = Mapping[int, tuple[int, int]]
 """First layer and end (not included) of the machines that hold layers."""
@@ -29,7 +29,7 @@ class RequestPipeline:
     bound: no placement on this fleet has a greater flow [tokens/s]; infinite where none was derived.
     """
 
-    fleet: Fleet
+    fleet: UnlikeMachines
     runs: Runs
     flows: Mapping[tuple[int, int], float]
     tokens_per_s: float
@@ -137,7 +137,7 @@ class RequestPipeline:
         return max(heaviest[start] + along(start, end) for start, end in self.flows if end == SINK)
 
 
-def flow_through(fleet: Fleet, runs: Runs) -> RequestPipeline | None:
+def flow_through(fleet: UnlikeMachines, runs: Runs) -> RequestPipeline | None:
     """The greatest flow through a placement; None where no token gets through.
 
     A token goes from the machine that ends at a layer to one that begins there.
@@ -156,7 +156,7 @@ def flow_through(fleet: Fleet, runs: Runs) -> RequestPipeline | None:
     return RequestPipeline(fleet, dict(runs), network.flows(), total)
 
 
-def flow_value(fleet: Fleet, runs: Runs) -> float:
+def flow_value(fleet: UnlikeMachines, runs: Runs) -> float:
     """The greatest flow through a legal placement [tokens/s]; 0 where no token gets through."""
     return _Network(fleet, runs).solve()
 
@@ -164,7 +164,7 @@ def flow_value(fleet: Fleet, runs: Runs) -> float:
 class _Network:
     """Arcs between the machines that meet at a layer: vertex 0 is the source, 1 the sink, two for each machine."""
 
-    def __init__(self, fleet: Fleet, runs: Runs) -> None:
+    def __init__(self, fleet: UnlikeMachines, runs: Runs) -> None:
         from ortools.graph.python import max_flow
 
         self._solver: Any = max_flow.SimpleMaxFlow()

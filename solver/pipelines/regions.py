@@ -7,7 +7,7 @@ from functools import cached_property
 
 import networkx as nx
 
-from solver.pipelines.machines import Fleet
+from solver.pipelines.machines import UnlikeMachines
 
 Cell = tuple[int, str]
 """A region and a type: machines that the stage program does not tell apart."""
@@ -24,12 +24,12 @@ class Regions:
         passes them between others that reach nearly all.
     """
 
-    fleet: Fleet
+    fleet: UnlikeMachines
     members: tuple[tuple[int, ...], ...]
     loose: frozenset[int] = frozenset()
 
     @classmethod
-    def of(cls, fleet: Fleet, tokens_per_s: float) -> Regions:
+    def of(cls, fleet: UnlikeMachines, tokens_per_s: float) -> Regions:
         """Regions for a flow: a link that carries all of it can never bind."""
         graph: nx.Graph[int] = nx.Graph()
         graph.add_nodes_from(range(len(fleet.kinds)))

@@ -9,11 +9,11 @@ from dataclasses import replace
 from solver.errors import NoPlan
 from solver.pipelines.cover import CLOSE, flow_bound
 from solver.pipelines.improve import improve
-from solver.pipelines.machines import Fleet
+from solver.pipelines.machines import UnlikeMachines
 from solver.pipelines.naming import Named, name_machines
 from solver.pipelines.plan import RequestPipeline, flow_through
 from solver.pipelines.regions import Regions
-from solver.pipelines.stage_program import SearchLimits, Stage, choose_stages
+from solver.pipelines.stage_program import RegionGroup, SearchLimits, choose_stages
 
 PRECISION = 1e-5
 """Relative width at which the bisection on the flow ends."""
@@ -24,7 +24,7 @@ RETRIES = 6
 which no machines were found."""
 
 
-def place_pipeline(fleet: Fleet, limits: SearchLimits | None = None) -> RequestPipeline:
+def place_pipeline(fleet: UnlikeMachines, limits: SearchLimits | None = None) -> RequestPipeline:
     """Give machines runs of layers so that most tokens flow; of equal flows the one through the fewest stages.
 
     The search begins with stages whose machines all hold the same layers, then moves single machines. The bound holds
@@ -34,7 +34,7 @@ def place_pipeline(fleet: Fleet, limits: SearchLimits | None = None) -> RequestP
     ------
     NoPlan: no pipeline was found that lets a token through.
 
-    >>> fleet = Fleet.connected(4, ["a", "b", "b"], {"a": {2: 9.0}, "b": {1: 20.0, 2: 5.0}})
+    >>> fleet = UnlikeMachines.connected(4, ["a", "b", "b"], {"a": {2: 9.0}, "b": {1: 20.0, 2: 5.0}})
     >>> plan = place_pipeline(fleet)
     >>> plan.tokens_per_s, plan.depth, plan.gap < 1e-5
     (9.0, 2, True)
@@ -49,7 +49,9 @@ def place_pipeline(fleet: Fleet, limits: SearchLimits | None = None) -> RequestP
     return replace(better, bound=max(bound, better.tokens_per_s))
 
 
-def pipeline_curve(fleet: Fleet, limits: SearchLimits | None = None, least_share: float = 0.5) -> list[RequestPipeline]:
+def pipeline_curve(
+    fleet: UnlikeMachines, limits: SearchLimits | None = None, least_share: float = 0.5
+) -> list[RequestPipeline]:
     """Greatest flow for every depth, from the deepest that pays to the shallowest with ``least_share`` of its flow."""
     limits = limits or SearchLimits()
     best = place_pipeline(fleet, limits)
@@ -70,7 +72,7 @@ def serve_most(curve: Sequence[RequestPipeline]) -> RequestPipeline:
     return max(curve, key=lambda plan: (plan.served_tokens_per_s, -plan.depth))
 
 
-def _greatest(fleet: Fleet, ceiling: float, limits: SearchLimits) -> RequestPipeline | None:
+def _greatest(fleet: UnlikeMachines, ceiling: float, limits: SearchLimits) -> RequestPipeline | None:
     """Bisection on the flow; what is found at one flow counts with the flow that it really has."""
     regions = Regions.of(fleet, ceiling)
     found: list[RequestPipeline] = []
@@ -89,7 +91,7 @@ def _greatest(fleet: Fleet, ceiling: float, limits: SearchLimits) -> RequestPipe
 
 def _attempts(regions: Regions, tokens_per_s: float, limits: SearchLimits) -> Iterator[RequestPipeline]:
     """Pipelines meant to have a flow; the links between regions are known only once machines have names."""
-    refused: frozenset[tuple[Stage, Stage]] = frozenset()
+    refused: frozenset[tuple[RegionGroup, RegionGroup]] = frozenset()
     for attempt in range(RETRIES):
         stages = choose_stages(regions, tokens_per_s, limits, refused, slender=attempt > 0)
         if stages is None:
@@ -115,7 +117,7 @@ def _runs(stages: Sequence[Named]) -> dict[int, tuple[int, int]]:
     return runs
 
 
-def _why(fleet: Fleet, limits: SearchLimits) -> str:
+def _why(fleet: UnlikeMachines, limits: SearchLimits) -> str:
     room = sum(number * max(fleet.tokens_per_s[kind]) for kind, number in fleet.count.items())
     if room < fleet.layers:
         return f"{len(fleet.kinds)} machines have room for {room} layers; the LLM has {fleet.layers}"

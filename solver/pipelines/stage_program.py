@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from solver.errors import BadInput, SolverDefect
-from solver.pipelines.groups import Group, minimal_groups
+from solver.pipelines.groups import MachineGroup, minimal_groups
 from solver.pipelines.machines import SINK, SOURCE
 from solver.pipelines.regions import Regions
 
 
 @dataclass(frozen=True)
-class Stage:
+class RegionGroup:
     """A group in a region, all of its machines loose or none."""
 
     region: int
-    group: Group
+    group: MachineGroup
     loose: bool = False
 
 
@@ -50,9 +50,9 @@ def choose_stages(
     regions: Regions,
     tokens_per_s: float,
     limits: SearchLimits,
-    refused: frozenset[tuple[Stage, Stage]] = frozenset(),
+    refused: frozenset[tuple[RegionGroup, RegionGroup]] = frozenset(),
     slender: bool = False,
-) -> list[Stage] | None:
+) -> list[RegionGroup] | None:
     """Stages in pipeline order, as few as the search finds, or None if there are none (or none were found in time).
 
     Parameters
@@ -64,12 +64,12 @@ def choose_stages(
 
     fleet = regions.fleet
     model = cp_model.CpModel()
-    stages: dict[Stage, Any] = {}
+    stages: dict[RegionGroup, Any] = {}
     for region in range(len(regions.members)):
         for loose in (False, True):
             there = {kind: len(machines) for kind, machines in regions.available(region, loose).items()}
             found = {
-                Stage(region, group, loose): model.new_int_var(
+                RegionGroup(region, group, loose): model.new_int_var(
                     0, min(there[kind] // n for kind, n in group.machines), ""
                 )
                 for group in minimal_groups(fleet, there, tokens_per_s)
@@ -104,7 +104,7 @@ def choose_stages(
     return _alternating(regions, chosen) if order is None else order.arranged(solver, chosen)
 
 
-def _between_others(model: Any, regions: Regions, stages: dict[Stage, Any]) -> None:
+def _between_others(model: Any, regions: Regions, stages: dict[RegionGroup, Any]) -> None:
     """Stages of loose machines do not follow each other, and begin or end the pipeline only if requests reach them."""
     ends = 2 if len(regions.members) > 1 else sum(_reached(regions, end) for end in (SOURCE, SINK))
     for region in range(len(regions.members)):
@@ -113,7 +113,7 @@ def _between_others(model: Any, regions: Regions, stages: dict[Stage, Any]) -> N
             model.add(sum(number if stage.loose else -number for stage, number in there) <= ends - 1)
 
 
-def _alternating(regions: Regions, chosen: list[Stage]) -> list[Stage]:
+def _alternating(regions: Regions, chosen: list[RegionGroup]) -> list[RegionGroup]:
     """Stages of loose machines between others."""
     loose = [stage for stage in chosen if stage.loose]
     others = [stage for stage in chosen if not stage.loose]
@@ -133,15 +133,15 @@ class _Order:
         self,
         model: Any,
         regions: Regions,
-        stages: dict[Stage, Any],
+        stages: dict[RegionGroup, Any],
         tokens_per_s: float,
-        refused: frozenset[tuple[Stage, Stage]],
+        refused: frozenset[tuple[RegionGroup, RegionGroup]],
     ) -> None:
         self._count = len(regions.members)
         self._entry = {stage: model.new_bool_var("") for stage in stages}
         self._exit = {stage: model.new_bool_var("") for stage in stages}
         self._arcs: dict[tuple[int, int], Any] = {}
-        by_region: dict[int, list[Stage]] = defaultdict(list)
+        by_region: dict[int, list[RegionGroup]] = defaultdict(list)
         for stage in stages:
             by_region[stage.region].append(stage)
         circuit = []
@@ -159,7 +159,7 @@ class _Order:
                 if one != other:
                     self._cross(model, regions, by_region[one], by_region[other], tokens_per_s, refused)
 
-    def _visit(self, model: Any, region: int, there: list[Stage], stages: dict[Stage, Any]) -> None:
+    def _visit(self, model: Any, region: int, there: list[RegionGroup], stages: dict[RegionGroup, Any]) -> None:
         """A region that is passed has an entry and an exit, two stages unless it has but one; others have no stage."""
         passed_by, lone = self._arcs[region, region], model.new_bool_var("")
         number = sum(stages[stage] for stage in there)
@@ -177,10 +177,10 @@ class _Order:
         self,
         model: Any,
         regions: Regions,
-        senders: list[Stage],
-        receivers: list[Stage],
+        senders: list[RegionGroup],
+        receivers: list[RegionGroup],
         tokens_per_s: float,
-        refused: frozenset[tuple[Stage, Stage]],
+        refused: frozenset[tuple[RegionGroup, RegionGroup]],
     ) -> None:
         """Tokens pass from an exit to an entry only over links that carry them."""
         if not senders or not receivers:
@@ -196,9 +196,9 @@ class _Order:
             ]
             model.add_bool_or([*able, ~self._exit[sender], ~arc])
 
-    def arranged(self, solver: Any, chosen: list[Stage]) -> list[Stage]:
+    def arranged(self, solver: Any, chosen: list[RegionGroup]) -> list[RegionGroup]:
         """The stages in the order in which tokens pass them."""
-        arranged: list[Stage] = []
+        arranged: list[RegionGroup] = []
         region = -1
         while True:
             region = next(

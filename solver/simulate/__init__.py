@@ -12,6 +12,6 @@ time, and replicas that fail. So it tests the formulas of :mod:`solver.cost.pool
 
 from solver.simulate.failures import Failure
 from solver.simulate.replay import Run, replay
-from solver.simulate.report import ReplayReport, Verdict
+from solver.simulate.report import PromiseVerdict, ReplayReport
 
-__all__ = ["Failure", "ReplayReport", "Run", "Verdict", "replay"]
+__all__ = ["Failure", "PromiseVerdict", "ReplayReport", "Run", "replay"]

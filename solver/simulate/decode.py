@@ -11,7 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from solver.simulate.pace import Pace
-from solver.simulate.requests import Request
+from solver.simulate.requests import ServedRequest
 from solver.simulate.train import Room, Train, later
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Batch:
 
     def __init__(self, room: Room) -> None:
         self.room = room
-        self.running: dict[Request, None] = {}
+        self.running: dict[ServedRequest, None] = {}
         self.tokens = self.bytes = 0.0
 
     def fits(self, context: float) -> bool:
@@ -40,13 +40,13 @@ class Batch:
         growth = (len(self.running) + 1) * room.token_bytes
         return len(self.running) < room.sequences and self.bytes + room.needed(context) + growth <= room.bytes
 
-    def add(self, request: Request, context: int) -> None:
+    def add(self, request: ServedRequest, context: int) -> None:
         """Let a sequence aboard."""
         self.running[request] = None
         self.tokens += context
         self.bytes += self.room.needed(context)
 
-    def remove(self, request: Request, context: int) -> None:
+    def remove(self, request: ServedRequest, context: int) -> None:
         """A sequence has ended, or must wait."""
         del self.running[request]
         self.tokens -= context
@@ -82,7 +82,7 @@ class DecodeReplica(Train):
         room: Room,
         ranks: int,
         meter: PoolMeter,
-        finished: Callable[[Request, int], None],
+        finished: Callable[[ServedRequest, int], None],
         reload_s: Callable[[float], float],
     ) -> None:
         self._pace, self._finished, self._reload_s = pace, finished, reload_s
@@ -95,15 +95,15 @@ class DecodeReplica(Train):
     def drop_with(self, room: Room) -> None:
         """Start with empty ranks."""
         self.batches = [Batch(room) for _ in range(self._ranks)]
-        self.waiting: list[deque[Request]] = [deque() for _ in range(self._ranks)]
+        self.waiting: list[deque[ServedRequest]] = [deque() for _ in range(self._ranks)]
         self._queued = 0
-        self._ends: list[tuple[int, int, Request, int]] = []
+        self._ends: list[tuple[int, int, ServedRequest, int]] = []
 
     def drop(self) -> None:
         """Forget all work."""
         self.drop_with(self.room)
 
-    def ready(self, request: Request, rank: int) -> None:
+    def ready(self, request: ServedRequest, rank: int) -> None:
         """The KV cache of a request has arrived on a rank."""
         self.held.add(request)
         self.waiting[rank].append(request)
@@ -132,7 +132,7 @@ class DecodeReplica(Train):
         )
         return steps, step_s
 
-    def _admit(self, request: Request, rank: int) -> None:
+    def _admit(self, request: ServedRequest, rank: int) -> None:
         self._queued -= 1
         self.batches[rank].add(request, context_of(request))
         request.finish_step = self._step + request.left
@@ -149,13 +149,13 @@ class DecodeReplica(Train):
             self.meter.preempted += 1
             later(self.env, self._reload_s(context_of(request)), partial(self._back, request, rank, request.attempt))
 
-    def _back(self, request: Request, rank: int, attempt: int) -> None:
+    def _back(self, request: ServedRequest, rank: int, attempt: int) -> None:
         if request.attempt == attempt and request in self.held:
             self.waiting[rank].appendleft(request)
             self._queued += 1
             self.rouse()
 
-    def _sync(self, request: Request) -> None:
+    def _sync(self, request: ServedRequest) -> None:
         request.generated = request.arrival.output_tokens - (request.finish_step - self._step)
 
     def arrive(self, steps: int, step_s: float) -> None:
@@ -176,7 +176,7 @@ class DecodeReplica(Train):
             self.held.discard(request)
             self._finished(request, rank)
 
-    def fail(self) -> list[Request]:
+    def fail(self) -> list[ServedRequest]:
         """Stop; running sequences keep what the client has."""
         for batch in self.batches:
             for request in batch.running:
@@ -184,6 +184,6 @@ class DecodeReplica(Train):
         return super().fail()
 
 
-def context_of(request: Request) -> int:
+def context_of(request: ServedRequest) -> int:
     """Tokens in the cache now: the prompt of this attempt and what was generated since."""
     return request.context + request.generated - request.base

@@ -7,7 +7,7 @@ from array import array
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from solver.simulate.requests import Request
+from solver.simulate.requests import ServedRequest
 
 #: Bins per factor e of the histogram of gaps between tokens: 0.5 % apart.
 GAP_BINS = 200
@@ -77,7 +77,7 @@ class ClassMeter:
     output_tokens: int = 0
     kept: int = 0
 
-    def finished(self, request: Request, ttft_limit_s: float, tpot_limit_s: float, e2e_limit_s: float) -> None:
+    def finished(self, request: ServedRequest, ttft_limit_s: float, tpot_limit_s: float, e2e_limit_s: float) -> None:
         """A request has its last token."""
         arrival = request.arrival
         first, whole = request.first_s - arrival.time_s, request.end_s - arrival.time_s

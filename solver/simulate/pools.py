@@ -17,7 +17,7 @@ from solver.simulate.decode import DecodeReplica
 from solver.simulate.meters import PoolMeter
 from solver.simulate.pace import Pace
 from solver.simulate.prefill import PrefillReplica
-from solver.simulate.requests import Request
+from solver.simulate.requests import ServedRequest
 from solver.simulate.train import Room, Train, later
 from solver.simulate.unified import Chunking, UnifiedRank
 
@@ -48,7 +48,7 @@ class PoolAtWork(ABC):
         self.ranks = pool.parallelism.dp
         self.pace = Pace(priced, min(pool.limits.max_sequences, 1e5), float(pool.limits.max_length))
         self.load = np.zeros(pool.replicas * self.ranks)
-        self.parked: deque[Request] = deque()
+        self.parked: deque[ServedRequest] = deque()
         self.trains: list[Any] = []
         grid = np.unique(np.r_[0.0, np.geomspace(16, pool.limits.max_length * 1.1, 40)])
         self._transfer = grid, np.array([float(priced.replicas.transfer_s(tokens)[0]) for tokens in grid])
@@ -73,14 +73,14 @@ class PoolAtWork(ABC):
             return preferred
         return rank
 
-    def fail(self, replica: int) -> list[Request]:
+    def fail(self, replica: int) -> list[ServedRequest]:
         """Stop a replica; gives back the requests that it held."""
         lost = [request for train in self._of(replica) for request in train.fail()]
         self.load[self._slice(replica)] = np.inf
         self.failures[self._slice(replica)] += 1
         return lost
 
-    def recover(self, replica: int) -> list[Request]:
+    def recover(self, replica: int) -> list[ServedRequest]:
         """Start a replica again; gives back the requests that wait for one."""
         self.load[self._slice(replica)] = 0.0
         for train in self._of(replica):
@@ -120,7 +120,7 @@ class PrefillPool(PoolAtWork):
     """
 
     def __init__(
-        self, env: simpy.Environment, pool: Pool, priced: PricedPool, left: Callable[[PrefillPool, Request, int], None]
+        self, env: simpy.Environment, pool: Pool, priced: PricedPool, left: Callable[[PrefillPool, ServedRequest, int], None]
     ) -> None:
         super().__init__(env, pool, priced)
         self._left = left
@@ -134,7 +134,7 @@ class PrefillPool(PoolAtWork):
             for replica in range(pool.replicas)
         ]  # fmt: skip
 
-    def take(self, request: Request, preferred: int | None = None) -> int | None:
+    def take(self, request: ServedRequest, preferred: int | None = None) -> int | None:
         """Send a request to a rank; it is there once it is admitted and what it reuses is loaded."""
         rank = self.choose(preferred)
         if rank is None:
@@ -151,7 +151,7 @@ class PrefillPool(PoolAtWork):
         later(self.env, self._admission_s + request.load_s, arrives)
         return rank
 
-    def _out(self, first: int, request: Request, rank: int) -> None:
+    def _out(self, first: int, request: ServedRequest, rank: int) -> None:
         rank += first
         self.load[rank] -= request.compute
         attempt = request.attempt
@@ -162,7 +162,7 @@ class PrefillPool(PoolAtWork):
 
         later(self.env, (self._first_token - 1) * request.latency_s, seen)
 
-    def release(self, request: Request, rank: int) -> None:
+    def release(self, request: ServedRequest, rank: int) -> None:
         """The cache of a request is no longer needed here."""
         self.trains[rank // self.ranks].release(request, rank % self.ranks)
 
@@ -181,7 +181,7 @@ class DecodePool(PoolAtWork):
     """Decode replicas; load is sequences running, waiting or under way to a rank."""
 
     def __init__(
-        self, env: simpy.Environment, pool: Pool, priced: PricedPool, finished: Callable[[Request], None]
+        self, env: simpy.Environment, pool: Pool, priced: PricedPool, finished: Callable[[ServedRequest], None]
     ) -> None:
         super().__init__(env, pool, priced)
         self._finished = finished
@@ -201,7 +201,7 @@ class DecodePool(PoolAtWork):
             self.load[rank] += 1
         return rank
 
-    def ready(self, request: Request, rank: int) -> None:
+    def ready(self, request: ServedRequest, rank: int) -> None:
         """A cache has arrived."""
         self.trains[rank // self.ranks].ready(request, rank % self.ranks)
 
@@ -209,7 +209,7 @@ class DecodePool(PoolAtWork):
         """A request that was sent here has no more tokens to get."""
         self.load[rank] -= 1
 
-    def _ended(self, first: int, request: Request, rank: int) -> None:
+    def _ended(self, first: int, request: ServedRequest, rank: int) -> None:
         self.load[first + rank] -= 1
         self._finished(request)
 
@@ -234,7 +234,7 @@ class UnifiedPool(PoolAtWork):
         pool: Pool,
         priced: PricedPool,
         random: Random,
-        finished: Callable[[Request], None],
+        finished: Callable[[ServedRequest], None],
     ) -> None:
         super().__init__(env, pool, priced)
         self._finished = finished
@@ -242,8 +242,8 @@ class UnifiedPool(PoolAtWork):
         self._admission_s, self._steps = float(speeds.admission_s[0]), float(speeds.admission_steps[0])
         chunking = Chunking(float(pool.chunk_tokens), pool.parallelism.pp, float(speeds.first_token[0]))
         stalled = (dp ** float(speeds.lockstep[0]) - 1) / (dp - 1) if dp > 1 else 0.0
-        self._rank_of: dict[Request, int] = {}
-        self._prompts: set[Request] = set()
+        self._rank_of: dict[ServedRequest, int] = {}
+        self._prompts: set[ServedRequest] = set()
         self.trains: list[UnifiedRank] = []
         for _ in range(pool.replicas):
             peers: list[UnifiedRank] = []
@@ -253,7 +253,7 @@ class UnifiedPool(PoolAtWork):
                 )
                 self.trains.append(rank)
 
-    def take(self, request: Request, preferred: int | None = None) -> int | None:
+    def take(self, request: ServedRequest, preferred: int | None = None) -> int | None:
         """Send a request to a rank; it may board after its admission, which takes time and steps of the engine."""
         rank = self.choose(preferred)
         if rank is None:
@@ -275,12 +275,12 @@ class UnifiedPool(PoolAtWork):
         later(self.env, self._admission_s + self._steps * step_s + request.load_s, arrives)
         return rank
 
-    def _begun(self, request: Request) -> None:
+    def _begun(self, request: ServedRequest) -> None:
         if request in self._prompts:
             self._prompts.remove(request)
             self.load[self._rank_of[request]] += 1 - WAITING_WEIGHT
 
-    def _ended(self, request: Request) -> None:
+    def _ended(self, request: ServedRequest) -> None:
         self.load[self._rank_of.pop(request)] -= 1
         self._finished(request)
 

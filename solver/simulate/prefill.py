@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from solver.simulate.pace import Chunk, Pace
-from solver.simulate.requests import Request
+from solver.simulate.requests import ServedRequest
 from solver.simulate.train import Room, Train, later
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class PrefillReplica(Train):
         tokens: float,
         prompts_per_step: int,
         meter: PoolMeter,
-        left: Callable[[Request, int], None],
+        left: Callable[[ServedRequest, int], None],
     ) -> None:
         self._pace, self._tokens, self._prompts, self._left = pace, tokens, prompts_per_step, left
         self._ranks = ranks
@@ -45,17 +45,17 @@ class PrefillReplica(Train):
 
     def drop(self) -> None:
         """Forget all work."""
-        self.queues: list[deque[Request]] = [deque() for _ in range(self._ranks)]
+        self.queues: list[deque[ServedRequest]] = [deque() for _ in range(self._ranks)]
         self._stored = [0.0] * self._ranks
         self._out_s = 0.0
 
-    def ready(self, request: Request, rank: int) -> None:
+    def ready(self, request: ServedRequest, rank: int) -> None:
         """A prompt has been sent to a rank."""
         self.held.add(request)
         self.queues[rank].append(request)
         self.rouse()
 
-    def release(self, request: Request, rank: int) -> None:
+    def release(self, request: ServedRequest, rank: int) -> None:
         """The KV cache of a request has left for a decode replica."""
         self.held.discard(request)
         self._stored[rank] -= self.room.needed(request.context)
@@ -76,11 +76,11 @@ class PrefillReplica(Train):
             self._send(rank, begun, ended, chunk)
         return 1, chunk.occupied_s
 
-    def _fill(self, rank: int) -> tuple[float, float, list[Request], list[Request]]:
+    def _fill(self, rank: int) -> tuple[float, float, list[ServedRequest], list[ServedRequest]]:
         """Prompt tokens of a pass on one rank, their keys in all, the prompts in it and those that end with it."""
         queue, free, keys = self.queues[rank], self._tokens, 0.0
-        begun: list[Request] = []
-        ended: list[Request] = []
+        begun: list[ServedRequest] = []
+        ended: list[ServedRequest] = []
         while queue and free > 0 and len(begun) < self._prompts:
             request = queue[0]
             if not request.done:
@@ -97,7 +97,7 @@ class PrefillReplica(Train):
                 ended.append(queue.popleft())
         return self._tokens - free, keys, begun, ended
 
-    def _send(self, rank: int, begun: list[Request], ended: list[Request], chunk: Chunk) -> None:
+    def _send(self, rank: int, begun: list[ServedRequest], ended: list[ServedRequest], chunk: Chunk) -> None:
         """Passes leave the last stage in the order in which they entered the first."""
         now = self.env.now
         out_s = max(now + chunk.latency_s, self._out_s + chunk.occupied_s)
@@ -108,7 +108,7 @@ class PrefillReplica(Train):
             request.latency_s += chunk.latency_s - chunk.occupied_s
             later(self.env, out_s - now, partial(self._out, request, rank, request.attempt))
 
-    def _out(self, request: Request, rank: int, attempt: int) -> None:
+    def _out(self, request: ServedRequest, rank: int, attempt: int) -> None:
         if request.attempt == attempt:
             self._left(request, rank)
 

@@ -15,8 +15,17 @@ from solver.errors import BadInput
 from solver.plan import Plan
 from solver.simulate.failures import Failure, replicas_hit
 from solver.simulate.meters import ClassMeter, Samples
-from solver.simulate.report import Figures, PoolFigures, ReplayReport, Verdict, margin, percentiles, predicted, quantile
-from solver.simulate.requests import Arrival, Request
+from solver.simulate.report import (
+    Figures,
+    PoolFigures,
+    PromiseVerdict,
+    ReplayReport,
+    margin,
+    percentiles,
+    predicted,
+    quantile,
+)
+from solver.simulate.requests import Arrival, ServedRequest
 from solver.simulate.site import Site, stay_s
 from solver.simulate.traffic import DAY_S, Stochastic, recorded
 from solver.workload import SLO
@@ -169,7 +178,7 @@ class _Replay:
         yield self._env.timeout(failure.at_s)
         self._site.fail(failure.vertex, failure.recover_s)
 
-    def _ended(self, request: Request) -> None:
+    def _ended(self, request: ServedRequest) -> None:
         name, arrival = request.arrival.class_name, request.arrival
         if self._from_s <= self._env.now <= self._until_s:
             served = self._served[name]
@@ -242,7 +251,7 @@ class _Replay:
             preempted=meter.preempted,
         )
 
-    def _verdicts(self, names: list[str]) -> Iterable[Verdict]:
+    def _verdicts(self, names: list[str]) -> Iterable[PromiseVerdict]:
         for name in names:
             slo, meter = self._limits[name], self._meters[name]
             for promise, limit, values in (
@@ -251,8 +260,8 @@ class _Replay:
                 ("end-to-end latency", slo.e2e_p95_s, meter.e2e),
             ):
                 if limit is not None and len(values):
-                    yield Verdict(name, promise, limit, quantile(values, 0.95), margin(values, 0.95))
+                    yield PromiseVerdict(name, promise, limit, quantile(values, 0.95), margin(values, 0.95))
             if slo.itl_p95_s is not None:
                 pools = self._plan.routing[name].get("decode") or self._plan.routing[name].get("unified") or {}
                 gap = max(self._site.pools[pool].meter.gap_quantile(0.95) for pool in pools)
-                yield Verdict(name, "inter-token latency", slo.itl_p95_s, gap, 0.0)
+                yield PromiseVerdict(name, "inter-token latency", slo.itl_p95_s, gap, 0.0)

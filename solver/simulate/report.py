@@ -63,7 +63,7 @@ class PoolFigures:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PromiseVerdict:
     """One promise: how the 95th percentile came out, and whether it was kept.
 
     Attributes
@@ -110,7 +110,7 @@ class ReplayReport:
     overall: Figures
     classes: dict[str, Figures]
     pools: tuple[PoolFigures, ...]
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[PromiseVerdict, ...]
     predicted: dict[str, dict[str, float]]
     samples: Samples
     distributions: dict[str, dict[str, list[float]]]

@@ -28,7 +28,7 @@ class Arrival(NamedTuple):
     idle_s: float | None = None
 
 
-class Request:
+class ServedRequest:
     """The state of one request.
 
     Attributes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from solver.plan import KVTier, Plan
-from solver.simulate.requests import Arrival, Request
+from solver.simulate.requests import Arrival, ServedRequest
 from solver.workload.kv_tiers import MemoryTier, tier_of
 
 #: Sessions remembered at most; beyond that the one that ended first is forgotten.
@@ -68,7 +68,7 @@ class IdleSessions:
         usual = self._private[arrival.class_name]
         return round(arrival.private_tokens * record.found_tokens / usual) if usual else arrival.private_tokens
 
-    def ended(self, request: Request, now_s: float, rank: tuple[str, int]) -> None:
+    def ended(self, request: ServedRequest, now_s: float, rank: tuple[str, int]) -> None:
         """A session is idle from now on."""
         session = request.arrival.session
         if session is None or request.arrival.class_name not in self._records:

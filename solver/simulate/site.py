@@ -14,7 +14,7 @@ from solver.plan import Plan
 from solver.simulate.failures import replicas_hit
 from solver.simulate.meters import NOWHERE, RequestCounts
 from solver.simulate.pools import DecodePool, PoolAtWork, PrefillPool, UnifiedPool
-from solver.simulate.requests import Arrival, Request
+from solver.simulate.requests import Arrival, ServedRequest
 from solver.simulate.sessions import IdleSessions
 from solver.simulate.train import later
 from solver.workload.kv_tiers import MemoryTier
@@ -32,7 +32,7 @@ class Site:
     """
 
     def __init__(
-        self, env: simpy.Environment, plan: Plan, instance: Instance, seed: int, finished: Callable[[Request], None]
+        self, env: simpy.Environment, plan: Plan, instance: Instance, seed: int, finished: Callable[[ServedRequest], None]
     ) -> None:
         self.env, self.plan, self.instance = env, plan, instance
         self.ledger, self.sessions = RequestCounts(), IdleSessions(plan, seed + 2)
@@ -51,10 +51,10 @@ class Site:
             else:
                 self._decode[pool.name] = DecodePool(env, pool, priced, self._end)
         self.pools = {pool.name: (self._first | self._decode)[pool.name] for pool in plan.pools}
-        self._served_by: dict[Request, tuple[str, int]] = {}
-        self._stranded: list[Request] = []
+        self._served_by: dict[ServedRequest, tuple[str, int]] = {}
+        self._stranded: list[ServedRequest] = []
 
-    def arrive(self, arrival: Arrival) -> Request | None:
+    def arrive(self, arrival: Arrival) -> ServedRequest | None:
         """Let a request in; None if it is refused because no engine accepts its length, or no cache ever holds it."""
         self.ledger.arrived += 1
         length = arrival.prompt_tokens + arrival.output_tokens
@@ -63,14 +63,14 @@ class Site:
             if length > pool.pool.limits.max_length or pool.room.needed(most + 2) > pool.room.bytes:
                 self.ledger.refused += 1
                 return None
-        request = Request(arrival)
+        request = ServedRequest(arrival)
         self._start(request)
         return request
 
     def _pools_of(self, class_name: str) -> list[PoolAtWork]:
         return [self.pools[name] for shares in self.plan.routing[class_name].values() for name in shares]
 
-    def _start(self, request: Request) -> None:
+    def _start(self, request: ServedRequest) -> None:
         """Send a request to the pool that prefills it."""
         arrival = request.arrival
         shares = self.plan.routing[arrival.class_name]
@@ -101,7 +101,7 @@ class Site:
         size = (ledger.kv_bytes(shared + private) - ledger.kv_bytes(shared)).max()
         return float(size / slowest_rate(tier, fleet.device, fleet.classes))
 
-    def _hand_over(self, source: PrefillPool, request: Request, rank: int) -> None:
+    def _hand_over(self, source: PrefillPool, request: ServedRequest, rank: int) -> None:
         """Send a prompt's cache to a decode rank; the links of both ranks carry one cache at a time."""
         shares = self.plan.routing[request.arrival.class_name]
         attempt = request.attempt
@@ -132,7 +132,7 @@ class Site:
 
         later(self.env, starts_s + taken_s - self.env.now, arrives)
 
-    def _decode_begins(self, sink: DecodePool, request: Request, rank: int) -> None:
+    def _decode_begins(self, sink: DecodePool, request: ServedRequest, rank: int) -> None:
         """The first token is out when its cache is where the others will come from."""
         request.generated += 1
         if request.first_s < 0:
@@ -144,7 +144,7 @@ class Site:
         else:
             sink.ready(request, rank)
 
-    def _end(self, request: Request) -> None:
+    def _end(self, request: ServedRequest) -> None:
         request.end_s = self.env.now + request.lag_s
         self.ledger.finished += 1
         self.sessions.ended(request, self.env.now, self._served_by.pop(request))
@@ -167,7 +167,7 @@ class Site:
         for request in stranded:
             self._again(request)
 
-    def _again(self, request: Request) -> None:
+    def _again(self, request: ServedRequest) -> None:
         self.ledger.requeued += 1
         request.again()
         self._start(request)

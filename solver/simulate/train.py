@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from solver.simulate.requests import Request
+from solver.simulate.requests import ServedRequest
 
 if TYPE_CHECKING:
     import simpy
@@ -51,7 +51,7 @@ class Train(ABC):
 
     def __init__(self, env: simpy.Environment, room: Room, meter: PoolMeter) -> None:
         self.env, self.room, self.meter = env, room, meter
-        self.held: set[Request] = set()
+        self.held: set[ServedRequest] = set()
         self._sleeping: simpy.Event | None = None
         self._cruising = False
         self._epoch = 0
@@ -70,7 +70,7 @@ class Train(ABC):
             self._cruising = False
             self._process.interrupt()
 
-    def fail(self) -> list[Request]:
+    def fail(self) -> list[ServedRequest]:
         """Stop, and give up all requests held, in order of arrival."""
         self._epoch += 1
         self._sleeping, self._cruising = None, False

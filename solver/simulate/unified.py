@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from solver.simulate.decode import Batch, context_of
 from solver.simulate.pace import Pace
-from solver.simulate.requests import Request
+from solver.simulate.requests import ServedRequest
 from solver.simulate.train import Room, Train
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ class UnifiedRank(Train):
         stalled: float,
         random: Random,
         meter: PoolMeter,
-        first: Callable[[Request], None],
-        finished: Callable[[Request], None],
+        first: Callable[[ServedRequest], None],
+        finished: Callable[[ServedRequest], None],
     ) -> None:
         self._pace, self._chunking, self._peers = pace, chunking, peers
         self._stalled, self._random = stalled, random
@@ -73,12 +73,12 @@ class UnifiedRank(Train):
     def drop(self) -> None:
         """Forget all work."""
         self.batch = Batch(self.batch.room)
-        self.prompts: deque[Request] = deque()
-        self._chunked: list[Request] = []
-        self._joining: list[Request] = []
-        self._ends: list[tuple[int, int, Request]] = []
+        self.prompts: deque[ServedRequest] = deque()
+        self._chunked: list[ServedRequest] = []
+        self._joining: list[ServedRequest] = []
+        self._ends: list[tuple[int, int, ServedRequest]] = []
 
-    def ready(self, request: Request) -> None:
+    def ready(self, request: ServedRequest) -> None:
         """A prompt may board the next step."""
         self.held.add(request)
         self.prompts.append(request)
@@ -151,7 +151,7 @@ class UnifiedRank(Train):
         self._stall_peers(stall)
         return stall
 
-    def _fill(self) -> tuple[float, float, list[Request]]:
+    def _fill(self) -> tuple[float, float, list[ServedRequest]]:
         """Prompt tokens of one pass, their keys in all, and the prompts that end with it."""
         free, keys = self._chunking.tokens, 0.0
         ended = []
@@ -207,7 +207,7 @@ class UnifiedRank(Train):
             self._chunked.remove(request)
             self._begin(request)
 
-    def _begin(self, request: Request) -> None:
+    def _begin(self, request: ServedRequest) -> None:
         """The first token (after a loss: the next one) is out; the rest follow from the next step on."""
         request.generated += 1
         self.batch.grow(1, 1)
@@ -220,12 +220,12 @@ class UnifiedRank(Train):
         else:
             heapq.heappush(self._ends, (request.finish_step, next(self._order), request))
 
-    def _leave(self, request: Request) -> None:
+    def _leave(self, request: ServedRequest) -> None:
         self.batch.remove(request, context_of(request))
         self.held.discard(request)
         self._finished(request)
 
-    def fail(self) -> list[Request]:
+    def fail(self) -> list[ServedRequest]:
         """Stop; running sequences keep what the client has."""
         for request in self.batch.running:
             if request not in self._chunked:

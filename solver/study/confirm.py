@@ -21,7 +21,7 @@ from solver.optimize.assembly.binding import binding
 from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import solve_scenario
 from solver.plan import Confirmation, Plan
-from solver.simulate import ReplayReport, Run, Verdict, replay
+from solver.simulate import PromiseVerdict, ReplayReport, Run, replay
 from solver.workload import SLO, Scenario
 
 #: Times that promises are tightened before the plan is returned as not confirmed.
@@ -229,7 +229,7 @@ def _missed(plan: Plan, groups: Sequence[Sequence[ReplayReport]], derating: Dera
     return found
 
 
-def _likely(verdicts: Sequence[Verdict]) -> float:
+def _likely(verdicts: Sequence[PromiseVerdict]) -> float:
     """What another replay of the same traffic will hardly exceed [s]."""
     margin = SURE * fmean(verdict.margin_s for verdict in verdicts)
     mean = fmean(verdict.simulated_s for verdict in verdicts)

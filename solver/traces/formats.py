@@ -13,7 +13,7 @@ from solver.traces.record import Broken, Entry
 from solver.traces.tables import AZURE, BURSTGPT, PLAIN, Azure, BurstGPT, Plain, missing
 
 
-class Layout(Protocol):
+class LineLayout(Protocol):
     """How a file's lines are read."""
 
     @property
@@ -47,7 +47,7 @@ class Format:
     name: str
     looks: str
     lacks: Callable[[str], str]
-    open: Callable[[str, int], Layout]
+    open: Callable[[str, int], LineLayout]
     headed: bool
 
 
@@ -88,7 +88,7 @@ def _named_by_user(fields: Fields) -> tuple[Format, Format]:
     return _keyed_lines("columns", fields, looks), _keyed_table("columns", fields, looks)
 
 
-def _table(name: str, columns: Mapping[str, str], looks: str, layout: Callable[[str], Layout]) -> Format:
+def _table(name: str, columns: Mapping[str, str], looks: str, layout: Callable[[str], LineLayout]) -> Format:
     def lacks(line: str) -> str:
         absent = ", ".join(map(repr, missing(line, columns)))
         return f"column {absent} is missing" if absent else ""
@@ -96,7 +96,7 @@ def _table(name: str, columns: Mapping[str, str], looks: str, layout: Callable[[
     return Format(name, f"CSV with {looks}", lacks, lambda line, _: layout(line), True)
 
 
-def _objects(name: str, keys: tuple[str, ...], layout: Callable[[int], Layout], block_tokens: int) -> Format:
+def _objects(name: str, keys: tuple[str, ...], layout: Callable[[int], LineLayout], block_tokens: int) -> Format:
     def lacks(line: str) -> str:
         if not line.startswith("{"):
             return "not a JSON object"
@@ -105,7 +105,7 @@ def _objects(name: str, keys: tuple[str, ...], layout: Callable[[int], Layout], 
         absent = [key for key in keys if f'"{key}"' not in line]
         return f"key {', '.join(absent)} is missing" if absent else ""
 
-    def opened(_: str, size: int) -> Layout:
+    def opened(_: str, size: int) -> LineLayout:
         return layout(size or block_tokens)
 
     return Format(name, f"JSON lines with {', '.join(keys)}, hash_ids", lacks, opened, False)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.traces.burstiness import Unevenness
-from solver.traces.sketches import Counts, LogHistogram, Moments
+from solver.traces.sketches import Counts, ExactMoments, LogHistogram
 from solver.traces.survival import Survival, kaplan_meier
 
 #: Which blocks: those of a session's own history, those many sessions use, or both.
@@ -17,19 +17,19 @@ Kind = Literal["private", "shared", "all"]
 
 
 @dataclass
-class Lengths:
-    """Lengths in tokens: exact moments, and a histogram for quantiles and drawing."""
+class LengthHistogram:
+    """LengthHistogram in tokens: exact moments, and a histogram for quantiles and drawing."""
 
-    moments: Moments = field(default_factory=Moments)
+    moments: ExactMoments = field(default_factory=ExactMoments)
     histogram: LogHistogram = field(default_factory=LogHistogram)
 
     def add(self, tokens: NDArray[np.generic]) -> None:
         """Count lengths (n,)."""
-        self.moments += Moments.of(tokens)
+        self.moments += ExactMoments.of(tokens)
         self.histogram.add(tokens)
 
-    def __add__(self, other: Lengths) -> Lengths:
-        return Lengths(self.moments + other.moments, self.histogram + other.histogram)
+    def __add__(self, other: LengthHistogram) -> LengthHistogram:
+        return LengthHistogram(self.moments + other.moments, self.histogram + other.histogram)
 
     def quantile(self, share: float) -> float:
         """Quantile [tokens], to one per cent."""
@@ -65,10 +65,10 @@ class Content:
     private_stays, shared_stays: what became of the tokens these requests used.
     """
 
-    prompt: Lengths = field(default_factory=Lengths)
-    output: Lengths = field(default_factory=Lengths)
-    shared: Moments = field(default_factory=Moments)
-    private: Moments = field(default_factory=Moments)
+    prompt: LengthHistogram = field(default_factory=LengthHistogram)
+    output: LengthHistogram = field(default_factory=LengthHistogram)
+    shared: ExactMoments = field(default_factory=ExactMoments)
+    private: ExactMoments = field(default_factory=ExactMoments)
     idle: LogHistogram = field(default_factory=LogHistogram)
     private_stays: StayTimes = field(default_factory=StayTimes)
     shared_stays: StayTimes = field(default_factory=StayTimes)
@@ -77,9 +77,9 @@ class Content:
         """Count requests (n,) of type ``REQUEST``."""
         self.prompt.add(requests["prompt"])
         self.output.add(requests["output"])
-        self.shared += Moments.of(requests["shared"])
+        self.shared += ExactMoments.of(requests["shared"])
         returns = requests["private"] > 0
-        self.private += Moments.of(requests["private"][returns])
+        self.private += ExactMoments.of(requests["private"][returns])
         self.idle.add(requests["idle_s"][returns])
 
     def add_stays(self, stays: NDArray[np.void]) -> None:

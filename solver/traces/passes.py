@@ -18,7 +18,7 @@ from solver.traces.sampling import Sample
 from solver.traces.sketches import Floats
 from solver.traces.spool import REQUEST, ROWS, Spool
 from solver.traces.summary import TraceSummary
-from solver.traces.timing import Timing
+from solver.traces.timing import ArrivalTiming
 
 #: Requests on which the classes are found.
 SAMPLE = 20_000
@@ -142,8 +142,8 @@ class _FirstPass:
         return index
 
     @property
-    def timing(self) -> Timing:
-        return Timing(self._start_s, self._end_s - self._start_s, self._clock.tick_s)
+    def timing(self) -> ArrivalTiming:
+        return ArrivalTiming(self._start_s, self._end_s - self._start_s, self._clock.tick_s)
 
     def tree(self, most: int, seed: int) -> ClassTree:
         """Leaves and merges: from the labels, or by clustering the sample."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from solver.traces.burstiness import WINDOWS_S
-from solver.traces.groups import Group, Kind, Lengths
+from solver.traces.groups import Group, Kind, LengthHistogram
 from solver.traces.report import QUANTILES
 from solver.traces.summary import TraceSummary
 
@@ -59,7 +59,7 @@ def _group(summary: TraceSummary, group: Group) -> dict[str, Any]:
     }
 
 
-def _lengths(lengths: Lengths) -> dict[str, float]:
+def _lengths(lengths: LengthHistogram) -> dict[str, float]:
     moments = lengths.moments
     quantiles = {f"p{100 * share:g}": lengths.quantile(share) for share in QUANTILES}
     return {"mean": moments.mean, "cv": moments.cv, "min": moments.lowest, **quantiles, "max": moments.highest}

@@ -25,7 +25,7 @@ RUN_BYTES = 560
 _BLOCK_BYTES = 8
 
 
-class Run:
+class BlockRun:
     """Blocks always used together, and their last use.
 
     Attributes
@@ -40,23 +40,23 @@ class Run:
 
     __slots__ = ("above", "blocks", "branches", "session", "sessions", "tokens", "used_s", "user")
 
-    def __init__(self, above: Run | None, blocks: array[int], tokens: int) -> None:
+    def __init__(self, above: BlockRun | None, blocks: array[int], tokens: int) -> None:
         self.above, self.blocks, self.tokens = above, blocks, tokens
         self.used_s, self.user = 0.0, 0
         self.session: int | str = 0
         self.sessions: tuple[int | str, ...] = ()
-        self.branches: dict[int, Run] | None = None
+        self.branches: dict[int, BlockRun] | None = None
 
-    def add(self, below: Run) -> None:
+    def add(self, below: BlockRun) -> None:
         """Let a run follow this one."""
         if self.branches is None:
             self.branches = {}
         self.branches[below.blocks[0]] = below
         below.above = self
 
-    def divide(self, at: int, block_tokens: int) -> Run:
+    def divide(self, at: int, block_tokens: int) -> BlockRun:
         """Make the first ``at`` blocks a run of their own, which this one, now shorter, follows."""
-        head = Run(self.above, self.blocks[:at], at * block_tokens)
+        head = BlockRun(self.above, self.blocks[:at], at * block_tokens)
         head.used_s, head.user, head.session, head.sessions = self.used_s, self.user, self.session, self.sessions
         if self.above is not None:
             self.above.add(head)
@@ -79,10 +79,10 @@ class PrefixTree:
         self.stays = Stays()
         self.horizon_s: float | None = None
         self._block_tokens, self._shared_from, self._most = block_tokens, shared_from, table_bytes
-        self._root = Run(None, array("Q"), 0)
+        self._root = BlockRun(None, array("Q"), 0)
         self._bytes, self._sessions = 0, 0
         #: The run where each request since the oldest one remembered ended, in order.
-        self._ends: deque[Run] = deque()
+        self._ends: deque[BlockRun] = deque()
         self._oldest = 0
 
     def use(self, ordinal: int, entry: Entry) -> Found:
@@ -110,12 +110,12 @@ class PrefixTree:
         for run in self._runs():
             self._cut_off(run, end_s)
             run.above = None
-        self._root = Run(None, array("Q"), 0)
+        self._root = BlockRun(None, array("Q"), 0)
         self._ends.clear()
 
-    def _match(self, blocks: array[int]) -> tuple[list[Run], int, bool]:
+    def _match(self, blocks: array[int]) -> tuple[list[BlockRun], int, bool]:
         """Runs along the longest known prefix, its length in blocks, and whether an earlier session goes on there."""
-        path: list[Run] = []
+        path: list[BlockRun] = []
         at, total, branches = 0, len(blocks), self._root.branches
         goes_on = False
         while branches and at < total:
@@ -133,7 +133,7 @@ class PrefixTree:
             branches = run.branches if same == length else None
         return path, at, goes_on
 
-    def _find(self, path: list[Run], ordinal: int, entry: Entry, session: int | str) -> Found:
+    def _find(self, path: list[BlockRun], ordinal: int, entry: Entry, session: int | str) -> Found:
         """What the runs along the path are worth, each of which the request uses."""
         now_s, note, many = entry.arrival_s, self.stays.add, self._shared_from
         shared = private = 0
@@ -156,15 +156,15 @@ class PrefixTree:
         self._sessions += 1
         return self._sessions
 
-    def _grow(self, end: Run, rest: array[int], entry: Entry, matched: int) -> Run:
+    def _grow(self, end: BlockRun, rest: array[int], entry: Entry, matched: int) -> BlockRun:
         """Hang the blocks that were not found below those that were."""
         left = max(0, entry.prompt_tokens - matched * self._block_tokens)
-        leaf = Run(end, rest, min(len(rest) * self._block_tokens, left))
+        leaf = BlockRun(end, rest, min(len(rest) * self._block_tokens, left))
         end.add(leaf)
         self._bytes += RUN_BYTES + _BLOCK_BYTES * len(rest)
         return leaf
 
-    def _runs(self) -> Iterator[Run]:
+    def _runs(self) -> Iterator[BlockRun]:
         waiting = [self._root]
         while waiting:
             branches = waiting.pop().branches
@@ -191,7 +191,7 @@ class PrefixTree:
                 run = above
             self._oldest += 1
 
-    def _cut_off(self, run: Run, now_s: float) -> None:
+    def _cut_off(self, run: BlockRun, now_s: float) -> None:
         self.stays.add(run.user, now_s - run.used_s, run.tokens, len(run.sessions) >= self._shared_from, False)
 
 

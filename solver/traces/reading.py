@@ -13,7 +13,7 @@ from solver.errors import BadFile, BadInput
 from solver.traces.clocks import unit_named
 from solver.traces.documents import MOST_BYTES, expand, is_document
 from solver.traces.fields import Keyed, columns_of
-from solver.traces.formats import DOCUMENTS, SEARCHED_LINES, Layout, named, recognise
+from solver.traces.formats import DOCUMENTS, SEARCHED_LINES, LineLayout, named, recognise
 from solver.traces.jsonl import Mooncake
 from solver.traces.lines import Progress, numbered, whole_text
 from solver.traces.order import in_order
@@ -108,7 +108,7 @@ class Trace:
             first = list(_leading(lines))
         columns = None if reading.columns is None else columns_of(reading.columns)
         self.format, index = recognise(first[:SEARCHED_LINES], wanted, self.tally.name, columns)
-        self.layout: Layout = self.format.open(first[index][1], reading.block_tokens or 0)
+        self.layout: LineLayout = self.format.open(first[index][1], reading.block_tokens or 0)
         self._lines = chain(first, lines)
         self._header = first[index][0] if self.format.headed else 0
         if isinstance(self.layout, Mooncake | Keyed):

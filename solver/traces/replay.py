@@ -13,14 +13,14 @@ from solver.traces.clustering import ClassTree, points
 from solver.traces.groups import Content, Group
 from solver.traces.sketches import Counts
 from solver.traces.spool import ROWS, Spool
-from solver.traces.timing import Timing
+from solver.traces.timing import ArrivalTiming
 
 #: Bins of the timeline.
 TIMELINE_BINS = 240
 
 
 def replay(
-    requests: Spool, stays: Spool, tree: ClassTree, by_label: bool, timing: Timing, seed: int
+    requests: Spool, stays: Spool, tree: ClassTree, by_label: bool, timing: ArrivalTiming, seed: int
 ) -> tuple[Group, ...]:
     """Statistics of each node of the class tree, leaves first; the last is the whole trace."""
     leaf = np.zeros(requests.rows, np.uint8)
@@ -80,7 +80,7 @@ def _membership(tree: ClassTree) -> NDArray[np.bool_]:
     return under
 
 
-def _timeline(leaf: NDArray[np.int64], times: NDArray[np.float64], timing: Timing, leaves: int) -> Counts:
+def _timeline(leaf: NDArray[np.int64], times: NDArray[np.float64], timing: ArrivalTiming, leaves: int) -> Counts:
     """Arrivals by leaf and bin (leaves, bins)."""
     place = (times - timing.start_s) / (timing.span_s or 1.0) * TIMELINE_BINS
     bins = np.clip(place.astype(np.int64), 0, TIMELINE_BINS - 1)
@@ -89,7 +89,7 @@ def _timeline(leaf: NDArray[np.int64], times: NDArray[np.float64], timing: Timin
 
 
 def _groups(
-    tree: ClassTree, contents: list[Content], gaps: list[Gaps], timelines: Counts, timing: Timing
+    tree: ClassTree, contents: list[Content], gaps: list[Gaps], timelines: Counts, timing: ArrivalTiming
 ) -> tuple[Group, ...]:
     nodes, lines = list(contents), list(timelines)
     for left, right in tree.merges:

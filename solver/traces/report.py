@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from solver.traces.burstiness import WINDOWS_S
-from solver.traces.groups import Lengths
+from solver.traces.groups import LengthHistogram
 from solver.traces.summary import TraceSummary
 from topologies.units import show_seconds
 
@@ -64,7 +64,7 @@ def _lengths(summary: TraceSummary) -> str:
     return _table([head, _row("prompt", content.prompt), _row("output", content.output)])
 
 
-def _row(name: str, lengths: Lengths) -> list[str]:
+def _row(name: str, lengths: LengthHistogram) -> list[str]:
     quantiles = [f"{lengths.quantile(share):,.0f}" for share in QUANTILES]
     return [
         name,

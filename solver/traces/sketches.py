@@ -22,10 +22,10 @@ Counts = NDArray[np.int64]
 
 
 @dataclass
-class Moments:
+class ExactMoments:
     """Count, sum, sum of squares and range of whole numbers, all exact.
 
-    >>> both = Moments.of(np.array([1, 2])) + Moments.of(np.array([6]))
+    >>> both = ExactMoments.of(np.array([1, 2])) + ExactMoments.of(np.array([6]))
     >>> both.mean, both.count
     (3.0, 3)
     """
@@ -37,18 +37,18 @@ class Moments:
     highest: int = 0
 
     @classmethod
-    def of(cls, values: NDArray[Any]) -> Moments:
-        """Moments of counts (n,) below 2^32."""
+    def of(cls, values: NDArray[Any]) -> ExactMoments:
+        """ExactMoments of counts (n,) below 2^32."""
         if not len(values):
             return cls()
         high, low = np.divmod(values.astype(np.int64), 1 << 16)
         squares = (int(high @ high) << 32) + (int(high @ low) << 17) + int(low @ low)
         return cls(len(values), int(values.sum(dtype=np.int64)), squares, int(values.min()), int(values.max()))
 
-    def __add__(self, other: Moments) -> Moments:
+    def __add__(self, other: ExactMoments) -> ExactMoments:
         if not self.count or not other.count:
             return other if other.count else self
-        return Moments(
+        return ExactMoments(
             self.count + other.count,
             self.total + other.total,
             self.squares + other.squares,

@@ -8,8 +8,8 @@ from itertools import count
 from solver.errors import BadInput
 from solver.traces.clustering import ClassTree
 from solver.traces.groups import Group
-from solver.traces.tally import Fault
-from solver.traces.timing import Timing
+from solver.traces.tally import BrokenLine
+from solver.traces.timing import ArrivalTiming
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class TraceSummary:
     lines: int
     broken: int
     unanswered: int
-    faults: tuple[Fault, ...]
-    timing: Timing
+    faults: tuple[BrokenLine, ...]
+    timing: ArrivalTiming
     block_tokens: int | None
     blocks: int
     hit_blocks: int

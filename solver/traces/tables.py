@@ -68,7 +68,7 @@ def _names(header: str) -> list[str]:
         return []
 
 
-class Table:
+class TokenColumns:
     """Where each field stands; columns that are not asked for are ignored."""
 
     def __init__(self, header: str, columns: Mapping[str, str]) -> None:
@@ -117,7 +117,7 @@ class Azure:
     names_classes = False
 
     def __init__(self, header: str) -> None:
-        self._table = Table(header, AZURE)
+        self._table = TokenColumns(header, AZURE)
         self._origin: datetime | None = None
         self._minute = ("", 0.0)
 
@@ -171,7 +171,7 @@ class BurstGPT:
     names_classes = False
 
     def __init__(self, header: str) -> None:
-        self._table = Table(header, BURSTGPT)
+        self._table = TokenColumns(header, BURSTGPT)
 
     def parse(self, line: str) -> Entry:
         """The request on one line.
@@ -194,7 +194,7 @@ class Plain:
     block_tokens = None
 
     def __init__(self, header: str) -> None:
-        self._table = Table(header, PLAIN)
+        self._table = TokenColumns(header, PLAIN)
         self.names_classes = self._table.has("label")
 
     def parse(self, line: str) -> Entry:

@@ -13,7 +13,7 @@ EARLY_LINES = 10_000
 
 
 @dataclass(frozen=True)
-class Fault:
+class BrokenLine:
     """A broken line: its number, counted from 1, and what is wrong with it."""
 
     line: int
@@ -39,7 +39,7 @@ class Tally:
     lines: int = 0
     broken: int = 0
     unanswered: int = 0
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[BrokenLine] = field(default_factory=list)
 
     def mark(self, line: int, reason: str) -> None:
         """Count a broken line.
@@ -50,7 +50,7 @@ class Tally:
         """
         self.broken += 1
         if len(self.faults) < NAMED:
-            self.faults.append(Fault(line, reason))
+            self.faults.append(BrokenLine(line, reason))
         if self.lines >= EARLY_LINES and 2 * self.broken > self.lines and self.share < 0.5:
             raise BadFile(self._too_many())
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Timing:
+class ArrivalTiming:
     """Of a whole trace.
 
     Attributes

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solver.errors import BadInput
-from solver.llm.config.expressions import Expression
+from solver.llm.config.expressions import NamePattern
 from solver.llm.config.modules import Patterns, short
 
 NAMES = [
@@ -45,7 +45,7 @@ REAL = [
 @pytest.mark.parametrize("text", REAL)
 def test_real_expressions_match_as_in_python(text: str) -> None:
     for name in NAMES:
-        assert Expression(text, "f").matches(name) == bool(re.match(text, name)), name
+        assert NamePattern(text, "f").matches(name) == bool(re.match(text, name)), name
 
 
 PIECES = st.recursive(
@@ -64,13 +64,13 @@ PIECES = st.recursive(
 @settings(max_examples=600, deadline=None)
 def test_drawn_expressions_match_as_in_python(text: str, name: str, end: str, start: str) -> None:
     whole = start + text + end
-    assert Expression(whole, "f").matches(name) == bool(re.match(whole, name))
+    assert NamePattern(whole, "f").matches(name) == bool(re.match(whole, name))
 
 
 @pytest.mark.parametrize("text", ["(a+)+$", "(a|a)*$", "(.*)*x", ".*" * 30 + "x", "(a?){50}a{50}$"])
 def test_hostile_expressions_end_soon(text: str) -> None:
     started = time.process_time()
-    Expression(text, "f").matches("a" * 60 + "b")
+    NamePattern(text, "f").matches("a" * 60 + "b")
     assert time.process_time() - started < 1
 
 
@@ -79,7 +79,7 @@ def test_hostile_expressions_end_soon(text: str) -> None:
 )
 def test_what_is_not_understood_is_named(text: str) -> None:
     with pytest.raises(BadInput, match="is not understood at"):
-        Expression(text, "config.json")
+        NamePattern(text, "config.json")
 
 
 @pytest.mark.parametrize(

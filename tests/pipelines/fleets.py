@@ -10,12 +10,12 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 
-from solver.pipelines import SINK, SOURCE, Fleet, Link, read_machines
+from solver.pipelines import SINK, SOURCE, Link, UnlikeMachines, read_machines
 
 Runs = dict[int, tuple[int, int]]
 
 
-def random_fleet(seed: int, machines: int = 3, layers: int = 4, missing: float = 0.0) -> Fleet:
+def random_fleet(seed: int, machines: int = 3, layers: int = 4, missing: float = 0.0) -> UnlikeMachines:
     """Machines of two types with tables that need not fall, and links of which some are slow or missing."""
     rng = np.random.default_rng(seed)
     kinds = tuple("ab"[int(rng.integers(2))] for _ in range(machines))
@@ -30,10 +30,10 @@ def random_fleet(seed: int, machines: int = 3, layers: int = 4, missing: float =
         for b in [*range(machines), SINK]
         if a != b and (a, b) != (SOURCE, SINK) and rng.random() >= missing
     }
-    return Fleet(layers, kinds, tables, links)
+    return UnlikeMachines(layers, kinds, tables, links)
 
 
-def placements(fleet: Fleet) -> Iterator[Runs]:
+def placements(fleet: UnlikeMachines) -> Iterator[Runs]:
     """Every choice of a run of layers, or none, for every machine."""
     choices: list[list[tuple[int, int] | None]] = []
     for kind in fleet.kinds:
@@ -43,7 +43,7 @@ def placements(fleet: Fleet) -> Iterator[Runs]:
         yield {machine: run for machine, run in enumerate(chosen) if run is not None}
 
 
-def greatest_flow(fleet: Fleet, runs: Runs) -> float:
+def greatest_flow(fleet: UnlikeMachines, runs: Runs) -> float:
     """Maximum flow by networkx, built apart from the solver."""
     graph: nx.DiGraph = nx.DiGraph()
     graph.add_nodes_from(["source", "sink"])
@@ -61,7 +61,7 @@ def greatest_flow(fleet: Fleet, runs: Runs) -> float:
     return float(nx.maximum_flow_value(graph, "source", "sink"))
 
 
-def helix(path: Path) -> tuple[Fleet, dict]:
+def helix(path: Path) -> tuple[UnlikeMachines, dict]:
     """An instance of the Helix artifact and its record."""
     return read_machines(path), json.loads(path.read_text())
 

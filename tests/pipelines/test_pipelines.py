@@ -13,9 +13,9 @@ from solver.errors import BadInput, NoPlan
 from solver.pipelines import (
     SINK,
     SOURCE,
-    Fleet,
     Link,
     SearchLimits,
+    UnlikeMachines,
     flow_bound,
     flow_through,
     pipeline_curve,
@@ -62,22 +62,22 @@ def test_no_placement_has_more_flow_than_the_bound(seed: int) -> None:
 
 
 def test_a_refutation_is_checked_by_arithmetic() -> None:
-    fleet = Fleet.connected(4, ["a", "a"], {"a": {1: 9.0, 2: 5.0}})
+    fleet = UnlikeMachines.connected(4, ["a", "a"], {"a": {1: 9.0, 2: 5.0}})
     proof = refute(fleet, 5.1)
     assert proof is not None
     assert proof.proves(fleet)
-    more = Fleet.connected(4, ["a", "a", "a", "a"], {"a": {1: 9.0, 2: 5.0}})
+    more = UnlikeMachines.connected(4, ["a", "a", "a", "a"], {"a": {1: 9.0, 2: 5.0}})
     assert not proof.proves(more)
     assert refute(fleet, 5.0) is None
 
 
-def regional_fleet(across: float) -> Fleet:
+def regional_fleet(across: float) -> UnlikeMachines:
     """Two regions of two machines each; one slow link joins each pair of machines in different regions."""
     region = (0, 0, 1, 1)
     ends = range(4)
     links = {(a, b): Link(1000.0 if region[a] == region[b] else across) for a in ends for b in ends if a != b}
     links |= {(SOURCE, a): Link(1000.0) for a in ends} | {(a, SINK): Link(1000.0) for a in ends}
-    return Fleet(4, ("a",) * 4, {"a": {1: 100.0, 2: 60.0}}, links)
+    return UnlikeMachines(4, ("a",) * 4, {"a": {1: 100.0, 2: 60.0}}, links)
 
 
 @pytest.mark.parametrize("across", [200.0, 40.0, 5.0])
@@ -91,7 +91,7 @@ def test_slow_links_between_regions_are_respected(across: float) -> None:
 
 def test_depth_latency_and_residency_of_a_chain() -> None:
     link = Link(1e6, latency_s=0.01)
-    fleet = Fleet(4, ("a", "a"), {"a": {2: 100.0}}, {(SOURCE, 0): link, (0, 1): link, (1, SINK): link}, 5.0, 0.02)
+    fleet = UnlikeMachines(4, ("a", "a"), {"a": {2: 100.0}}, {(SOURCE, 0): link, (0, 1): link, (1, SINK): link}, 5.0, 0.02)
     plan = flow_through(fleet, {0: (0, 2), 1: (2, 4)})
     assert plan is not None
     assert (plan.depth, plan.mean_depth) == (2, pytest.approx(2.0))
@@ -107,11 +107,11 @@ def test_depth_latency_and_residency_of_a_chain() -> None:
     }
 
 
-def deep_or_shallow(sequences: float) -> Fleet:
+def deep_or_shallow(sequences: float) -> UnlikeMachines:
     """Four machines: one stage each at 100 tokens/s, or two stages of two at 80."""
     rates, room = {1: 100.0, 2: 40.0}, {1: sequences, 2: sequences * 2}
-    base = Fleet.connected(4, ["a"] * 4, {"a": rates}, Link(1e6, latency_s=0.1))
-    return Fleet(base.layers, base.kinds, base.tokens_per_s, base.links, sequences={"a": room})
+    base = UnlikeMachines.connected(4, ["a"] * 4, {"a": rates}, Link(1e6, latency_s=0.1))
+    return UnlikeMachines(base.layers, base.kinds, base.tokens_per_s, base.links, sequences={"a": room})
 
 
 def test_the_curve_trades_flow_against_depth() -> None:
@@ -136,23 +136,23 @@ def test_a_seed_repeats_the_plan() -> None:
 
 def test_bad_input_is_said() -> None:
     with pytest.raises(BadInput, match="layers and machines"):
-        Fleet.connected(4, [], {})
+        UnlikeMachines.connected(4, [], {})
     with pytest.raises(BadInput, match="no throughput"):
-        Fleet.connected(4, ["a"], {})
+        UnlikeMachines.connected(4, ["a"], {})
     with pytest.raises(BadInput, match="throughput -1"):
-        Fleet.connected(4, ["a"], {"a": {2: -1.0}})
+        UnlikeMachines.connected(4, ["a"], {"a": {2: -1.0}})
     with pytest.raises(BadInput, match="numbers of layers"):
-        Fleet.connected(4, ["a"], {"a": {5: 1.0}})
+        UnlikeMachines.connected(4, ["a"], {"a": {5: 1.0}})
     with pytest.raises(BadInput, match="link 0 -> 3"):
-        Fleet(1, ("a",), {"a": {1: 1.0}}, {(0, 3): Link(1.0)})
+        UnlikeMachines(1, ("a",), {"a": {1: 1.0}}, {(0, 3): Link(1.0)})
     with pytest.raises(BadInput, match="no room for the KV cache"):
-        Fleet(1, ("a",), {"a": {1: 1.0}}, {}, sequences={"a": {2: 5.0}})
+        UnlikeMachines(1, ("a",), {"a": {1: 1.0}}, {}, sequences={"a": {2: 5.0}})
     with pytest.raises(BadInput, match="at least one stage"):
         SearchLimits(depth=0)
     with pytest.raises(BadInput, match="cannot hold layers"):
-        flow_through(Fleet.connected(4, ["a"], {"a": {2: 1.0}}), {0: (0, 3)})
+        flow_through(UnlikeMachines.connected(4, ["a"], {"a": {2: 1.0}}), {0: (0, 3)})
     with pytest.raises(NoPlan, match="room for 2 layers"):
-        place_pipeline(Fleet.connected(4, ["a"], {"a": {2: 1.0}}))
+        place_pipeline(UnlikeMachines.connected(4, ["a"], {"a": {2: 1.0}}))
 
 
 RECORDED = [
@@ -181,12 +181,12 @@ def test_recorded_instances_reach_the_best_known(shared_data: Path, name: str, l
     assert plan.depth >= plan.mean_depth > 1
 
 
-def hub_fleet() -> Fleet:
+def hub_fleet() -> UnlikeMachines:
     """Two machines that reach all others, four that reach only these; requests enter and leave at the two."""
     link, loose = Link(1000.0), range(2, 6)
     links = {(a, b): link for hub in (0, 1) for m in (*loose, 1 - hub) for a, b in ((hub, m), (m, hub))}
     links |= {(SOURCE, hub): link for hub in (0, 1)} | {(hub, SINK): link for hub in (0, 1)}
-    return Fleet(6, ("hub", "hub", *["leaf"] * 4), {"hub": {1: 100.0, 2: 80.0}, "leaf": {2: 20.0, 3: 15.0}}, links)
+    return UnlikeMachines(6, ("hub", "hub", *["leaf"] * 4), {"hub": {1: 100.0, 2: 80.0}, "leaf": {2: 20.0, 3: 15.0}}, links)
 
 
 def test_machines_that_reach_few_others_stand_between_those_that_reach_all() -> None:
@@ -200,7 +200,7 @@ def test_machines_that_reach_few_others_stand_between_those_that_reach_all() -> 
 
 def test_overhead_makes_depth_dear() -> None:
     free = deep_or_shallow(60.0)
-    busy = Fleet(free.layers, free.kinds, free.tokens_per_s, free.links, free.micro_batch, 1.0, free.sequences)
+    busy = UnlikeMachines(free.layers, free.kinds, free.tokens_per_s, free.links, free.micro_batch, 1.0, free.sequences)
     one, other = flow_through(free, {0: (0, 2), 1: (2, 4)}), flow_through(busy, {0: (0, 2), 1: (2, 4)})
     assert one is not None
     assert other is not None

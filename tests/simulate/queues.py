@@ -13,7 +13,7 @@ from solver.simulate.decode import DecodeReplica
 from solver.simulate.meters import PoolMeter
 from solver.simulate.pace import Chunk
 from solver.simulate.prefill import PrefillReplica
-from solver.simulate.requests import Arrival, Request
+from solver.simulate.requests import Arrival, ServedRequest
 from solver.simulate.train import Room
 
 #: A cache that never fills.
@@ -40,12 +40,12 @@ def waits_for_service(servers: int, arrivals: Sequence[float], services: Sequenc
     import simpy
 
     env = simpy.Environment()
-    done: dict[Request, float] = {}
+    done: dict[ServedRequest, float] = {}
     load = np.zeros(servers)
     trains: list[PrefillReplica] = []
 
-    def out(server: int) -> Callable[[Request, int], None]:
-        def left(request: Request, rank: int) -> None:
+    def out(server: int) -> Callable[[ServedRequest, int], None]:
+        def left(request: ServedRequest, rank: int) -> None:
             done[request] = env.now
             trains[server].release(request, rank)
 
@@ -53,7 +53,7 @@ def waits_for_service(servers: int, arrivals: Sequence[float], services: Sequenc
 
     pace: Any = Proportional()
     trains += [PrefillReplica(env, pace, ENDLESS, 1, 1e9, 1, PoolMeter(), out(server)) for server in range(servers)]
-    requests = [Request(Arrival(time, "only", service, 1)) for time, service in zip(arrivals, services, strict=True)]
+    requests = [ServedRequest(Arrival(time, "only", service, 1)) for time, service in zip(arrivals, services, strict=True)]
 
     def source() -> Any:
         for request in requests:
@@ -83,10 +83,10 @@ def batches_over_time(rate: float, output: int, count: int, seed: int) -> tuple[
     import simpy
 
     env = simpy.Environment()
-    ended: list[Request] = []
+    ended: list[ServedRequest] = []
     pace: Any = Proportional(step_s=1.0)
 
-    def finished(request: Request, rank: int) -> None:
+    def finished(request: ServedRequest, rank: int) -> None:
         request.end_s = env.now
         ended.append(request)
 
@@ -97,7 +97,7 @@ def batches_over_time(rate: float, output: int, count: int, seed: int) -> tuple[
     def source() -> Any:
         for time in poisson(rate, count, seed):
             yield env.timeout(time - env.now)
-            request = Request(Arrival(env.now, "only", 1, max(1, round(random.expovariate(1 / output)))))
+            request = ServedRequest(Arrival(env.now, "only", 1, max(1, round(random.expovariate(1 / output)))))
             train.ready(request, 0)
 
     def look() -> Any:

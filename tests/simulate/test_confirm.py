@@ -11,7 +11,7 @@ from solver.optimize.arithmetic.run import Effort
 from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
-from solver.simulate import ReplayReport, Run, Verdict, replay
+from solver.simulate import PromiseVerdict, ReplayReport, Run, replay
 from solver.study.confirm import Trial, as_asked, confirm, tightened
 from solver.workload import Scenario
 
@@ -110,7 +110,7 @@ def test_no_stricter_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     class Judged(Trial):
         def reports(self, plan: Plan) -> list[list[ReplayReport]]:
             holds = plan.objective.usd_per_million_output_tokens > 1.2 * base
-            verdict = Verdict("chat", "TTFT", limit, limit * (0.9 if holds else 2.0), 0.0)
+            verdict = PromiseVerdict("chat", "TTFT", limit, limit * (0.9 if holds else 2.0), 0.0)
             return [[dataclasses.replace(recorded, verdicts=(verdict,))]]
 
     monkeypatch.setattr("solver.study.confirm.violations", lambda plan: [])
@@ -125,8 +125,8 @@ def test_half_a_step_where_nothing_keeps_the_whole_one(monkeypatch: pytest.Monke
     first = solve_scenario(bursty("cost"), EFFORT).plan
     recorded = replay(first, Run(requests=400, seed=1))
     limit = first.prediction.ttft_p95_s
-    missed = dataclasses.replace(recorded, verdicts=(Verdict("chat", "TTFT", limit, 2 * limit, 0.0),))
-    held = dataclasses.replace(recorded, verdicts=(Verdict("chat", "TTFT", limit, limit, 0.0),))
+    missed = dataclasses.replace(recorded, verdicts=(PromiseVerdict("chat", "TTFT", limit, 2 * limit, 0.0),))
+    held = dataclasses.replace(recorded, verdicts=(PromiseVerdict("chat", "TTFT", limit, limit, 0.0),))
     factors: list[float] = []
 
     class Judged(Trial):

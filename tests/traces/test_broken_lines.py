@@ -12,7 +12,7 @@ from solver.errors import BadFile
 from solver.traces import Reading, arrivals, describe, summarise
 from solver.traces.lines import LONGEST_LINE
 from solver.traces.reading import Trace
-from solver.traces.tally import Fault
+from solver.traces.tally import BrokenLine
 
 Write = Callable[..., Path]
 HEADER = "arrival_s,prompt_tokens,output_tokens"
@@ -40,7 +40,7 @@ def rows(count: int) -> list[str]:
 def test_a_broken_row_is_named(line: str, reason: str, write: Write) -> None:
     trace = Trace(write([HEADER, *rows(9), line]), Reading())
     assert len(list(trace)) == 9
-    assert trace.tally.faults == [Fault(11, reason)]
+    assert trace.tally.faults == [BrokenLine(11, reason)]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_broken_object_is_named(change: dict[str, object], reason: str, write:
     row: dict[str, object] = {"timestamp": 1, "input_length": 100, "output_length": 5, "hash_ids": [1]}
     trace = Trace(write([json.dumps(row), json.dumps(row | change)]), Reading())
     assert len(list(trace)) == 1
-    assert trace.tally.faults == [Fault(2, reason)]
+    assert trace.tally.faults == [BrokenLine(2, reason)]
 
 
 def test_text_that_is_no_object(write: Write) -> None:
@@ -78,7 +78,7 @@ def test_bytes_that_are_no_text_and_endless_lines(tmp_path: Path) -> None:
         file.write(f"{HEADER}\n1,5,5\n".encode() + b"\xff\xfe\n" + b"9" * (2 * LONGEST_LINE + 5) + b"\n2,5,5\n")
     trace = Trace(path, Reading(broken_share=0.5))
     assert [entry.arrival_s for entry in trace] == [1, 2]
-    assert trace.tally.faults == [Fault(3, "not UTF-8 text"), Fault(4, "longer than 8 MiB")]
+    assert trace.tally.faults == [BrokenLine(3, "not UTF-8 text"), BrokenLine(4, "longer than 8 MiB")]
 
 
 def test_up_to_one_per_cent_is_tolerated(write: Write) -> None:
@@ -117,7 +117,7 @@ def test_a_hopeless_file_is_given_up_early(write: Write) -> None:
 def test_text_before_the_header_is_broken(write: Write) -> None:
     trace = Trace(write(["# exported today", HEADER, *rows(3)]), Reading())
     assert len(list(trace)) == 3
-    assert trace.tally.faults == [Fault(1, "stands before the header on line 2")]
+    assert trace.tally.faults == [BrokenLine(1, "stands before the header on line 2")]
 
 
 def test_times_are_sorted_within_the_window(write: Write) -> None:
@@ -132,7 +132,7 @@ def test_times_are_sorted_within_the_window(write: Write) -> None:
 def test_what_the_window_cannot_put_right_is_broken(write: Write) -> None:
     trace = Trace(write([HEADER, "0,1,1", "10,1,1", "20,1,1", "30,1,1", "4,1,1", "25,1,1"]), Reading(sort_window=2))
     assert [entry.arrival_s for entry in trace] == [0, 10, 20, 25, 30]
-    assert trace.tally.faults == [Fault(6, "the timestamp goes back by 6 s, past the sort window of 2 requests")]
+    assert trace.tally.faults == [BrokenLine(6, "the timestamp goes back by 6 s, past the sort window of 2 requests")]
 
 
 def test_equal_times_keep_the_order_of_the_file(write: Write) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solver.traces.sampling import Sample, hashed, uniform
-from solver.traces.sketches import HIGHEST, LogHistogram, Moments
+from solver.traces.sketches import HIGHEST, ExactMoments, LogHistogram
 
 LENGTHS = st.lists(st.integers(0, 10_000_000), min_size=1, max_size=60)
 SHARES = (0.001, 0.1, 0.5, 0.9, 0.999)
@@ -18,7 +18,7 @@ SHARES = (0.001, 0.1, 0.5, 0.9, 0.999)
 
 @given(LENGTHS, st.integers(0, 60))
 def test_moments_are_exact_and_add_up(values: list[int], cut: int) -> None:
-    found = Moments.of(np.array(values[:cut], np.uint32)) + Moments.of(np.array(values[cut:], np.uint32))
+    found = ExactMoments.of(np.array(values[:cut], np.uint32)) + ExactMoments.of(np.array(values[cut:], np.uint32))
     assert (found.count, found.total) == (len(values), sum(values))
     assert found.squares == sum(value * value for value in values)
     assert (found.lowest, found.highest) == (min(values), max(values))
@@ -28,10 +28,10 @@ def test_moments_are_exact_and_add_up(values: list[int], cut: int) -> None:
 
 def test_moments_of_large_counts_do_not_overflow() -> None:
     values = np.full(70_000, 2**32 - 1, np.uint32)
-    found = Moments.of(values)
+    found = ExactMoments.of(values)
     assert found.squares == 70_000 * (2**32 - 1) ** 2
     assert found.cv == 0
-    assert (Moments().mean, Moments().cv) == (0, 0)
+    assert (ExactMoments().mean, ExactMoments().cv) == (0, 0)
 
 
 @given(st.lists(st.floats(2e-6, HIGHEST / 2) | st.just(0.0), min_size=1, max_size=80))

@@ -41,7 +41,7 @@ _READERS: dict[str, Callable[[float | int | str], float]] = {
 
 
 @dataclass(frozen=True)
-class Record:
+class AttributeRecord:
     """One vertex or link of a file: its name or both its ends, its attributes, and where it stands."""
 
     names: tuple[str, ...]
@@ -63,13 +63,13 @@ class Dictionary:
     dropped: dict[str, None] = field(default_factory=dict)
     derived: dict[str, int] = field(default_factory=dict)
 
-    def vertex(self, record: Record) -> dict[str, Any]:
+    def vertex(self, record: AttributeRecord) -> dict[str, Any]:
         """Attributes of a vertex; it must say its kind."""
         values = self._named(record, _VERTEX_NAMES, VERTEX_ATTRIBUTES)
         values["kind"] = self._choice(record, "kind", values.get("kind"), _KINDS, KINDS)
         return self._read(record, values, VERTEX_ATTRIBUTES, values["kind"])
 
-    def link(self, record: Record, otherwise: str) -> dict[str, Any]:
+    def link(self, record: AttributeRecord, otherwise: str) -> dict[str, Any]:
         """Attributes of a link; one that does not say its fabric is of the fabric given."""
         values = self._named(record, _LINK_NAMES, LINK_ATTRIBUTES)
         if values.get("fabric") in (None, ""):
@@ -93,7 +93,7 @@ class Dictionary:
         for what, count in self.derived.items():
             notes.assume(f"{name}: the {what} of {count} links is not given and follows from their ends")
 
-    def _named(self, record: Record, theirs: Mapping[str, str], table: Mapping[str, Attribute]) -> dict[str, Any]:
+    def _named(self, record: AttributeRecord, theirs: Mapping[str, str], table: Mapping[str, Attribute]) -> dict[str, Any]:
         values = {key: value for key, value in record.values.items() if key in table}
         for key, value in record.values.items():
             ours = theirs.get(str(key).lower())
@@ -104,7 +104,7 @@ class Dictionary:
                 self.dropped[str(key)[:40]] = None
         return values
 
-    def _choice(self, record: Record, what: str, value: Any, theirs: Mapping[str, str], known: tuple[str, ...]) -> str:
+    def _choice(self, record: AttributeRecord, what: str, value: Any, theirs: Mapping[str, str], known: tuple[str, ...]) -> str:
         word = value.strip().lower() if isinstance(value, str) else ""
         chosen = word if word in known else theirs.get(word, "")
         if not chosen:
@@ -113,7 +113,7 @@ class Dictionary:
         return chosen
 
     def _read(
-        self, record: Record, values: dict[str, Any], table: Mapping[str, Attribute], owner: str
+        self, record: AttributeRecord, values: dict[str, Any], table: Mapping[str, Attribute], owner: str
     ) -> dict[str, Any]:
         """Values in the types of the schema, from strings where need be."""
         found: dict[str, Any] = {}

@@ -11,7 +11,7 @@ import networkx as nx
 from topologies.errors import BadInput
 from topologies.hardware import Device, device, devices
 from topologies.importers import products
-from topologies.importers.attributes import Dictionary, Record
+from topologies.importers.attributes import AttributeRecord, Dictionary
 from topologies.importers.fabric import Fabric, Port, Trunk
 from topologies.importers.findings import Findings, Notes
 from topologies.importers.source import Source
@@ -21,7 +21,7 @@ MAX_VERTICES = 2 * MAX_DEVICES
 
 
 def graph_of(
-    source: Source, kind: str, attributes: Mapping[str, Any], vertices: list[Record], links: list[Record]
+    source: Source, kind: str, attributes: Mapping[str, Any], vertices: list[AttributeRecord], links: list[AttributeRecord]
 ) -> Findings:
     """The cluster that records describe, or the bare fabric where none is a device.
 
@@ -81,7 +81,7 @@ class _Builder:
         except (ValueError, TypeError, RecursionError) as error:
             raise self.source.error(None, "`devices` of the graph must map names to device definitions") from error
 
-    def add_vertex(self, record: Record) -> None:
+    def add_vertex(self, record: AttributeRecord) -> None:
         """Add one vertex; the name of a product becomes that of its device."""
         name = self.source.name_at(record.line, record.names[0])
         if name in self._graph:
@@ -98,7 +98,7 @@ class _Builder:
                 self._own[found.name] = found
         self._graph.add_node(name, **values)
 
-    def add_link(self, record: Record) -> None:
+    def add_link(self, record: AttributeRecord) -> None:
         """Add one link, with its fabric and bandwidth derived where they are not given."""
         a, b = record.names
         for end in (a, b):
@@ -116,7 +116,7 @@ class _Builder:
             self._graph.add_edge(a, b, **values)
         self._ways.add((a, b))
 
-    def _merge(self, record: Record, values: dict[str, Any]) -> None:
+    def _merge(self, record: AttributeRecord, values: dict[str, Any]) -> None:
         """A link given in both directions is one; one given again in the same direction adds its bandwidth."""
         a, b = record.names
         if (a, b) not in self._ways:
@@ -137,7 +137,7 @@ class _Builder:
             if self._graph.nodes[here]["kind"] == "device" and self._graph.nodes[there]["kind"] == "host":
                 self._graph.nodes[here].setdefault("host", there)
 
-    def _usual(self, record: Record, fabric: str) -> float:
+    def _usual(self, record: AttributeRecord, fabric: str) -> float:
         """Bandwidth that such a link has by the catalog [bytes/s]."""
         end = next(end for end in record.names if self._graph.nodes[end]["kind"] == "device")
         kind = self._graph.nodes[end].get("device")

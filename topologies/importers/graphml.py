@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from topologies.importers.attributes import Record
+from topologies.importers.attributes import AttributeRecord
 from topologies.importers.findings import Findings
 from topologies.importers.foreign import graph_of
 from topologies.importers.markup import Element, parse
@@ -46,11 +46,11 @@ def _keys(root: Element, owner: str) -> dict[str, tuple[str, str | None]]:
 
 def _record(
     source: Source, entry: Element, keys: dict[str, tuple[str, str | None]], identity: tuple[str, ...]
-) -> Record:
+) -> AttributeRecord:
     names = tuple(entry.attributes.get(key, "") for key in identity)
     if not all(names):
         raise source.error(entry.line, f"<{entry.tag}> lacks {' or '.join(identity)}")
-    return Record(names, _values(entry, keys), entry.line)
+    return AttributeRecord(names, _values(entry, keys), entry.line)
 
 
 def _values(entry: Element, keys: dict[str, tuple[str, str | None]]) -> dict[str, Any]:

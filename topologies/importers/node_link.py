@@ -7,7 +7,7 @@ from typing import Any
 from topologies.cluster import validate
 from topologies.errors import BadInput
 from topologies.files import from_plain
-from topologies.importers.attributes import Record
+from topologies.importers.attributes import AttributeRecord
 from topologies.importers.findings import Findings
 from topologies.importers.foreign import graph_of
 from topologies.importers.plain import parse_json
@@ -39,8 +39,8 @@ def read(source: Source, host: str) -> Findings:
     return graph_of(source, "node-link", attributes if isinstance(attributes, dict) else {}, vertices, links)
 
 
-def _record(source: Source, entry: Any, identity: tuple[str, ...], where: str) -> Record:
+def _record(source: Source, entry: Any, identity: tuple[str, ...], where: str) -> AttributeRecord:
     if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str | int) for key in identity):
         raise source.error(None, f"{where} must be an object with {' and '.join(identity)}")
     rest = {key: value for key, value in entry.items() if key not in identity and key != "key"}
-    return Record(tuple(str(entry[key]) for key in identity), rest, None, where)
+    return AttributeRecord(tuple(str(entry[key]) for key in identity), rest, None, where)

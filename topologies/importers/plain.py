@@ -26,7 +26,7 @@ class Items(list[Any]):
     line: int = 0
 
 
-class Table(dict[str, Any]):
+class LinedMapping(dict[str, Any]):
     """A mapping and the line where it starts."""
 
     line: int = 0
@@ -92,7 +92,7 @@ class _Composer:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.result: Any = None
-        self._open: list[tuple[Items | Table, str | None, int]] = []
+        self._open: list[tuple[Items | LinedMapping, str | None, int]] = []
         self._keys: list[Word | None] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._count = 0
@@ -107,7 +107,7 @@ class _Composer:
         elif kind in ("SequenceStartEvent", "MappingStartEvent"):
             if len(self._open) >= MAX_DEPTH:
                 raise self.source.error(line, f"the YAML file has more than {MAX_DEPTH} levels")
-            inner: Items | Table = Items() if kind == "SequenceStartEvent" else Table()
+            inner: Items | LinedMapping = Items() if kind == "SequenceStartEvent" else LinedMapping()
             inner.line = line
             self._open.append((inner, event.anchor, self._count))
             self._keys.append(None)
@@ -143,7 +143,7 @@ class _Composer:
             inside[self._keys[-1]] = value
             self._keys[-1] = None
 
-    def _key(self, value: Any, inside: Table, line: int) -> Word:
+    def _key(self, value: Any, inside: LinedMapping, line: int) -> Word:
         if not isinstance(value, Word):
             raise self.source.error(line, "a key is a list or a mapping; it must be a word")
         if value in inside:

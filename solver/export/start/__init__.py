@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from solver.export.start.commands import StartCommand, start_commands
-from solver.export.start.verdicts import ENVIRONMENTS, EngineStart, Verdict, judge
+from solver.export.start.verdicts import ENVIRONMENTS, EngineStart, StartVerdict, judge
 
-__all__ = ["ENVIRONMENTS", "EngineStart", "StartCommand", "Verdict", "judge", "start_commands"]
+__all__ = ["ENVIRONMENTS", "EngineStart", "StartCommand", "StartVerdict", "judge", "start_commands"]

@@ -47,7 +47,7 @@ class StageLedger:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class StartVerdict:
     """What an engine says of one command.
 
     Attributes
@@ -100,7 +100,7 @@ class EngineStart:
     engine: str
     planned: str
     judged: str
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[StartVerdict, ...]
     other_rules: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def judge(plan: Plan, model: Path | None = None, environments: Path | None = Non
         export(plan, engine).save(folder)
         commands = list(start_commands(Path(folder), engine))
     evidence = Evidence(plan, Instance.of(plan.scenario))
-    found: list[Verdict] = []
+    found: list[StartVerdict] = []
     for name in sorted({pool.device for pool in plan.pools}):
         device = topologies.devices_of(evidence.instance.cluster)[name]
         asked = [command for command in commands if plan.pool(command.pool).device == name]
@@ -206,7 +206,7 @@ def _rooms(evidence: Evidence, pool: str) -> list[float]:
     return [max(room, 0.0) for room in ledger.kv_room[0, : evidence.plan.pool(pool).parallelism.pp]]
 
 
-def _verdict(evidence: Evidence, pool: Pool, command: StartCommand, answer: Mapping[str, Any]) -> Verdict:
+def _verdict(evidence: Evidence, pool: Pool, command: StartCommand, answer: Mapping[str, Any]) -> StartVerdict:
     ledger = evidence.priced[pool.name].replicas.ledger
     stages = tuple(
         StageLedger(float(ledger.weights[0, number]), float(built["weights_bytes"]))
@@ -216,7 +216,7 @@ def _verdict(evidence: Evidence, pool: Pool, command: StartCommand, answer: Mapp
     if answer.get("kv_tokens") is not None:
         rates = zip(_rooms(evidence, pool.name), ledger.kv_token[0], strict=False)
         tokens = min(int(room / rate) // BLOCK_TOKENS * BLOCK_TOKENS for room, rate in rates if rate)
-    return Verdict(
+    return StartVerdict(
         command.name,
         pool.name,
         answer["version"],

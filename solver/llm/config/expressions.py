@@ -275,7 +275,7 @@ def _literals(text: str) -> list[str]:
     return runs
 
 
-class Expression:
+class NamePattern:
     """A regular expression that matches from the start of a name and need not reach its end, as ``re.match`` does.
 
     Attributes
@@ -283,7 +283,7 @@ class Expression:
     start: literal text that it starts with.
     anywhere: it starts with a wildcard, so that what stands before a name does not matter.
 
-    >>> Expression("layers[.](?:[3-9]|[1-6][0-9])[.]mlp", "f").matches("layers.42.mlp.gate")
+    >>> NamePattern("layers[.](?:[3-9]|[1-6][0-9])[.]mlp", "f").matches("layers.42.mlp.gate")
     True
     """
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from solver.errors import BadInput
-from solver.llm.config.expressions import Expression
+from solver.llm.config.expressions import NamePattern
 
 Spelled = dict[str, tuple[str, ...]]
 
@@ -184,7 +184,7 @@ class Patterns:
                 f"{where}: more than {MAX_GLOBS} module patterns with wildcards, or {MAX_EXPRESSIONS} expressions"
             )
         self.globs = [_glob(glob) for glob in globs]
-        self.expressions = [(e := Expression(text, where), _before(e)) for text in expressions]
+        self.expressions = [(e := NamePattern(text, where), _before(e)) for text in expressions]
 
     def means(self, name: str) -> bool:
         """Whether one of the patterns means this module."""
@@ -204,7 +204,7 @@ class Patterns:
         return self._near[layer]
 
 
-def _before(expression: Expression) -> tuple[str, ...]:
+def _before(expression: NamePattern) -> tuple[str, ...]:
     """What may stand before a name that this expression matches."""
     if expression.anywhere:
         return ("model.",)

@@ -24,7 +24,7 @@ LOOK_S = 0.1
 FINISH_S = 5.0
 
 
-class Clock:
+class Deadline:
     """One budget of wall time for all searches of a command; somebody who has waited long enough can stop it.
 
     Attributes
@@ -32,7 +32,7 @@ class Clock:
     in_hand: a layout is known, so stopping leaves a plan.
     """
 
-    def __init__(self, limit_s: float = math.inf, whole: Clock | None = None) -> None:
+    def __init__(self, limit_s: float = math.inf, whole: Deadline | None = None) -> None:
         self._start = time.monotonic()
         self._limit_s = limit_s
         self._whole = whole
@@ -48,9 +48,9 @@ class Clock:
         gone = time.monotonic() - self._start >= self._limit_s * share
         return gone or (self._whole is not None and self._whole.spent())
 
-    def part(self, share: float) -> Clock:
+    def part(self, share: float) -> Deadline:
         """A clock for a share of what is left, which stops when this one does."""
-        return Clock(self.left_s() * share, self)
+        return Deadline(self.left_s() * share, self)
 
     def hold(self) -> None:
         """A layout is in hand."""
@@ -83,11 +83,11 @@ class Effort:
     seed: int | None = None
     gap: float = 0.0
     progress: Callable[[float | None, float], None] | None = None
-    clock: Clock | None = field(default=None, compare=False)
+    clock: Deadline | None = field(default=None, compare=False)
 
     def started(self) -> Effort:
         """The same with a clock that runs; a seeded run takes the time that it takes, until somebody stops it."""
-        return self if self.clock else replace(self, clock=Clock(self.time_limit_s if self.seed is None else math.inf))
+        return self if self.clock else replace(self, clock=Deadline(self.time_limit_s if self.seed is None else math.inf))
 
     @property
     def seconds(self) -> float:
@@ -146,7 +146,7 @@ def run(program: IntegerProgram, effort: Effort, hint: tuple[int, ...] | None = 
     if effort.progress is not None:
         callback = _Progress(effort.progress, program.unit)
         solver.best_bound_callback = callback.on_bound
-    status: object = _attended(solver, model, callback, effort.clock or Clock())
+    status: object = _attended(solver, model, callback, effort.clock or Deadline())
     if status == cp_model.MODEL_INVALID:
         raise SolverDefect(f"CP-SAT refuses the program: {model.validate()[:200]}")
     if status == cp_model.INFEASIBLE:
@@ -159,7 +159,7 @@ def run(program: IntegerProgram, effort: Effort, hint: tuple[int, ...] | None = 
     return SolverResult("optimal" if status == cp_model.OPTIMAL else "feasible", values, objective, bound)
 
 
-def _attended(solver: Any, model: Any, callback: Any, clock: Clock) -> object:
+def _attended(solver: Any, model: Any, callback: Any, clock: Deadline) -> object:
     """Solve beside this thread, so that it can be stopped."""
     with ThreadPoolExecutor(1) as beside:
         answer = beside.submit(solver.solve, model, callback)

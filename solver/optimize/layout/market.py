@@ -15,7 +15,7 @@ from solver.cost.network.contention import slowed
 from solver.cost.pool.serving import Promise
 from solver.engines import EngineRules, engine_rules
 from solver.experts.recorded import balance_of
-from solver.optimize.arithmetic.run import Clock, Effort
+from solver.optimize.arithmetic.run import Deadline, Effort
 from solver.optimize.layout.kv_tiers import keepings
 from solver.optimize.layout.kv_tiers.places import places
 from solver.optimize.layout.pricing import Shelf, worthwhile
@@ -122,7 +122,7 @@ def offer(
     effort: of the search for a first layout; with most of its time spent, further ways to keep idle KV are left out.
     """
     effort = replace(effort or Effort(), progress=None).started()
-    clock = effort.clock or Clock()
+    clock = effort.clock or Deadline()
     shelves: dict[int | None, list[Shelf]] = defaultdict(list)
     dropped: dict[Role, Counter[str]] = {}
     rules, balance = engine_rules(engine, instance.scenario.engine_version), balance_of(instance)

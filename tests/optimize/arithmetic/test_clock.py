@@ -10,7 +10,7 @@ import time
 import pytest
 
 from solver.optimize.arithmetic.integers import IntegerProgram, IntegerRow
-from solver.optimize.arithmetic.run import Clock, Effort, run
+from solver.optimize.arithmetic.run import Deadline, Effort, run
 
 
 def hard(count: int = 300) -> IntegerProgram:
@@ -23,7 +23,7 @@ def hard(count: int = 300) -> IntegerProgram:
 
 
 def test_a_stopped_clock_stops_the_search() -> None:
-    clock = Clock()
+    clock = Deadline()
     threading.Timer(0.5, clock.stop).start()
     begin = time.monotonic()
     answer = run(hard(), Effort(clock=clock, workers=1))
@@ -33,7 +33,7 @@ def test_a_stopped_clock_stops_the_search() -> None:
 
 
 def test_parts_share_what_is_left() -> None:
-    clock = Clock(100.0)
+    clock = Deadline(100.0)
     half = clock.part(0.5)
     assert half.left_s() == pytest.approx(50.0, abs=1.0)
     assert not half.spent()
