@@ -35,8 +35,8 @@ def describe_curve(curve: Sequence[RequestPipeline]) -> str:
 def draw(plan: RequestPipeline) -> list[str]:
     """Layers from left to right; a line is a run of layers held by machines of one type.
 
-    >>> from solver.pipelines import Fleet, flow_through
-    >>> fleet = Fleet.connected(4, ["a", "b", "b"], {"a": {2: 9.0}, "b": {1: 20.0, 2: 5.0}})
+    >>> from solver.pipelines import UnlikeMachines, flow_through
+    >>> fleet = UnlikeMachines.connected(4, ["a", "b", "b"], {"a": {2: 9.0}, "b": {1: 20.0, 2: 5.0}})
     >>> print("\\n".join(line.rstrip() for line in draw(flow_through(fleet, {0: (0, 2), 1: (2, 4), 2: (2, 4)}))))
     layers  0                                              3  machines     tokens/s  most
     0-1     ████████████████████████                          1 x a: 0          9.0   9.0
