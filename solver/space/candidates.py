@@ -216,7 +216,7 @@ def _legal(
     """Setups that the engine would start and the user allows; of several ways to lie on hosts the fullest legal one."""
     asked = [
         Candidate(replace(setup, draft_tokens=draft_tokens), footprint)
-        for setup, footprint in shapes(llm, engine, role, fleet, balance)
+        for setup, footprint in shapes(llm, engine, role, fleet, balance, context_degrees(constraints, role))
     ]
     fitting = [row for row in asked if most_replicas(fleet, row.footprint) >= 1]
     dropped["larger than the cluster"] += len(asked) - len(fitting)
@@ -234,6 +234,13 @@ def _legal(
     allowed = [row for row in legal.values() if _allowed(row.setup, constraints)]
     dropped["forbidden by constraints"] += len(legal) - len(allowed)
     return allowed
+
+
+def context_degrees(constraints: Constraints, role: Role) -> tuple[int, ...]:
+    """Context-parallel degrees of a role: none, and those of pinned pools (its collectives are not priced, so it is not
+    searched)."""
+    pinned = {pin.parallelism.get("cp", 1) for pin in constraints.pools if pin.role == role}
+    return tuple(sorted({1, *pinned}))
 
 
 def _allowed(setup: Setup, constraints: Constraints) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import NamedTuple, Protocol
 
 from solver.cost.network.fleet import Fleet
@@ -91,13 +92,19 @@ def most_fragments(host_sizes: Sequence[int], fragment: Fragment) -> int:
 
 
 def shapes(
-    llm: LLM, engine: EngineRules, role: Role, fleet: Fleet, balance: Balance | None = None
+    llm: LLM,
+    engine: EngineRules,
+    role: Role,
+    fleet: Fleet,
+    balance: Balance | None = None,
+    context: Collection[int] = (1,),
 ) -> Iterator[tuple[Setup, Footprint]]:
     """All setups that could lie on a fleet's domains, legal or not, but for what they do with tokens; in a fixed order.
 
     Parameters
     ----------
     balance: of recorded expert loads; without it a replica has no more spare copies than it needs to divide.
+    context: context-parallel degrees.
     """
     largest = max(fleet.domain_sizes)
     for tp in _tensor_parallel(llm, largest, fleet.domains):
@@ -109,10 +116,10 @@ def shapes(
                 for per_host in _parts(size, fleet.host_size):
                     footprint = Footprint(fleet.device.name, domains, size // per_host, per_host)
                     for degrees in _with_experts(llm, tp, stage, pp, spread):
-                        for spare in _spare_copies(llm, degrees, balance):
-                            hosts = domains * footprint.hosts
+                        for spare, cp in product(_spare_copies(llm, degrees, balance), context):
+                            hosts, within = domains * footprint.hosts, replace(degrees, cp=cp)
                             setup = Setup(
-                                role, engine.name, degrees, domains, hosts, spare, engine_version=engine.version
+                                role, engine.name, within, domains, hosts, spare, engine_version=engine.version
                             )
                             yield setup, footprint
 

@@ -62,6 +62,27 @@ def test_throughput_can_survive_failures(option: str) -> None:
     assert plan.prediction.requests_per_s > 0
 
 
+def test_a_relaxation_that_one_way_of_glop_gives_up_on_is_no_contradiction() -> None:
+    request = {"name": "c", "prompt_tokens": 500, "output_tokens": 50, "requests_per_s": 1}
+    plan = solved(
+        llm={"config": "llama-3.1-8b"}, cluster={"builder": "hgx", "nodes": 1, "device": "h100"},
+        traffic={"classes": [request]}, slo={"ttft_p95": 2, "tpot_p95": 0.06}, engine="vllm", objective="throughput",
+        options={"disaggregate": False},
+    )  # fmt: skip
+    assert plan.devices == 8
+    assert plan.objective.gap < 0.01
+
+
+def test_context_parallelism_can_be_pinned() -> None:
+    request = {"name": "c", "prompt_tokens": 4000, "output_tokens": 300, "requests_per_s": 1}
+    pinned = {"pools": [{"role": "unified", "parallelism": {"tp": 8, "cp": 2}}]}
+    plan = solved(
+        llm={"config": "qwen3-235b-a22b-fp8"}, cluster={"builder": "hgx", "nodes": 1, "device": "h200"}, engine="vllm",
+        constraints=pinned, traffic={"classes": [request]},
+    )  # fmt: skip
+    assert [pool.parallelism.cp for pool in plan.pools] == [2]
+
+
 def test_of_several_engines_the_least_bound_holds() -> None:
     shared = {"llm": {"config": "llama-3.1-8b"}, "cluster": {"builder": "hgx", "nodes": 1, "device": "h100"}}
     best = solved(**shared, engine="auto", billing="device")

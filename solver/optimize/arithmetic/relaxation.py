@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.errors import SolverDefect
 from solver.optimize.arithmetic.linear import LinearProgram
 
 #: Reduced costs are trusted to this share of the objective.
 MARGIN = 1e-6
+#: Parameters of GLOP, in the order in which they are tried.
+WAYS = ("", "use_preprocessing: false", "use_preprocessing: false use_dual_simplex: true", "use_scaling: false")
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,29 @@ class Relaxation:
     objective: float
     values: NDArray[np.float64]
     reduced_costs: NDArray[np.float64]
+
+
+def solved(model: Any) -> Any:
+    """A solver that holds an optimum of a linear model by GLOP; None if the model is infeasible.
+
+    GLOP gives up on some models that have an optimum; other ways through the same model find it.
+
+    Raises
+    ------
+    SolverDefect: none of them does.
+    """
+    from ortools.linear_solver.python import model_builder
+
+    status = model_builder.SolveStatus
+    for way in WAYS:
+        solver = model_builder.Solver("GLOP")
+        solver.set_solver_specific_parameters(way)
+        told = solver.solve(model)
+        if told == status.OPTIMAL:
+            return solver
+        if told == status.INFEASIBLE:
+            return None
+    raise SolverDefect(f"GLOP finds neither an optimum nor a contradiction: {told}")
 
 
 def relax(program: LinearProgram) -> Relaxation | None:
@@ -52,8 +79,8 @@ def relax(program: LinearProgram) -> Relaxation | None:
         model.maximize(goal)
     else:
         model.minimize(goal)
-    solver = model_builder.Solver("GLOP")
-    if solver.solve(model) != model_builder.SolveStatus.OPTIMAL:
+    solver = solved(model)
+    if solver is None:
         return None
     return Relaxation(
         objective=float(solver.objective_value),

@@ -21,7 +21,7 @@ from solver.optimize.layout.kv_tiers.places import places
 from solver.optimize.layout.pricing import Shelf, worthwhile
 from solver.optimize.layout.program import Market, Need, Supply
 from solver.replica import Engine, Parallelism, Role
-from solver.space.candidates import Candidates, Startable, candidates, startable, with_limits
+from solver.space.candidates import Candidates, Startable, candidates, context_degrees, startable, with_limits
 from solver.space.handover import Handover, handover
 from solver.space.profiles import Column, cells_of
 from solver.space.shapes import shapes
@@ -174,7 +174,9 @@ def _handovers(instance: Instance, rules: EngineRules) -> Handover:
         replace(setup, draft_tokens=drafts)
         for fleet in instance.fleets
         for role in ("prefill", "decode")
-        for setup, _ in shapes(instance.llm, rules, role, fleet)
+        for setup, _ in shapes(
+            instance.llm, rules, role, fleet, context=context_degrees(instance.scenario.constraints, role)
+        )
         for drafts in instance.drafts(role)
     ]
     return handover(instance.llm, rules, instance.fleets[0].device, setups)
@@ -245,8 +247,9 @@ def _shelves(
     legal: Candidates, group: PromiseGroup, promise: Promise, split: int, constraints: Constraints, way: int | None
 ) -> Iterator[Shelf]:
     """The cells of all candidates where the user allows others, and those of each pinned pool by itself."""
-    if constraints.other_pools:
-        cells = cells_of(legal, group.mix, promise, group.index, split, constraints.min_replicas)
+    free = legal.keep(np.array([row.setup.parallelism.cp == 1 for row in legal.rows], bool))
+    if constraints.other_pools and len(free):
+        cells = cells_of(free, group.mix, promise, group.index, split, constraints.min_replicas)
         if cells is not None:
             yield Shelf(cells, way)
     for number, pool in enumerate(constraints.pools):

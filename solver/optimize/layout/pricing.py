@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.pool.retention import load_s, spared_s
-from solver.optimize.arithmetic.relaxation import MARGIN
+from solver.optimize.arithmetic.relaxation import MARGIN, solved
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.layout.program import Market
 from solver.optimize.layout.search import incumbent
@@ -156,8 +156,8 @@ def _least(market: Market, every: Sequence[tuple[Shelf, int]]) -> _Limit | None:
     else:
         costs = [prices[kind] * count for kind, count in zip(kinds, devices, strict=True)]
         model.minimize(model_builder.LinearExpr.weighted_sum(replicas, costs))
-    solver = model_builder.Solver("GLOP")
-    if solver.solve(model) != model_builder.SolveStatus.OPTIMAL:
+    solver = solved(model)
+    if solver is None:
         return None
     sign = -1.0 if throughput else 1.0
     worse = np.array([solver.reduced_cost(variable) for variable in replicas]) * sign
