@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from solver.errors import BadFile
+from topologies.writing import write_file
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,13 @@ class ExportedFiles:
 
         Raises
         ------
-        BadFile: a place that cannot be written.
+        BadInput: a place that cannot be written.
         """
         for name, text in self.files.items():
             path = Path(folder) / name
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8")
+                write_file(path, text)
                 if name.endswith(".sh"):
                     path.chmod(0o755)
             except OSError as error:

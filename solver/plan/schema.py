@@ -29,6 +29,8 @@ Amount = Annotated[float, Field(ge=0, le=MOST_AMOUNT, allow_inf_nan=False)]
 Flow = Annotated[float, Field(ge=1e-12, le=MOST_AMOUNT, allow_inf_nan=False)]
 Whole = Annotated[int, Field(ge=0, le=MOST_COUNT)]
 Degree = Annotated[int, Field(ge=1, le=MOST_COUNT)]
+#: Names of pools become names of files, scripts and services.
+PoolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
 
 
 class Objective(Record):
@@ -168,7 +170,7 @@ class Pool(Record):
     capacity_requests_per_s_per_replica: the most it serves within the promises.
     """
 
-    name: str
+    name: PoolName
     role: Role
     engine: Engine
     engine_version: str

@@ -270,6 +270,14 @@ def test_the_hash_is_that_of_the_scenario() -> None:
     assert any("hash" in sentence for sentence in violations(reread(content, hashed=False)))
 
 
+@pytest.mark.parametrize("name", ["../../climb", "..", "a b", "$(touch x)", "", "a/b", "-rf"])
+def test_a_pool_is_named_like_a_file(name: str) -> None:
+    content = json.loads(disaggregated())
+    content["pools"][0]["name"] = name
+    with pytest.raises(ValueError, match="name"):
+        reread(content)
+
+
 def test_what_rests_on_trust_is_listed() -> None:
     plan = Plan.model_validate_json(disaggregated())
     assert attested(plan)[0].startswith("the bound")
