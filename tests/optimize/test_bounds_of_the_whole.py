@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import topologies
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
@@ -30,6 +31,26 @@ def test_an_overfull_spine_tries_smaller_replicas_of_both_roles() -> None:
     assert {pool.role for pool in plan.pools} == {"prefill", "decode"}
     assert max(link.utilisation for link in plan.links) <= 1
     assert plan.objective.gap < 0.01
+
+
+def test_devices_with_a_dead_nic_serve_where_that_is_cheaper() -> None:
+    """Two hosts, of which one has lost half of its NICs: a plan without those devices serves less for the same rent."""
+    graph = topologies.hgx(nodes=2, device="h100")
+    dead = [f"rack0/host1/gpu{n}" for n in range(4, 8)]
+    for device in dead:
+        for other in [o for o, data in graph[device].items() if data["fabric"] == "scale_out"]:
+            graph.remove_edge(device, other)
+    request = {"name": "c", "prompt_tokens": 4000, "output_tokens": 300, "requests_per_s": 1}
+    shared = {
+        "llm": {"config": "llama-3.1-70b"},
+        "traffic": {"classes": [request]},
+        "slo": {"ttft_p95": 3, "tpot_p95": 0.05},
+        "objective": "throughput",
+    }
+    plan = solved(**shared, cluster={"graph": topologies.to_plain(graph)})
+    without = solved(**shared, cluster={"graph": topologies.to_plain(topologies.mark_unhealthy(graph, dead))})
+    assert plan.prediction.requests_per_s > without.prediction.requests_per_s
+    assert plan.objective.bound <= without.objective.usd_per_million_output_tokens
 
 
 def test_a_rented_host_counts_its_unhealthy_device_in_the_bound_too() -> None:

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from solver.errors import SolverDefect
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.layout.hosts import contents
 from solver.optimize.layout.mapping import Mapping, Unpackable, kinds_on, placements
@@ -16,7 +15,11 @@ from solver.space.profiles import Column
 from solver.space.shapes import Fragment
 
 #: Times that counts may turn out to be unpackable, or dearer than counted, before the best mapping so far is taken.
-MOST_REPACKS = 20
+MOST_REPACKS = 8
+NOT_PACKED = (
+    f"No plan was found whose replicas lie on the hosts as they were counted, in {MOST_REPACKS} attempts, and none was "
+    "excluded. Allow fewer pools, or more devices."
+)
 #: Share by which a mapping's rent may exceed the program's count before the program counts hosts more carefully.
 ROUNDING = 1e-6
 #: Most contents of a domain that are enumerated.
@@ -80,9 +83,7 @@ def realise(
         if widened == whole:
             break
         whole = widened
-    if best is None:
-        raise SolverDefect(f"no packing after {MOST_REPACKS} attempts: {whole.packings}")
-    return best
+    return best or NoLayout(proven=False, because=NOT_PACKED)
 
 
 def _with_packings(whole: Market, unsettled: set[tuple[int, tuple[Fragment, ...]]]) -> Market:

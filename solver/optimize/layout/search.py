@@ -20,7 +20,7 @@ from solver.space.handover import Connection
 from solver.space.profiles import Column
 
 #: Columns per promise and role with which a first solution is sought.
-FIRST_COLUMNS = 96
+FIRST_COLUMNS = 48
 #: Weights of a pool, a device and a step of latency when equally good layouts are compared.
 POOL_WEIGHT, DEVICE_WEIGHT, WAIT_STEPS = 2_000_000, 100, 99
 #: Weight of keeping idle KV, where that is not cheaper.

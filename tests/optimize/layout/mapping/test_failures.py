@@ -47,11 +47,11 @@ def with_a_bad_device_and_a_dead_nic():
     return graph, off_nvlink, dead_nic
 
 
-@pytest.mark.parametrize("objective", ["cost", "throughput"])
-def test_the_plan_avoids_a_device_without_nvlink_and_one_without_a_nic(objective):
+def test_the_plan_avoids_a_device_without_nvlink_and_one_without_a_nic():
+    """Where it costs no more to leave them out; that they are taken where it is cheaper is tested with the bounds."""
     graph, off_nvlink, dead_nic = with_a_bad_device_and_a_dead_nic()
     cluster = {"graph": topologies.to_plain(graph)}
-    wanted = scenario(cluster, "deepseek-v3", 12.0, objective=objective, engine="sglang")
+    wanted = scenario(cluster, "deepseek-v3", 12.0, engine="sglang")
     plan = solve_scenario(wanted, EFFORT).plan
     assert off_nvlink not in used(plan)
     spread = [pool.name for pool in plan.pools if pool.domains_per_replica > 1 or pool.role != "unified"]
