@@ -58,7 +58,7 @@ def _depth(llm: LLM, shape: Parallelism, pool: Pool) -> Iterator[str]:
         yield f"pp = {shape.pp} for {len(llm.layers)} layers"
     if shape.cp > 1 and pool.engine != "vllm":
         yield f"{pool.engine} has no decode context parallelism"
-    if shape.pp > 1 and pool.draft_tokens and pool.engine == "sglang":
+    if shape.pp > 1 and pool.draft_tokens and pool.engine == "sglang" and pool.role != "prefill":
         yield "it does not speculate across pipeline stages"
 
 
