@@ -145,6 +145,8 @@ def offer(
                 continue
             if role not in started:
                 drafting = {drafts: instance.accepted(drafts, role) for drafts in instance.drafts(role)}
+                if role == "prefill" and 0 in drafting and not _both_sides_draft(rules):
+                    drafting = {0: drafting[0]}
                 started[role] = startable(
                     instance.llm, fleet, rules, role, constraints, drafting, balance, handovers,
                     instance.scenario.options.memory_fraction,
@@ -166,6 +168,11 @@ def offer(
         whole if handovers.free else replace(whole, connections=handovers.connections), ordered, effort
     )
     return Offer(rules, tuple(columns), handovers, dropped, priced, tuple(extrapolated), unpriced)
+
+
+def _both_sides_draft(rules: EngineRules) -> bool:
+    """Whether a connector asks of prefill replicas, which need no drafts themselves, that they draft as decode ones do."""
+    return any("p.draft_tokens" in rule.when.names for connector in rules.connectors for rule in connector.pairs)
 
 
 def _handovers(instance: Instance, rules: EngineRules) -> Handover:
