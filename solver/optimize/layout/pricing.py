@@ -22,7 +22,7 @@ from solver.optimize.layout.program import Market
 from solver.optimize.layout.search import incumbent
 from solver.replica import Role
 from solver.space.candidates import price
-from solver.space.profiles import Cells, Column
+from solver.space.profiles import Cells, Column, bands
 from solver.workload.kv_tiers import KVTierName
 
 Floats = NDArray[np.float64]
@@ -63,8 +63,8 @@ class Shelf:
 def worthwhile(market: Market, shelves: Sequence[Shelf], effort: Effort) -> list[Column]:
     """Columns among which a best layout is, and every layout with which the twin could beat one that is known."""
     every = [(shelf, cell) for shelf in shelves for cell in range(len(shelf.cells))]
-    bands = sum(min(shelf.cells.most[cell], 60) for shelf, cell in every)
-    limit = _least(market, every) if bands > FEW_BANDS else None
+    count = sum(sum(1 for _ in bands(shelf.cells.most[cell])) for shelf, cell in every)
+    limit = _least(market, every) if count > FEW_BANDS else None
     if limit is None:
         return _priced(market, shelves, [(0.0, math.inf)] * len(every))
     first = [(0.0, math.inf) if likely else (1.0, 0.0) for likely in _likeliest(market, every, limit.loss)]
