@@ -152,6 +152,14 @@ class Roofline(Record):
     bound_by: Literal["compute", "memory", "network", "overhead"]
 
 
+class MechanismRuns(Record):
+    """A mechanism that a price rests on, and the measured runs that had it: under any engine, and under the pool's."""
+
+    mechanism: str
+    runs: Whole
+    engine_runs: Whole
+
+
 class Pool(Record):
     """Replicas of one setup for the classes that it serves.
 
@@ -171,6 +179,7 @@ class Pool(Record):
     requests_per_s_per_replica, tokens_per_s_per_replica: planned load; prompt tokens for prefill, output tokens
         otherwise.
     capacity_requests_per_s_per_replica: the most it serves within the promises.
+    rests_on: what its price rests on, with the runs behind each.
     """
 
     name: PoolName
@@ -200,6 +209,7 @@ class Pool(Record):
     memory: Memory
     stages: tuple[Stage, ...]
     roofline: Roofline
+    rests_on: tuple[MechanismRuns, ...]
 
     def setup(self) -> Setup:
         """How each of its replicas is set up."""
