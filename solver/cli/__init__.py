@@ -27,6 +27,7 @@ _UsageError: type[Exception] = next(
 def main() -> None:
     """Run a command; every error on purpose becomes one line."""
     from solver.cli import (  # noqa: F401 - each registers its commands
+        balance,
         catalog,
         cluster,
         diff,
