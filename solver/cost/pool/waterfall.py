@@ -59,7 +59,9 @@ def waterfall(pool: PricedPool, service: Service, device: Device) -> Waterfall:
     load = float((service.utilisation if prefills else service.batch)[0])
     busy = load if prefills else 1.0
     devices = pool.setup.parallelism.devices
-    served = [one.at_batch(load) for one in _stages(pool, device)]
+    # Prompts that take no time have no scatter either, which nothing here reads.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        served = [one.at_batch(load) for one in _stages(pool, device)]
     taken = [devices * busy / float(one.requests_per_s[0]) for one in served]
     taken.append(devices / float(service.requests_per_s[0]))
     steps = [float(one.step_s[0]) for one in served]

@@ -19,6 +19,8 @@ from solver.workload import Scenario
 #: What can be varied: with the layout held, and with the layout decided anew at every point.
 HELD = ("batch", "context", "batch,context")
 SOLVED = ("speed", *VARIATIONS)
+#: A bound that lies nearer to the cost than this would hide it in a drawing.
+DRAWN_GAP = 0.02
 AXES = (*SOLVED[:1], *HELD, *SOLVED[1:])
 TITLES = {
     "speed": "output tokens/s of each user",
@@ -100,9 +102,11 @@ class CostCurve:
                 ]
                 for context in contexts
             }
-        drawn = {
-            "the engine": [(p.at, p.usd) for p in self.points],
-            "no layout costs less": [(p.at, p.bound if p.usd is not None else None) for p in self.points],
+        widest = max((p.gap for p in self.points if p.gap is not None), default=0.0)
+        drawn: dict[str, list[tuple[float, float | None]]] = {"the engine": [(p.at, p.usd) for p in self.points]}
+        if widest > DRAWN_GAP:
+            drawn["no layout costs less"] = [(p.at, p.bound if p.usd is not None else None) for p in self.points]
+        drawn |= {
             "the lecture's closed form": [(p.at, p.lecture) for p in self.points],
             "floor": [(p.at, p.floor) for p in self.points],
         }
