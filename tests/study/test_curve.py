@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from command_line import rackplan
 
+import topologies
 from solver.check import violations
 from solver.cost.instance import Instance
 from solver.errors import BadInput, UnknownName
@@ -21,7 +22,7 @@ from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.study.curve.curve import curve
-from solver.study.curve.hardware import Hardware
+from solver.study.curve.hardware import in_domains
 from solver.study.curve.points import CostPoint
 from solver.study.curve.solving import Solves, Unserved
 from solver.study.curve.sparsity import derived
@@ -189,10 +190,13 @@ def test_more_experts_are_worth_fewer_active_parameters(experts: int) -> None:
 
 
 def test_domains_divide_the_devices() -> None:
+    gb200 = topologies.device("gb200")
     with pytest.raises(BadInput, match="divide the devices; 4, 8, 36, 72 do"):
-        Hardware("gb200", 72, 7).cluster()
-    racks = [Hardware("gb200", 72, size).cluster()["racks"] for size in (4, 8, 72)]
-    assert racks == [18, 9, 1]
+        in_domains(gb200, 72, 7, 3.0)
+    assert [in_domains(gb200, 72, size, 3.0)["racks"] for size in (4, 8, 72)] == [18, 9, 1]
+    made = topologies.build(in_domains(gb200, 16, 8, 3.0))
+    assert sorted(len(domain.devices) for domain in topologies.scale_up_domains(made)) == [8, 8]
+    assert topologies.devices_of(made)["gb200-x8"].usd_per_hour == 3.0
 
 
 def test_hold_needs_sessions_and_says_what_is_not_priced() -> None:

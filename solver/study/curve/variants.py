@@ -10,7 +10,7 @@ import numpy as np
 from solver.cost.instance import Instance
 from solver.errors import BadInput
 from solver.llm import to_plain
-from solver.study.curve.hardware import Hardware, domain_sizes
+from solver.study.curve.hardware import domain_sizes, in_domains
 from solver.study.curve.sparsity import derived, expert_counts
 from solver.workload import LLMSpec, RequestClass, Scenario
 
@@ -82,8 +82,9 @@ def _at_domain(instance: Instance, size: float) -> Scenario:
     (fleet, *others) = instance.fleets
     if others:
         raise BadInput("curve --over domain: the cluster joins unlike devices; name one kind")
+    rent = instance.usd_per_hour(fleet.device.name)
     return instance.scenario.model_copy(
-        update={"cluster": Hardware(fleet.device.name, fleet.devices, round(size)).cluster()}
+        update={"cluster": in_domains(fleet.device, fleet.devices, round(size), rent)}
     )
 
 
