@@ -6,7 +6,7 @@ import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, product
 
 import numpy as np
 
@@ -20,11 +20,11 @@ from solver.optimize.layout.kv_tiers import keepings
 from solver.optimize.layout.kv_tiers.places import places
 from solver.optimize.layout.pricing import Shelf, worthwhile
 from solver.optimize.layout.program import Market, Need, Supply
-from solver.replica import Engine, Parallelism, Role
+from solver.replica import ROLES, Engine, Parallelism, Role
 from solver.space.candidates import Candidates, Startable, candidates, context_degrees, startable, with_limits
 from solver.space.handover import Handover, handover
 from solver.space.profiles import Column, cells_of
-from solver.space.shapes import shapes
+from solver.space.shapes import ReplicaShape, shapes
 from solver.workload import Constraints, Scenario
 
 #: Divisions of an end-to-end promise between the first token and the rest that are tried.
@@ -177,15 +177,16 @@ def _both_sides_draft(rules: EngineRules) -> bool:
 
 def _handovers(instance: Instance, rules: EngineRules) -> Handover:
     """Which replicas of any kind of device may feed which: legal ones and others alike."""
-    setups = [
-        replace(setup, draft_tokens=drafts)
-        for fleet in instance.fleets
-        for role in ("prefill", "decode")
-        for setup, _ in shapes(
-            instance.llm, rules, role, fleet, context=context_degrees(instance.scenario.constraints, role)
-        )
-        for drafts in instance.drafts(role)
-    ]
+    setups = []
+    for fleet, role in product(instance.fleets, ROLES[:2]):
+        alike: dict[tuple[int, ...], ReplicaShape] = {}
+        for shape in shapes(instance.llm, fleet, context=context_degrees(instance.scenario.constraints, role)):
+            alike.setdefault((shape.tp, shape.pp, shape.cp), shape)
+        setups += [
+            replace(shape.setup(rules, role), draft_tokens=drafts)
+            for shape in alike.values()
+            for drafts in instance.drafts(role)
+        ]
     return handover(instance.llm, rules, instance.fleets[0].device, setups)
 
 
