@@ -43,6 +43,7 @@ class Offer:
     extrapolated: why the calibration should be trusted less.
     handovers: which replicas may feed which.
     unpriced: ways to keep idle KV for which there was no time.
+    beyond: what no layout beats with columns that are not here; None where none of those is better.
     """
 
     rules: EngineRules
@@ -52,6 +53,7 @@ class Offer:
     priced: int
     extrapolated: tuple[str, ...]
     unpriced: int = 0
+    beyond: float | None = None
 
     @property
     def engine(self) -> Engine:
@@ -59,8 +61,9 @@ class Offer:
         return self.rules.name
 
     def within(self, whole: Market) -> Market:
-        """The market in which pools hand over as this engine can."""
-        return whole if self.handovers.free else replace(whole, connections=self.handovers.connections)
+        """The market in which pools hand over as this engine can, and what lies beyond these columns."""
+        connections = whole.connections if self.handovers.free else self.handovers.connections
+        return replace(whole, connections=connections, beyond=self.beyond)
 
 
 def market(instance: Instance) -> Market:
@@ -164,10 +167,10 @@ def offer(
             for split, promise in promises(group, role):
                 shelves[way] += _shelves(legal, served, promise, split, constraints, way)
     ordered = [shelf for way in (None, *range(len(whole.keepings))) for shelf in shelves[way]]
-    columns = worthwhile(
+    columns, beyond = worthwhile(
         whole if handovers.free else replace(whole, connections=handovers.connections), ordered, effort
     )
-    return Offer(rules, tuple(columns), handovers, dropped, priced, tuple(extrapolated), unpriced)
+    return Offer(rules, tuple(columns), handovers, dropped, priced, tuple(extrapolated), unpriced, beyond)
 
 
 def _both_sides_draft(rules: EngineRules) -> bool:

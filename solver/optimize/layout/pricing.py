@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.pool.retention import load_s, spared_s
-from solver.optimize.arithmetic.relaxation import MARGIN, solved
 from solver.optimize.arithmetic.run import Effort
+from solver.optimize.layout.least import Servers, least
 from solver.optimize.layout.program import Market
 from solver.optimize.layout.search import incumbent
 from solver.replica import Role
@@ -29,8 +29,10 @@ Floats = NDArray[np.float64]
 
 #: Cells per promise, role, kind of device and way to keep KV whose bands are priced first.
 FIRST_CELLS = 32
-#: Bands that are priced without asking which are worth it.
-FEW_BANDS = 400
+#: Bands that are priced without asking which are worth it, and so many that none is where the gap is met without.
+FEW_BANDS, MANY_BANDS = 400, 1500
+#: No number of replicas lies between these.
+NO_BAND = (1.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -60,23 +62,45 @@ class Shelf:
         return found if self.keeping is None else _keeping(self.cells, found, market, self.keeping)
 
 
-def worthwhile(market: Market, shelves: Sequence[Shelf], effort: Effort) -> list[Column]:
-    """Columns among which a best layout is, and every layout with which the twin could beat one that is known."""
+def worthwhile(market: Market, shelves: Sequence[Shelf], effort: Effort) -> tuple[list[Column], float | None]:
+    """Columns among which a best layout is, and every layout with which the twin could beat one that is known.
+
+    Where very many could, and the one that is known is already within the gap of what none beats, they are left out; the
+    second answer is then what no layout with one of them beats.
+    """
     every = [(shelf, cell) for shelf in shelves for cell in range(len(shelf.cells))]
     count = sum(sum(1 for _ in bands(shelf.cells.most[cell])) for shelf, cell in every)
-    limit = _least(market, every) if count > FEW_BANDS else None
+    limit = least(market, _servers(every)) if count > FEW_BANDS else None
     if limit is None:
-        return _priced(market, shelves, [(0.0, math.inf)] * len(every))
-    first = [(0.0, math.inf) if likely else (1.0, 0.0) for likely in _likeliest(market, every, limit.loss)]
+        return _priced(market, shelves, [(0.0, math.inf)] * len(every)), None
+    first = [(0.0, math.inf) if likely else NO_BAND for likely in _likeliest(market, every, limit.loss)]
     columns = _priced(market, shelves, first)
     known = incumbent(market, columns, effort)
     if known is None:
-        return columns + _priced(market, shelves, [(0.0, math.inf) if asked[0] else (1.0, 0.0) for asked in first])
-    room = abs(known - limit.value) + MARGIN * abs(limit.value)
+        return columns + _priced(market, shelves, [(0.0, math.inf) if asked == NO_BAND else NO_BAND for asked in first]), None
     with np.errstate(divide="ignore"):
-        last = np.where(limit.loss > 0, room / np.maximum(limit.loss, 1e-300), math.inf)
-    rest = [(0.0, float(most)) if asked[0] else (1.0, 0.0) for asked, most in zip(first, last, strict=True)]
-    return columns + _priced(market, shelves, rest)
+        last = np.where(limit.loss > 0, limit.room(known) / np.maximum(limit.loss, 1e-300), math.inf)
+    rest = [(0.0, float(most)) if asked == NO_BAND else NO_BAND for asked, most in zip(first, last, strict=True)]
+    missing = sum(
+        sum(1 for low, _ in bands(shelf.cells.most[cell]) if low <= most)
+        for (shelf, cell), (_, most) in zip(every, rest, strict=True)
+    )
+    if missing > MANY_BANDS and limit.near(known, effort.gap):
+        return columns, limit.value
+    return columns + _priced(market, shelves, rest), None
+
+
+def _servers(every: Sequence[tuple[Shelf, int]]) -> Servers:
+    """Cells at the most that a replica of each could serve."""
+    return Servers(
+        [shelf.cells.group for shelf, _ in every],
+        [shelf.role for shelf, _ in every],
+        [shelf.cells.footprint(cell).device for shelf, cell in every],
+        [shelf.cells.footprint(cell).devices for shelf, cell in every],
+        [1] * len(every),
+        [shelf.cells.most[cell] for shelf, cell in every],
+        [shelf.cells.reach[cell] for shelf, cell in every],
+    )
 
 
 def _priced(market: Market, shelves: Sequence[Shelf], wanted: Sequence[tuple[float, float]]) -> list[Column]:
@@ -107,68 +131,6 @@ def _stands(market: Market, shelf: Shelf, cell: int) -> bool:
     """Whether a replica that runs already could be in a cell."""
     held = {standing.setup.held for standing in market.standing}
     return any(shelf.cells.alive.rows[row].setup.held in held for row in shelf.cells.members[cell]) if held else False
-
-
-@dataclass(frozen=True)
-class _Limit:
-    """The program over cells in USD per hour, or as a multiple of the mix.
-
-    Attributes
-    ----------
-    value: its optimum, which no layout beats.
-    loss: by how much the objective worsens at least with one replica of each cell.
-    """
-
-    value: float
-    loss: Floats
-
-
-def _least(market: Market, every: Sequence[tuple[Shelf, int]]) -> _Limit | None:
-    """Devices and demand alone: what no layout undercuts; None where even they cannot be met."""
-    from ortools.linear_solver.python import model_builder
-
-    model = model_builder.Model()  # type: ignore[no-untyped-call]
-    replicas = [model.new_num_var(0, shelf.cells.most[cell], "") for shelf, cell in every]
-    devices = [shelf.cells.footprint(cell).devices for shelf, cell in every]
-    kinds = [shelf.cells.footprint(cell).device for shelf, cell in every]
-    prices: dict[str, float] = {}
-    for kind in sorted({supply.device for supply in market.supplies}):
-        mine = [supply for supply in market.supplies if supply.device == kind]
-        here = [n for n, device in enumerate(kinds) if device == kind]
-        room = sum(supply.size * supply.count for supply in mine)
-        _at_most(model, [replicas[n] for n in here], [devices[n] for n in here], room)
-        prices[kind] = 0.0 if market.owned else min(supply.usd_per_device_hour for supply in mine)
-    if market.max_devices is not None:
-        _at_most(model, replicas, devices, market.max_devices)
-    throughput = market.objective == "throughput"
-    level = model.new_num_var(0, math.inf, "level") if throughput else 1.0
-    for group, need in enumerate(market.needs):
-        # A share of a promise is served by unified pools, the rest by both other roles.
-        apart = model.new_num_var(0, math.inf if need.disaggregated else 0, "")
-        together = model.new_num_var(0, math.inf if need.unified else 0, "")
-        model.add(apart + together >= level * need.requests_per_s)
-        for role, asked in (("unified", together), ("prefill", apart), ("decode", apart)):
-            here = [n for n, (shelf, _) in enumerate(every) if (shelf.cells.group, shelf.role) == (group, role)]
-            rates = [-every[n][0].cells.reach[every[n][1]] for n in here]
-            _at_most(model, [*(replicas[n] for n in here), asked], [*rates, 1.0], 0)
-    if throughput:
-        model.maximize(level)
-    else:
-        costs = [prices[kind] * count for kind, count in zip(kinds, devices, strict=True)]
-        model.minimize(model_builder.LinearExpr.weighted_sum(replicas, costs))
-    solver = solved(model)
-    if solver is None:
-        return None
-    sign = -1.0 if throughput else 1.0
-    worse = np.array([solver.reduced_cost(variable) for variable in replicas]) * sign
-    return _Limit(float(solver.objective_value), np.maximum(worse, 0.0))
-
-
-def _at_most(model: object, variables: Sequence[object], factors: Sequence[float], most: float) -> None:
-    from ortools.linear_solver.python import model_builder
-
-    left = model_builder.LinearExpr.weighted_sum(list(variables), list(factors))
-    model.add_linear_constraint(left, -math.inf, most)  # type: ignore[attr-defined]
 
 
 def _keeping(cells: Cells, offered: Sequence[Column], market: Market, number: int) -> list[Column]:
