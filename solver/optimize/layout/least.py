@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from solver.optimize.arithmetic.relaxation import MARGIN, solved
 from solver.optimize.layout.pairs import MOST_POOLS, least_cost
-from solver.optimize.layout.program import Market
+from solver.optimize.layout.program import Market, device_prices
 from solver.replica import ROLES, Role
 from solver.space.profiles import Column
 
@@ -98,9 +98,14 @@ def _paired(market: Market, servers: Servers, group: int) -> tuple[float, Floats
     where: dict[Role, NDArray[np.intp]] = {}
     for role in ROLES:
         here = [n for n, key in enumerate(zip(servers.group, servers.role, strict=True)) if key == (group, role)]
-        rent = [prices[servers.device[n]] * servers.devices[n] for n in here]
-        low, high, rate = ([values[n] for n in here] for values in (servers.low, servers.most, servers.rate))
-        costs[here] = least_cost(*(np.array(v, float) for v in (rate, rent, low, high)), need.requests_per_s, market.max_pools)
+        costs[here] = least_cost(
+            np.array([servers.rate[n] for n in here], float),
+            np.array([prices[servers.device[n]] * servers.devices[n] for n in here], float),
+            np.array([servers.low[n] for n in here], float),
+            np.array([servers.most[n] for n in here], float),
+            need.requests_per_s,
+            market.max_pools,
+        )
         where[role], of_role[role] = np.array(here, np.intp), min(costs[here], default=math.inf)
     costs[where["prefill"]] += of_role["decode"]
     costs[where["decode"]] += of_role["prefill"]
@@ -111,15 +116,6 @@ def _paired(market: Market, servers: Servers, group: int) -> tuple[float, Floats
     for members in where.values():
         more[members] = costs[members] - best if math.isfinite(best) else 0.0
     return best, more
-
-
-def device_prices(market: Market) -> dict[str, float]:
-    """The least that a device of each kind can cost [USD/h]; nothing where the cluster is owned."""
-    kinds: dict[str, float] = {}
-    for supply in market.supplies:
-        price = 0.0 if market.owned else supply.usd_per_device_hour
-        kinds[supply.device] = min(price, kinds.get(supply.device, price))
-    return kinds
 
 
 def _relaxed(market: Market, servers: Servers) -> Limit | None:

@@ -142,6 +142,15 @@ class Market:
         return next(supply for supply in self.supplies if supply.index == index)
 
 
+def device_prices(market: Market) -> dict[str, float]:
+    """The least that a device of each kind can cost [USD/h]; nothing where the cluster is owned."""
+    kinds: dict[str, float] = {}
+    for supply in market.supplies:
+        price = 0.0 if market.owned else supply.usd_per_device_hour
+        kinds[supply.device] = min(price, kinds.get(supply.device, price))
+    return kinds
+
+
 @dataclass(frozen=True)
 class Choice:
     """Variables of one column.

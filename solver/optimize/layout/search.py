@@ -22,7 +22,7 @@ from solver.space.handover import Connection
 from solver.space.profiles import Column
 
 #: Replicas of a column from which HiGHS is asked before CP-SAT.
-MANY_REPLICAS = 500
+MANY_REPLICAS = 100
 #: Columns per promise and role with which a first solution is sought.
 FIRST_COLUMNS = 48
 #: Columns of which devices and demand alone choose first; columns that are searched though the gap is met without them.
