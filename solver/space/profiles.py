@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,19 +129,12 @@ class Cells:
         """What a replica of a cell takes."""
         return self.alive.rows[self.members[cell][0]].footprint
 
-    def columns(self, wanted: Mapping[int, tuple[float, float]]) -> list[Column]:
-        """The best candidate of some cells in each band.
+    def bands(self, cell: int) -> Iterator[tuple[int, int]]:
+        """Bands of replica counts of a cell."""
+        return ((max(low, self.least), high) for low, high in bands(self.most[cell]) if high >= self.least)
 
-        Parameters
-        ----------
-        wanted: by cell, between which numbers of replicas bands shall start.
-        """
-        asked = [
-            (cell, max(low, self.least), high)
-            for cell, (first, last) in sorted(wanted.items())
-            for low, high in bands(self.most[cell])
-            if high >= self.least and first <= low <= last
-        ]
+    def columns(self, asked: Sequence[tuple[int, int, int]]) -> list[Column]:
+        """The best candidate of a cell in each band that is asked about: (cell, fewest, most replicas)."""
         if not asked:
             return []
         lows, highs = (np.array([band[side] for band in asked], float) for side in (1, 2))

@@ -27,7 +27,7 @@ def test_a_column_promises_what_its_candidate_serves() -> None:
     promise = Promise(tpot=0.03)
     cells = cells_of(found, CHAT, promise, group=0)
     assert cells is not None
-    offered = cells.columns(dict.fromkeys(range(len(cells)), (0.0, np.inf)))
+    offered = cells.columns([(cell, *band) for cell in range(len(cells)) for band in cells.bands(cell)])
     assert offered
     for column in offered:
         assert 0 < column.rate <= column.best_rate
@@ -52,7 +52,7 @@ def test_rows_that_are_not_priced_in_a_band_would_not_have_been_the_best_there(r
     cells = cells_of(found, CHAT, promise, group=0)
     assert cells is not None
     assert len(cells.alive) > len(cells)
-    for column in cells.columns(dict.fromkeys(range(len(cells)), (0.0, np.inf))):
+    for column in cells.columns([(cell, *band) for cell in range(len(cells)) for band in cells.bands(cell)]):
         rows = [n for n, row in enumerate(cells.alive.rows) if row.footprint == column.footprint]
         for optimistic, said in ((False, column.rate), (True, column.best_rate)):
             limit = cells.alive.optimistic_limit if optimistic else cells.alive.limit

@@ -20,6 +20,9 @@ from solver.space.profiles import Column
 
 Floats = NDArray[np.float64]
 
+#: Columns of which all pairs are tried.
+MOST_SERVERS = 8000
+
 
 @dataclass(frozen=True)
 class Servers:
@@ -79,7 +82,7 @@ class Limit:
 def least(market: Market, servers: Servers) -> Limit | None:
     """What no layout undercuts by devices and demand alone; None where even they cannot be met."""
     limit = _relaxed(market, servers)
-    if limit is None or market.objective != "cost" or market.max_pools > MOST_POOLS:
+    if limit is None or market.objective != "cost" or market.max_pools > MOST_POOLS or len(servers.rate) > MOST_SERVERS:
         return limit
     found = [_paired(market, servers, group) for group in range(len(market.needs))]
     value = math.fsum(cost for cost, _ in found)

@@ -25,8 +25,9 @@ from solver.space.profiles import Column
 MANY_REPLICAS = 100
 #: Columns per promise and role with which a first solution is sought.
 FIRST_COLUMNS = 48
-#: Columns of which devices and demand alone choose first; columns that are searched though the gap is met without them.
-MANY_COLUMNS, FEW_COLUMNS = 1000, 300
+#: Columns of which devices and demand alone choose first; so many that the search ends where the gap is met, short of the
+#: optimum, before all of them have been in the program, and so many that it does after they were pruned.
+MANY_COLUMNS, TOO_MANY_COLUMNS, TOO_MANY_LEFT = 150, 1000, 300
 #: Weights of a pool, a device and a step of latency when equally good layouts are compared.
 POOL_WEIGHT, DEVICE_WEIGHT, WAIT_STEPS = 2_000_000, 100, 99
 #: Weight of keeping idle KV, where that is not cheaper.
@@ -180,7 +181,7 @@ def _search(market: Market, columns: Sequence[Column], effort: Effort) -> _Solve
         likely = _likeliest(columns, limit.share, limit.loss, settled)
         first = _search(market, [columns[n] for n in likely], effort) if len(likely) < len(columns) else None
         if isinstance(first, _Solved):
-            if limit.near(first.value, effort.gap):
+            if limit.near(first.value, effort.gap if len(columns) > TOO_MANY_COLUMNS else MARGIN):
                 return first
             columns = _within(columns, limit, first.value, settled)
             rest = _search_all(market, columns, effort)
@@ -208,7 +209,7 @@ def _search_all(market: Market, columns: Sequence[Column], effort: Effort) -> _S
     kept = list(range(len(columns)))
     if first.answer.values:
         kept = _could_beat(relaxed, first.value, _settled(market, columns))
-        if set(kept) <= set(likely) or (len(kept) > FEW_COLUMNS and relaxed.near(first.value, effort.gap)):
+        if set(kept) <= set(likely) or (len(kept) > TOO_MANY_LEFT and relaxed.near(first.value, effort.gap)):
             return first
     second = _solve(market, [columns[i] for i in kept], effort, relaxed.ceiling)
     if second.answer.values and (not first.answer.values or _better(second, first)):
@@ -308,18 +309,19 @@ def _bound(market: Market, columns: Sequence[Column], best: _Solved, effort: Eff
 
     Only columns with which the twin could beat the known layout matter: a layout without them is no better.
     """
+    tighter = max if best.integers.maximise else min
     if len(columns) > MANY_COLUMNS:
         limit = least(market, Servers.of(columns, optimistic=True))
         if limit is None:
             return best.value, True
-        if limit.near(best.value, effort.gap):
-            return limit.value, True
+        if limit.near(best.value, effort.gap if len(columns) > TOO_MANY_COLUMNS else MARGIN):
+            return tighter(limit.value, best.value), True
         columns = _within(columns, limit, best.value, _settled(market, columns))
     relaxed = _relaxed(market, columns, optimistic=True)
     if relaxed is None:
         return best.value, True
     kept = _could_beat(relaxed, best.value, _settled(market, columns))
-    if len(kept) > FEW_COLUMNS and relaxed.near(best.value, effort.gap):
+    if len(kept) > TOO_MANY_LEFT and relaxed.near(best.value, effort.gap):
         return relaxed.value, True
     solved = _solve(market, [columns[n] for n in kept], effort, relaxed.ceiling, optimistic=True)
     if solved.answer.status == "infeasible":
