@@ -216,16 +216,18 @@ def _legal(
 ) -> list[Candidate]:
     """Setups that the engine would start and the user allows; of several ways to lie on hosts the fullest legal one."""
     found = list(shapes(llm, fleet, balance, context_degrees(constraints, role)))
-    room = {place: most_replicas(fleet, Footprint(fleet.device.name, *place)) for place in {shape[-3:] for shape in found}}
-    alive = np.array([room[shape[-3:]] >= 1 for shape in found], bool)
-    dropped["larger than the cluster"] += int((~alive).sum())
+    alive = np.ones(len(found), bool)
     # Rules of bare degrees come first: few of the shapes are then set up to be asked the rest.
     for rule, mask in broken_by_shape(llm, engine, fleet.device, role, draft_tokens, found):
         dropped[rule.name] += int((alive & mask).sum())
         alive &= ~mask
+    left = list(itertools.compress(found, alive))
+    room = {place: most_replicas(fleet, Footprint(fleet.device.name, *place)) for place in {shape[-3:] for shape in left}}
+    found = [shape for shape in left if room[shape[-3:]] >= 1]
+    dropped["larger than the cluster"] += len(left) - len(found)
     fitting = [
         Candidate(replace(shape.setup(engine, role), draft_tokens=draft_tokens), shape.footprint(fleet.device.name))
-        for shape in itertools.compress(found, alive)
+        for shape in found
     ]
     if not fitting:
         return []
