@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.optimize.arithmetic.relaxation import MARGIN, solved
-from solver.optimize.layout.pairs import MOST_POOLS, least_cost
+from solver.optimize.layout.pairs import MOST_POOLS, Ints, least_cost
 from solver.optimize.layout.program import Market, device_prices
 from solver.replica import ROLES, Role
 from solver.space.profiles import Column
@@ -64,11 +64,13 @@ class Limit:
     value: which no layout beats.
     share: replicas of each in it (N,).
     loss: by how much the objective worsens at least if one is used, with its fewest replicas (N,).
+    partner: the pool beside which each costs least (N,): itself where it stands alone, or where no pairs were tried.
     """
 
     value: float
     share: Floats
     loss: Floats
+    partner: Ints
 
     def room(self, known: float) -> float:
         """By how much a layout may be worse than the limit and still better than one that is known."""
@@ -85,23 +87,29 @@ def least(market: Market, servers: Servers) -> Limit | None:
     if limit is None or market.objective != "cost" or market.max_pools > MOST_POOLS or len(servers.rate) > MOST_SERVERS:
         return limit
     found = [_paired(market, servers, group) for group in range(len(market.needs))]
-    value = math.fsum(cost for cost, _ in found)
+    value = math.fsum(cost for cost, _, _ in found)
     if math.isinf(value):
         return None
-    loss = sum((more for _, more in found), start=np.zeros(len(servers.rate)))
+    loss = sum((more for _, more, _ in found), start=np.zeros(len(servers.rate)))
+    partner = limit.partner + sum(other - limit.partner for _, _, other in found)
     known = max(limit.value, value)
-    return Limit(known, limit.share, np.maximum(limit.value + limit.loss, value + loss) - known)
+    return Limit(known, limit.share, np.maximum(limit.value + limit.loss, value + loss) - known, partner)
 
 
-def _paired(market: Market, servers: Servers, group: int) -> tuple[float, Floats]:
-    """What serving a promise costs at least, and how much more with each of its columns (N,; 0 for others')."""
+def _paired(market: Market, servers: Servers, group: int) -> tuple[float, Floats, Ints]:
+    """What serving a promise costs at least, how much more with each of its columns (N,; 0 for others'), and beside which
+    pool (N,)."""
     need, prices = market.needs[group], device_prices(market)
     costs = np.full(len(servers.rate), np.inf)
+    partner = np.arange(len(servers.rate))
     of_role: dict[Role, float] = {}
     where: dict[Role, NDArray[np.intp]] = {}
     for role in ROLES:
         here = [n for n, key in enumerate(zip(servers.group, servers.role, strict=True)) if key == (group, role)]
-        costs[here] = least_cost(
+        if not here:
+            where[role], of_role[role] = np.zeros(0, np.intp), math.inf
+            continue
+        costs[here], other = least_cost(
             np.array([servers.rate[n] for n in here], float),
             np.array([prices[servers.device[n]] * servers.devices[n] for n in here], float),
             np.array([servers.low[n] for n in here], float),
@@ -109,7 +117,8 @@ def _paired(market: Market, servers: Servers, group: int) -> tuple[float, Floats
             need.requests_per_s,
             market.max_pools,
         )
-        where[role], of_role[role] = np.array(here, np.intp), min(costs[here], default=math.inf)
+        where[role], of_role[role] = np.array(here, np.intp), float(min(costs[here]))
+        partner[here] = where[role][other]
     costs[where["prefill"]] += of_role["decode"]
     costs[where["decode"]] += of_role["prefill"]
     together = of_role["unified"] if need.unified else math.inf
@@ -118,7 +127,7 @@ def _paired(market: Market, servers: Servers, group: int) -> tuple[float, Floats
     more = np.zeros(len(costs))
     for members in where.values():
         more[members] = costs[members] - best if math.isfinite(best) else 0.0
-    return best, more
+    return best, more, partner
 
 
 def _relaxed(market: Market, servers: Servers) -> Limit | None:
@@ -156,7 +165,7 @@ def _relaxed(market: Market, servers: Servers) -> Limit | None:
     sign = -1.0 if throughput else 1.0
     worse = np.array([solver.reduced_cost(variable) for variable in replicas]) * sign
     share = np.array([solver.value(variable) for variable in replicas])
-    return Limit(float(solver.objective_value), share, np.maximum(worse, 0.0) * np.array(servers.low, float))
+    return Limit(float(solver.objective_value), share, np.maximum(worse, 0.0) * np.array(servers.low, float), np.arange(len(share)))
 
 
 def _at_most(model: object, variables: Sequence[object], factors: Sequence[float], most: float) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
 
 #: Pools of which all combinations are tried.
 MOST_POOLS = 2
@@ -17,10 +18,11 @@ MOST_POOLS = 2
 AT_ONCE = 256
 
 
-def least_cost(rate: Floats, cost: Floats, low: Floats, high: Floats, asked: float, pools: int) -> Floats:
-    """What serving ``asked`` requests/s costs at least where each column is one of at most two pools (N,).
+def least_cost(rate: Floats, cost: Floats, low: Floats, high: Floats, asked: float, pools: int) -> tuple[Floats, Ints]:
+    """What serving ``asked`` requests/s costs at least where each column is one of at most two pools (N,), and which is the
+    other pool then (N,): the column itself where it serves alone.
 
-    Infinite where it cannot be served so.
+    The cost is infinite where it cannot be served so.
 
     Parameters
     ----------
@@ -30,14 +32,15 @@ def least_cost(rate: Floats, cost: Floats, low: Floats, high: Floats, asked: flo
 
     >>> one, six = np.array([1.0, 1.0]), np.array([6.0, 6.0])
     >>> least_cost(np.array([2.0, 3.0]), np.array([2.0, 4.0]), one, six, 7.0, pools=1)
-    array([ 8., 12.])
+    (array([ 8., 12.]), array([0, 1]))
     >>> least_cost(np.array([2.0, 3.0]), np.array([2.0, 4.0]), np.array([1.0, 1.0]), np.array([1.0, 1.0]), 5.0, pools=2)
-    array([6., 6.])
+    (array([6., 6.]), array([1, 0]))
     """
     needed = np.maximum(np.ceil(asked / np.maximum(rate, 1e-300) * (1 - 1e-12)), low)
     least = np.where(needed <= high, needed * cost, np.inf)
+    partner = np.arange(len(rate))
     if pools == 1:
-        return least
+        return least, partner
     per_request = cost / np.maximum(rate, 1e-300)
     for start in range(0, len(rate), AT_ONCE):
         here = slice(start, start + AT_ONCE)
@@ -55,5 +58,7 @@ def least_cost(rate: Floats, cost: Floats, low: Floats, high: Floats, asked: flo
         taken[other > np.where(first, theirs, ours) * (1 + 1e-12)] = np.inf
         rows = np.arange(start, min(start + AT_ONCE, len(rate)))
         taken[rows - start, rows] = np.inf
-        least[here] = np.minimum(least[here], taken.min(axis=1, initial=np.inf))
-    return least
+        other, cheapest = taken.argmin(axis=1), taken.min(axis=1)
+        partner[here] = np.where(cheapest < least[here], other, partner[here])
+        least[here] = np.minimum(least[here], cheapest)
+    return least, partner

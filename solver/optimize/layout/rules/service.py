@@ -95,17 +95,15 @@ def least_rent(program: LayoutProgram) -> Iterator[Demand]:
         for role in ROLES:
             pools = list(program.serving(group, role))
             rents = [prices[c.column.footprint.device] * c.column.footprint.devices for c in pools]
-            least = min(
-                least_cost(
-                    np.array([program.rate(c) for c in pools]),
-                    np.array(rents),
-                    np.array([c.column.low for c in pools], float),
-                    np.array([c.column.high for c in pools], float),
-                    need.requests_per_s,
-                    market.max_pools,
-                ),
-                default=math.inf,
-            ) * (1 - MARGIN)
+            costs, _ = least_cost(
+                np.array([program.rate(c) for c in pools]),
+                np.array(rents),
+                np.array([c.column.low for c in pools], float),
+                np.array([c.column.high for c in pools], float),
+                need.requests_per_s,
+                market.max_pools,
+            )
+            least = float(min(costs, default=math.inf)) * (1 - MARGIN)
             if math.isfinite(least):
                 rent = total(c.replicas * usd for c, usd in zip(pools, rents, strict=True))
                 apart = program.disaggregated[group] * least
