@@ -21,7 +21,7 @@ from solver.space.profiles import Column
 Floats = NDArray[np.float64]
 
 #: Columns of which all pairs are tried.
-MOST_SERVERS = 8000
+MOST_SERVERS = 20_000
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,8 @@ def _relaxed(market: Market, servers: Servers) -> Limit | None:
     sign = -1.0 if throughput else 1.0
     worse = np.array([solver.reduced_cost(variable) for variable in replicas]) * sign
     share = np.array([solver.value(variable) for variable in replicas])
-    return Limit(float(solver.objective_value), share, np.maximum(worse, 0.0) * np.array(servers.low, float), np.arange(len(share)))
+    loss = np.maximum(worse, 0.0) * np.array(servers.low, float)
+    return Limit(float(solver.objective_value), share, loss, np.arange(len(share)))
 
 
 def _at_most(model: object, variables: Sequence[object], factors: Sequence[float], most: float) -> None:
