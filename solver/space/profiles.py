@@ -8,7 +8,6 @@ of the program.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,8 +27,8 @@ from solver.workload.kv_tiers import KVTierName
 
 Floats = NDArray[np.float64]
 
-#: Bands hold one count each up to here, and beyond it this share more than their least, times the root of how far beyond:
-#: what a replica serves falls short of its most by about 1 / sqrt(replicas), so that each band spans as much of it.
+#: Bands hold one count each up to here, and beyond it this share more than their least, times the fourth root of how far
+#: beyond: what a replica serves falls short of its most by about 1 / sqrt(replicas), so that each band spans less of it.
 SINGLE_COUNTS = 24
 BAND_SHARE = 0.08
 
@@ -89,11 +88,11 @@ def bands(most: int) -> Iterator[tuple[int, int]]:
     >>> [band for band in bands(30)][-3:]
     [(24, 24), (25, 27), (28, 30)]
     >>> len(list(bands(1000))), len(list(bands(100_000)))
-    (46, 52)
+    (54, 70)
     """
     low = 1
     while low <= most:
-        share = BAND_SHARE * math.sqrt(low / SINGLE_COUNTS)
+        share = BAND_SHARE * (low / SINGLE_COUNTS) ** 0.25
         high = low if low <= SINGLE_COUNTS else min(most, int(low * (1 + share)))
         yield low, high
         low = high + 1

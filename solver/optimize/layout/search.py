@@ -30,6 +30,8 @@ FEWEST_COLUMNS = 6
 #: Columns of which devices and demand alone choose first; so many that the search ends where the gap is met, short of the
 #: optimum, before all of them have been in the program, and so many that it does after they were pruned.
 MANY_COLUMNS, TOO_MANY_COLUMNS, TOO_MANY_LEFT = 150, 1000, 300
+#: Columns that one program may have: the bound over more is what devices and demand alone say.
+MOST_COLUMNS = 3000
 #: Columns among which equally good layouts are compared.
 MOST_TIED = 400
 #: Weights of a pool, a device and a step of latency when equally good layouts are compared.
@@ -326,6 +328,8 @@ def _bound(market: Market, columns: Sequence[Column], best: _Solved, effort: Eff
         if limit.near(best.value, effort.gap if len(columns) > TOO_MANY_COLUMNS else MARGIN):
             return tighter(limit.value, best.value), True
         columns = _within(columns, limit, best.value, _settled(market, columns))
+        if len(columns) > MOST_COLUMNS:
+            return tighter(limit.value, best.value), False
     relaxed = _relaxed(market, columns, optimistic=True)
     if relaxed is None:
         return best.value, True
