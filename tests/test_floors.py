@@ -26,6 +26,7 @@ FLOORS = {
     "check": 6,
     "optimize": 7,
     "pipelines": 7,
+    "proof": 7,
     "simulate": 8,
     "economics": 8,
     "export": 8,
@@ -37,6 +38,7 @@ FLOORS = {
 #: Only these rooms may import these packages.
 OWNERS = {
     "ortools": {"experts", "optimize", "pipelines"},
+    "highspy": {"proof"},
     "simpy": {"simulate"},
     "altair": {"simulate", "study", "traces", "view"},
     "typer": {"cli"},

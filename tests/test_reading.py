@@ -117,23 +117,28 @@ def replays(newcomer: Newcomer, test: Sequence[str], package: dict[str, Edit], t
 
 
 def test_a_toy_engine_rule(tmp_path: Path) -> None:
-    """An engine that does not like tp = 4."""
+    """An engine that does not like seven stages."""
     rule = {
-        "name": "toy: no tp of four",
+        "name": "toy: seven stages",
         "scope": "replica",
-        "when": "tp == 4",
-        "because": "the toy engine cannot count to four",
+        "when": "pp == 7",
+        "because": "the toy engine cannot count to seven",
         "consequence": "refuses",
         "source": "a toy",
     }
     replays(
         Newcomer(tmp_path, "a rule of an engine"),
-        ["tests/engines"],
-        {"solver/engines/vllm.json": inserted('"rules": [\n', json.dumps(rule) + ",\n")},
+        ["tests/engines/test_rules.py"],
         {
-            "tests/engines/test_rules.py": inserted(
-                "CASES = [\n",
-                '    ("vllm", "toy: no tp of four", DENSE, Parallelism(tp=4), Parallelism(tp=2)),\n',
+            "solver/engines/vllm.json": inserted('"rules": [\n', json.dumps(rule) + ",\n"),
+            "solver/check/engines/start.py": inserted(
+                "def _vllm(asked: Asked) -> Iterator[str]:\n",
+                '    if asked.degrees.pp == 7:\n        yield "it cannot count to seven"\n',
+            ),
+        },
+        {
+            "tests/engines/layouts.py": inserted(
+                "VLLM = [\n", '    Edge("vllm", "toy: seven stages", DENSE, {"pp": 7}, {"pp": 6}),\n'
             )
         },
     )

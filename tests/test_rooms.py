@@ -147,7 +147,7 @@ def test_nothing_lies_idle() -> None:
 
 
 #: Folders of tests that are about the whole, and not about one room.
-OVERALL = {"benchmarks", "fuzz", "notebooks", "references"}
+OVERALL = {"benchmarks", "fuzz", "laws", "notebooks", "references"}
 
 
 def test_tests_mirror_the_packages() -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from solver.check import (
     experts,
     failures,
-    handover,
     idle_kv,
     legality,
     links,
@@ -32,7 +31,7 @@ __all__ = ["attested", "check", "violations"]
 GROUPS: tuple[tuple[Callable[[Evidence], Iterator[str]], ...], ...] = (
     (pools.names_and_kinds, pools.within_constraints),
     (legality.engine_would_start, placement.every_layer_once, placement.every_rank_once, placement.domains_hold),
-    (handover.pools_connect,),
+    (legality.pools_connect,),
     (routing.shares_add_up, experts.every_expert_present),
     (idle_kv.records_are_whole, experts.recorded_loads_are_balanced),
     (idle_kv.ages_give_what_is_claimed, idle_kv.tiers_hold_it, idle_kv.money_is_right),

@@ -10,7 +10,7 @@ from itertools import pairwise
 from solver.check.evidence import Evidence, differs
 from solver.check.stays import Stay
 from solver.plan import KVTier, Pool
-from solver.workload.kv_tiers import TIERS, MemoryTier, tier_of
+from solver.workload.kv_tiers import TIERS, KVTierName, MemoryTier, tier_of
 from topologies.units import show_bandwidth, show_bytes
 
 #: Share of a tier's bandwidth that loads and writes may take on average.
@@ -150,8 +150,8 @@ def _size(evidence: Evidence, vertex: str, tier: MemoryTier) -> float:
 
 def tiers_hold_it(evidence: Evidence) -> Iterator[str]:
     """Every rank's part fits into its part of the host's memory and flash, and all of it into the shared stores."""
-    waits: dict[tuple[str, str], float] = defaultdict(float)
-    moves: dict[tuple[str, str], float] = defaultdict(float)
+    waits: dict[tuple[str, KVTierName], float] = defaultdict(float)
+    moves: dict[tuple[str, KVTierName], float] = defaultdict(float)
     for record in evidence.plan.kv_tiers:
         for name, size in record.bytes.items():
             waits[record.pool, name] += size

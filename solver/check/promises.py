@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from solver.check.evidence import Evidence, differs
 from solver.cost.pool.prediction import Latencies, Part, class_latencies, interval_80, overall
+from solver.cost.support import mean_prompt, support
 from solver.plan import Latency, Pool
+from solver.workload.kv_tiers import HBM
 
 #: A promise may be missed by rounding, no more.
 SLACK = 1e-6
@@ -119,6 +121,22 @@ def prediction_holds(evidence: Evidence) -> Iterator[str]:
         doubt = evidence.instance.calibration(pool.engine, pool.device)[1]
         if doubt and doubt not in prediction.extrapolated:
             yield f"the prediction does not say that {doubt}"
+        yield from _support_is_told(evidence, pool)
+
+
+def _support_is_told(evidence: Evidence, pool: Pool) -> Iterator[str]:
+    """Measured runs are counted as they are, and a mechanism that none had is said."""
+    llm, device = evidence.instance.llm, evidence.instance.devices[pool.device]
+    prompt = mean_prompt(evidence.group(pool).classes)
+    tiers = [tier for tier in evidence.plan.kv_tiers if tier.pool == pool.name]
+    idle = any(name != HBM.name for tier in tiers for name in tier.bytes)
+    derived = support(pool.setup(), llm, device, pool.batch_per_rank, prompt, idle)
+    claimed = [(each.mechanism, each.runs, each.engine_runs) for each in pool.rests_on]
+    if claimed != [(each.mechanism, each.runs, each.engine_runs) for each in derived]:
+        yield f"the measured runs behind pool {pool.name} are not those that are known of"
+    for each in derived:
+        if not each.runs and f"pool {pool.name}: {each}" not in evidence.plan.prediction.extrapolated:
+            yield f"the prediction does not say of pool {pool.name} that {each}"
 
 
 def _latency(evidence: Evidence, what: str, claimed: Latency, derived: Latencies, output: float) -> Iterator[str]:

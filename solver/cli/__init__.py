@@ -27,14 +27,15 @@ _UsageError: type[Exception] = next(
 def main() -> None:
     """Run a command; every error on purpose becomes one line."""
     from solver.cli import (  # noqa: F401 - each registers its commands
+        balance,
         catalog,
         cluster,
+        curve,
         diff,
         experts,
         explain,
         export,
         fidelity,
-        frontier,
         judge,
         pipelines,
         predict,

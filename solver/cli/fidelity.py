@@ -30,6 +30,9 @@ def fidelity(
         Path | None, typer.Option(help="Calibrations to judge instead of the packaged ones.")
     ] = None,
     chart: Annotated[Path | None, typer.Option(help="Predicted against measured, as .svg, .png or .html.")] = None,
+    tally: Annotated[
+        Path | None, typer.Option(help="Count the runs by what they had, as plans ask for it, and write the counts here.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare predictions with measured runs: TPOT, TTFT and throughput by LLM, device, engine and precision."""
@@ -43,8 +46,12 @@ def fidelity(
 
     if leave_out is not None and leave_out not in SPLITS:
         raise BadInput(f"--leave-out {leave_out[:40]!r}: one of {', '.join(SPLITS)}")
-    ready([fit, chart], [data, calibration])
+    ready([fit, chart, tally], [data, calibration])
     runs = read_runs(str(data))
+    if tally is not None:
+        from solver.study.fidelity.tally import counted
+
+        _write(tally, counted([runs]))
     start, doubts = packaged_for(runs)
     if calibration is not None:
         text = read_text(calibration, 2**20)

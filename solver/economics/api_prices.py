@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from solver.economics.capacity import balanced_kv_bytes
+from solver.economics.roofline import prefill_s
 from solver.errors import BadInput
 
 if TYPE_CHECKING:
@@ -78,13 +80,13 @@ class ListPrices:
         """
         if self.cached <= 0:
             raise BadInput("prices: no price for cached input is published")
-        return kv_bytes_per_token * flops / (2 * active_parameters * self.cached_over_input)
+        return kv_bytes_per_token / (prefill_s(active_parameters, 1, 1, flops) * self.cached_over_input)
 
     def kv_bytes_per_token(self, active_parameters: float, balance_ratio: float, bytes_per_weight: float) -> float:
         """KV bytes per token for which the step stands at the balance of reading and arithmetic: ``N w / (R L)``."""
         if not self.step:
             raise BadInput("prices: no step at long contexts is published")
-        return active_parameters * bytes_per_weight / (balance_ratio * self.step)
+        return balanced_kv_bytes(active_parameters, bytes_per_weight, balance_ratio) / self.step
 
 
 def published(model: str, provider: str | None = None) -> ModelPrice:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from solver.economics.api_prices import published
-from solver.economics.hold_times import GIGABYTE, kv_bytes_from_context
+from solver.economics.hold_times import GIGABYTE
 from solver.errors import BadInput
 
 
@@ -71,8 +71,3 @@ def listed(model: str, provider: str | None = None, hold_s: float = 300.0) -> tu
     flat = [float((rate.base if isinstance(rate, TieredPrices) else rate) or 0) for rate in rates]
     step = min((tier.start for tier in rates[0].tiers), default=None) if isinstance(rates[0], TieredPrices) else None
     return CachePrices(flat[0], flat[1], flat[2], hold_s), step
-
-
-def implied_by_step(step_tokens: int, active_parameters: float, bytes_per_weight: float, batch_ratio: float) -> float:
-    """KV bytes per token that a long-context step implies, if it stands where KV reads as much as the weights do."""
-    return kv_bytes_from_context(active_parameters, bytes_per_weight, batch_ratio, step_tokens)

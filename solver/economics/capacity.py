@@ -51,14 +51,13 @@ def longest_context(
     return share * hbm_bytes / (batch * kv_bytes_per_token * copies)
 
 
-def balanced_context(
-    active_parameters: float, bytes_per_weight: float, ratio: float, kv_bytes_per_token: float
-) -> float:
-    """Context at which reading a KV cache takes as long as a sequence's arithmetic: ``N_active w / (R k)``.
+def balanced_kv_bytes(active_parameters: float, bytes_per_weight: float, ratio: float) -> float:
+    """KV bytes of a sequence whose reading takes as long as its arithmetic: ``N_active w / R``.
 
-    Beyond it no batch makes decoding compute-bound, and MFU falls as its inverse.
+    Over KV bytes per token this is the context beyond which no batch makes decoding compute-bound, and MFU falls as its
+    inverse; over a context at which prices step up, the KV bytes per token that the step implies.
     """
-    return active_parameters * bytes_per_weight / (ratio * kv_bytes_per_token)
+    return active_parameters * bytes_per_weight / ratio
 
 
 def domain_bytes(devices: int, hbm_bytes: float) -> float:

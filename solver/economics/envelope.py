@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.economics.roofline import Serving, matrix_s, weights_read
 from solver.llm import LLM
 from topologies import Device
 
@@ -60,32 +61,16 @@ def least_usd(llm: LLM, demand: MeanRequest, rented: Sequence[Rented], tokens_pe
 
 def _least(llm: LLM, demand: MeanRequest, kind: Rented, tokens_per_s: float) -> float | None:
     device = kind.device
-    flops = device.flops[llm.precision.experts.rate(device.flops)]
+    even = Serving.of(llm, device, context=demand.context)
     devices = np.geomspace(1, kind.count, GRID)[:, None]
     batch = np.geomspace(1, MOST_BATCH, 2 * GRID)[None, :]
-    kv = llm.kv_bytes(demand.context)
-    active = llm.active_parameters()
-    read = (_weights_read(llm, batch) + batch * kv) / (devices * device.hbm_bytes_per_s)
-    step = np.maximum(batch * 2 * active / (devices * flops), read)
+    read = weights_read(llm, batch) / device.hbm_bytes_per_s + batch * even.kv_s_per_sequence
+    step = np.maximum(batch * even.compute_s_per_sequence, read) / devices
     capacity = devices * max(device.hbm_bytes, device.hbm_usable_bytes)
-    fits = llm.weight_bytes + batch * kv <= capacity
+    fits = llm.weight_bytes + batch * llm.kv_bytes(demand.context) <= capacity
     fast = step <= demand.tokens_per_step / tokens_per_s * (1 + 1e-9)
     decode_s = np.where(fits & fast, devices * step / (batch * demand.tokens_per_step), np.inf).min()
     if not np.isfinite(decode_s):
         return None
-    prefill_s = demand.prompt / demand.output * 2 * active / flops
+    prefill_s = demand.prompt / demand.output * matrix_s(llm, device)
     return float((decode_s + prefill_s) * kind.usd_per_hour / 3600 * 1e6)
-
-
-def _weights_read(llm: LLM, batch: Floats) -> Floats:
-    """Bytes of weights that a step of a batch reads: all that every token meets, and the experts that some token met."""
-    total = np.full_like(batch, llm.head_bytes)
-    for layer, count in llm.layer_kinds:
-        ffn = layer.ffn
-        if ffn.experts:
-            each = ffn.expert_bytes(llm.precision)
-            touched = ffn.experts * (1 - (1 - ffn.visited / ffn.experts) ** batch)
-            total += count * (layer.weight_bytes(llm.precision) - (ffn.experts - touched) * each)
-        else:
-            total += count * layer.weight_bytes(llm.precision)
-    return total

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-#: DeepEP sends one 4-byte scale for so many fp8 elements.
-SCALE_BLOCK = 128
-SCALE_BYTES = 4
+from solver.cost.steps.work import COMBINE_WIDTH, DISPATCH_WIDTH
 
 
 def experts_per_device(experts: int, devices: int) -> float:
@@ -26,12 +24,12 @@ def idle_share(used: int, domain: int) -> float:
 
 def dispatch_bytes(tokens: int, top_k: int, width: int) -> float:
     """Bytes of tokens sent to their experts in fp8 with block scales: ``tokens K (d + d/128 x 4)``."""
-    return tokens * top_k * (width + width / SCALE_BLOCK * SCALE_BYTES)
+    return tokens * top_k * width * DISPATCH_WIDTH
 
 
 def combine_bytes(tokens: int, top_k: int, width: int) -> float:
     """Bytes of results sent back in bf16: ``tokens K d x 2``."""
-    return tokens * top_k * width * 2
+    return tokens * top_k * width * COMBINE_WIDTH
 
 
 class ExchangeLimit(NamedTuple):

@@ -9,10 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
+from solver.cost.network.collectives import all_reduce
+
 
 def ring_all_reduce_s(size: float, ranks: int, bytes_per_s: float, latency_s: float) -> float:
     """Ring all-reduce: ``2 (n-1) alpha + 2 (n-1)/n S/W``."""
-    return 2 * (ranks - 1) * latency_s + 2 * (ranks - 1) / ranks * size / bytes_per_s
+    return float(all_reduce(np.array(ranks), np.array(size), bytes_per_s, 2 * latency_s, 1.0))
 
 
 def one_shot_all_reduce_s(size: float, ranks: int, bytes_per_s: float, latency_s: float) -> float:
@@ -58,11 +62,6 @@ def bandwidth_ratio(scale_up: float, scale_out: float) -> float:
 def least_layers_to_hide(ratio: float, top_k: int) -> int:
     """Layers a pipeline stage needs so that its hop over scale-out hides behind expert exchange: ``ceil(ratio / 2K)``."""
     return math.ceil(ratio / (2 * top_k))
-
-
-def weight_read_gain(devices: tuple[int, int], bytes_per_s: tuple[float, float]) -> float:
-    """How much faster a larger domain reads the same weights: ``G2 BW2 / (G1 BW1)``."""
-    return devices[1] * bytes_per_s[1] / (devices[0] * bytes_per_s[0])
 
 
 def kv_transfer_s(context: float, kv_bytes_per_token: float, nics: int, bytes_per_s: float) -> float:

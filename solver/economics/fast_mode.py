@@ -65,8 +65,3 @@ def batches(price_ratio: float, speed_ratio: float, balance_batch: float, kv_slo
     else:
         standard = (speed_ratio - 1) * balance_batch / (r * (1 - 1 / price_ratio))
     return FastMode(standard, standard / batch_ratio(price_ratio, speed_ratio), compute_bound)
-
-
-def cost_over_floor(batch: float, balance_batch: float, kv_slope_ratio: float = 0.0) -> float:
-    """Cost of a token at a batch over that of pure arithmetic: ``max(1, r + B* / B)``."""
-    return max(1.0, kv_slope_ratio + balance_batch / batch)

@@ -83,11 +83,6 @@ def break_even_s(
     return max(read / held, 0.0)
 
 
-def recompute_s_per_token(active_parameters: float, flops_per_s: float, mfu: float) -> float:
-    """Device-seconds to compute the KV of a token again: ``2 N / (F u)``."""
-    return 2 * active_parameters / (flops_per_s * mfu)
-
-
 def recompute_break_even_s(
     tier: Tier, kv_bytes_per_token: float, recompute_s: float, device_usd_per_s: float, stalled_usd_per_s: float = 0.0
 ) -> float:
@@ -106,37 +101,6 @@ def recompute_break_even_s(
 def recompute_against_hbm_s(recompute_s: float, hbm_bytes: float, kv_bytes_per_token: float) -> float:
     """The break-even of :func:`recompute_break_even_s` in HBM, where reading is free: ``recompute C / k`` [s]."""
     return recompute_s * hbm_bytes / kv_bytes_per_token
-
-
-def balanced_context(
-    active_parameters: float, flops_per_s: float, bytes_per_s: float, kv_bytes_per_token: float
-) -> float:
-    """Context at which decode reads KV for as long as it computes [tokens]: ``2 N BW / (F k)``.
-
-    Beyond it the utilisation of compute falls as ``balanced / context``.
-    """
-    return 2 * active_parameters * bytes_per_s / (flops_per_s * kv_bytes_per_token)
-
-
-def kv_bytes_from_context(
-    active_parameters: float, bytes_per_weight: float, batch_ratio: float, context_tokens: float
-) -> float:
-    """KV bytes per token that a price step at a context implies: ``N w / (R context)``.
-
-    Parameters
-    ----------
-    batch_ratio: FLOP per byte at which device and weights balance.
-    context_tokens: where the price steps up: where KV reads as much as the weights do.
-    """
-    return active_parameters * bytes_per_weight / (batch_ratio * context_tokens)
-
-
-def compute_bound_slope(price_ratio: float, speed_ratio: float) -> float:
-    """Largest ratio of KV to compute slope for which a standard tier beside a fast one is bound by compute.
-
-    ``r = (s - 1) / (s - 1 / p)`` for a fast tier ``s`` times as fast and ``p`` times as dear.
-    """
-    return (speed_ratio - 1) / (speed_ratio - 1 / price_ratio)
 
 
 def decode_mfu(prefill_mfu: float, output_to_input_price: float) -> float:

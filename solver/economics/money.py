@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from solver.economics.roofline import prefill_s
+
 SECONDS_PER_HOUR = 3600.0
 
 
@@ -23,7 +25,7 @@ def compute_floor(
 
     Erdil (arXiv:2506.04645, section 4.3) prints 0.11 for Llama-3-70B "at 100 %"; that is its value at the 70 % cap.
     """
-    return 2 * active_parameters / (flops * utilisation) * usd_per_device_hour / SECONDS_PER_HOUR * 1e6
+    return prefill_s(active_parameters, 1, 1, flops, utilisation) * usd_per_device_hour / SECONDS_PER_HOUR * 1e6
 
 
 @dataclass(frozen=True, kw_only=True)

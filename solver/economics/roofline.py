@@ -1,7 +1,8 @@
 """The lecture's roofline of decoding: two straight lines in the batch, and everything that follows from where they cross.
 
 A step computes for every sequence and reads the weights once and every KV cache:
-``T = max(B Tc, Tw + B Tk)`` with ``Tc = 2 N_active / (G F)``, ``Tw = W / (G BW)``, ``Tk = context x k / (G BW)``.
+``T = max(B Tc, Tw + B Tk)`` with ``Tc = (2 N_active + A) / (G F)``, ``Tw = W / (G BW)``, ``Tk = context x k / (G BW)``,
+where A are the FLOP of attention, which the lecture leaves out and MLA makes as large as the rest.
 It is wrong by whatever is launched, synchronised or sent between devices; :mod:`solver.cost` has those.
 
 Source: Pope and Patel, lecture of 2026; the scaling book (additive form); Erdil, arXiv:2506.04645 (latency limits).
@@ -13,7 +14,15 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.cost.steps.roofline import experts_touched
 from solver.errors import BadInput
+from solver.llm import LLM, Dtype
+from topologies import Device
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +34,8 @@ class Serving:
     devices: G. flops: dense peak of one [FLOP/s]. bytes_per_s: HBM bandwidth of one.
     weight_bytes: W, of all experts. active_parameters: N_active, used by one token.
     kv_bytes_per_token: k, of all layers. context: tokens that each sequence attends to.
+    attention_flop: A, of one sequence's token at this context, in FLOP at the rate of ``flops``.
+    state_bytes: recurrent state that a step reads and writes for each sequence, whatever its context.
 
     >>> v3 = Serving(devices=64, flops=1979e12, bytes_per_s=3.35e12, weight_bytes=671e9, active_parameters=37e9)
     >>> round(v3.floor_s * 1e3, 2), round(v3.balance_batch)
@@ -38,6 +49,34 @@ class Serving:
     active_parameters: float
     kv_bytes_per_token: float = 0.0
     context: float = 0.0
+    attention_flop: float = 0.0
+    state_bytes: float = 0.0
+
+    @classmethod
+    def of(cls, llm: LLM, device: Device, devices: int = 1, context: float = 0.0) -> Serving:
+        """An LLM of the catalog on devices of the catalog: every part in its number format, at its peak.
+
+        Its weights are those that a step of many sequences reads: all experts, and of embeddings only the head.
+
+        >>> import topologies
+        >>> v3 = Serving.of(LLM.from_config("deepseek-v3"), topologies.device("gb200"), context=4000)
+        >>> v3.kv_slope_ratio < 1 < v3.attention_flop / (2 * v3.active_parameters)
+        True
+        """
+        active = llm.active_parameters()
+        flops = 2 * active / matrix_s(llm, device)
+        state = kv_read_bytes(llm, 0.0)
+        return cls(
+            devices=devices,
+            flops=flops,
+            bytes_per_s=device.hbm_bytes_per_s,
+            weight_bytes=float(weights_read(llm, np.array(math.inf))),
+            active_parameters=active,
+            kv_bytes_per_token=(kv_read_bytes(llm, context) - state) / context if context else 0.0,
+            context=context,
+            attention_flop=attention_flop(llm, context) / device.flops["bf16"] * flops,
+            state_bytes=state,
+        )
 
     def __post_init__(self) -> None:
         for name in ("devices", "flops", "bytes_per_s", "weight_bytes", "active_parameters"):
@@ -52,12 +91,12 @@ class Serving:
     @property
     def compute_s_per_sequence(self) -> float:
         """Tc: seconds of arithmetic that one sequence adds to a step."""
-        return 2 * self.active_parameters / (self.devices * self.flops)
+        return (2 * self.active_parameters + self.attention_flop) / (self.devices * self.flops)
 
     @property
     def kv_s_per_sequence(self) -> float:
         """Tk: seconds of reading that one sequence's KV cache adds to a step."""
-        return self.context * self.kv_bytes_per_token / (self.devices * self.bytes_per_s)
+        return (self.context * self.kv_bytes_per_token + self.state_bytes) / (self.devices * self.bytes_per_s)
 
     @property
     def kv_slope_ratio(self) -> float:
@@ -92,7 +131,70 @@ class Serving:
 
     def cost_over_floor(self, batch: float) -> float:
         """Cost of a token over that of pure arithmetic: ``max(1, r + B* / B)``."""
-        return max(1.0, self.kv_slope_ratio + self.balance_batch / batch)
+        return cost_over_floor(batch, self.balance_batch, self.kv_slope_ratio)
+
+
+def cost_over_floor(batch: float, balance_batch: float, kv_slope_ratio: float = 0.0) -> float:
+    """Cost of a token at a batch over that of pure arithmetic: ``max(1, r + B* / B)``."""
+    return max(1.0, kv_slope_ratio + balance_batch / batch)
+
+
+def matrix_s(llm: LLM, device: Device) -> float:
+    """Seconds of a token's matrix products on one device, each part at the peak of its number format."""
+    precision, total = llm.precision, llm.head_parameters / device.flops["bf16"]
+
+    def seconds(parameters: float, kept: Dtype) -> float:
+        return parameters / device.flops[kept.rate(device.flops)]
+
+    for layer, count in llm.layer_kinds:
+        attention, ffn = layer.attention, layer.ffn
+        queries = attention.parameters - attention.bf16_parameters - attention.output_parameters
+        small = ffn.router_parameters + ffn.latent_parameters + attention.flop_per_token / 2
+        total += count * (
+            seconds(queries, precision.attention)
+            + seconds(attention.output_parameters, precision.attention_output)
+            + seconds(ffn.dense_parameters, precision.dense)
+            + seconds(ffn.shared_parameters, precision.shared)
+            + seconds(ffn.visited * ffn.expert_parameters if ffn.experts else 0.0, precision.experts)
+            + small / device.flops["bf16"]
+        )
+    return 2 * total
+
+
+def attention_flop(llm: LLM, context: float) -> float:
+    """FLOP of a token's attention in all layers when it is decoded at a context, an indexer's among them."""
+    kinds = ((layer.attention, count) for layer, count in llm.layer_kinds)
+    return sum(
+        count * (one.attended_keys(context) * one.decode_flop_per_key + one.indexed_keys(context) * one.indexer_flop_per_key)
+        for one, count in kinds
+    )
+
+
+def kv_read_bytes(llm: LLM, context: float) -> float:
+    """Bytes of one sequence's cache that a step reads at a context: attended keys, an indexer's, a recurrent state twice."""
+    cache = llm.precision.kv_cache
+    return sum(
+        count
+        * (
+            one.attended_keys(context) * one.kv_entry_bytes(cache)
+            + one.indexed_keys(context) * one.kv_extra_bytes_per_token
+            + 2 * one.state_bytes
+        )
+        for one, count in ((layer.attention, number) for layer, number in llm.layer_kinds)
+    )
+
+
+def weights_read(llm: LLM, batch: Floats) -> Floats:
+    """Bytes of weights that a step of a batch reads: all that every token meets, and the experts that some token met."""
+    total = np.full_like(batch, llm.head_parameters * llm.precision.head.bytes_per_element)
+    for layer, count in llm.layer_kinds:
+        ffn, whole = layer.ffn, layer.weight_bytes(llm.precision)
+        if ffn.experts:
+            touched = experts_touched(np.array(float(ffn.experts)), np.array(ffn.visited), batch)
+            total = total + count * (whole - (ffn.experts - touched) * ffn.expert_bytes(llm.precision))
+        else:
+            total = total + count * whole
+    return total
 
 
 def balance_ratio(flops: float, bytes_per_s: float, bytes_per_weight: float) -> float:
@@ -115,7 +217,7 @@ def balance_batch(ratio: float, sparsity: float) -> float:
 
 def experts_touched_share(sparsity: float, batch: float) -> float:
     """Share of the experts that a batch reads, each token choosing one in ``sparsity``: ``1 - (1 - 1/s)^B``."""
-    return float(1 - (1 - 1 / sparsity) ** batch)
+    return float(experts_touched(np.array(sparsity), np.array(1.0), np.array(batch)) / sparsity)
 
 
 def prefill_s(parameters: float, tokens: float, devices: int, flops: float, mfu: float = 1.0) -> float:

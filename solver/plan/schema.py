@@ -9,7 +9,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, Strict, field_validator
 
 from solver.plan import files
 from solver.replica import Engine, Parallelism, Role, Setup
@@ -25,10 +25,13 @@ SCHEMA_VERSION = "2.0"
 MOST_AMOUNT = 1e30
 MOST_COUNT = 2**40
 
-Amount = Annotated[float, Field(ge=0, le=MOST_AMOUNT, allow_inf_nan=False)]
-Flow = Annotated[float, Field(ge=1e-12, le=MOST_AMOUNT, allow_inf_nan=False)]
-Whole = Annotated[int, Field(ge=0, le=MOST_COUNT)]
-Degree = Annotated[int, Field(ge=1, le=MOST_COUNT)]
+#: A plan is written by a program: numbers in quotes are none.
+Figure = Annotated[float, Strict()]
+Portion = Annotated[Figure, Field(ge=0, le=1)]
+Amount = Annotated[Figure, Field(ge=0, le=MOST_AMOUNT, allow_inf_nan=False)]
+Flow = Annotated[Figure, Field(ge=1e-12, le=MOST_AMOUNT, allow_inf_nan=False)]
+Whole = Annotated[int, Strict(), Field(ge=0, le=MOST_COUNT)]
+Degree = Annotated[int, Strict(), Field(ge=1, le=MOST_COUNT)]
 #: Names of pools become names of files, scripts and services.
 PoolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
 
@@ -47,7 +50,7 @@ class Objective(Record):
     usd_per_million_tokens: Amount
     usd_per_hour: Amount
     bound: Amount
-    gap: Annotated[float, Field(ge=0, le=1)]
+    gap: Portion
 
 
 class PoolDegrees(Record):
@@ -84,7 +87,7 @@ class Limits(Record):
 
     max_sequences: Degree
     max_batched_tokens: Degree
-    memory_fraction: Annotated[float, Field(gt=0, le=1)]
+    memory_fraction: Annotated[Figure, Field(gt=0, le=1)]
     captured_batch_sizes: tuple[Degree, ...]
     max_length: Degree
 
@@ -149,6 +152,14 @@ class Roofline(Record):
     bound_by: Literal["compute", "memory", "network", "overhead"]
 
 
+class MechanismRuns(Record):
+    """A mechanism that a price rests on, and the measured runs that had it: under any engine, and under the pool's."""
+
+    mechanism: str
+    runs: Whole
+    engine_runs: Whole
+
+
 class Pool(Record):
     """Replicas of one setup for the classes that it serves.
 
@@ -168,6 +179,7 @@ class Pool(Record):
     requests_per_s_per_replica, tokens_per_s_per_replica: planned load; prompt tokens for prefill, output tokens
         otherwise.
     capacity_requests_per_s_per_replica: the most it serves within the promises.
+    rests_on: what its price rests on, with the runs behind each.
     """
 
     name: PoolName
@@ -186,10 +198,10 @@ class Pool(Record):
     chunk_tokens: Degree
     draft_tokens: Whole
     redundant_experts: Whole
-    imbalance: Annotated[float, Field(ge=1, le=MOST_AMOUNT)]
+    imbalance: Annotated[Figure, Field(ge=1, le=MOST_AMOUNT)]
     overlap: bool
     limits: Limits
-    utilisation: Annotated[float, Field(ge=0, le=1)]
+    utilisation: Portion
     step_s: Amount
     requests_per_s_per_replica: Amount
     tokens_per_s_per_replica: Amount
@@ -197,6 +209,7 @@ class Pool(Record):
     memory: Memory
     stages: tuple[Stage, ...]
     roofline: Roofline
+    rests_on: tuple[MechanismRuns, ...]
 
     def setup(self) -> Setup:
         """How each of its replicas is set up."""
@@ -265,16 +278,16 @@ class KVTier(Record):
     dram_until_s: Amount
     flash_until_s: Amount
     remote_until_s: Amount = 0.0
-    hit_rate: Annotated[float, Field(ge=0, le=1)]
-    hit_rate_by_tier: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    hit_rate: Portion
+    hit_rate_by_tier: dict[KVTierName, Portion] = Field(default_factory=dict)
     found_tokens: Whole = 0
     stored_tokens: Whole = 0
     caches: Degree = 1
     write_back: bool = False
-    bytes: dict[str, Amount]
+    bytes: dict[KVTierName, Amount]
     shared_bytes: Amount = 0.0
-    bytes_per_s: dict[str, Amount] = Field(default_factory=dict)
-    usd_per_hour: dict[str, Amount] = Field(default_factory=dict)
+    bytes_per_s: dict[KVTierName, Amount] = Field(default_factory=dict)
+    usd_per_hour: dict[KVTierName, Amount] = Field(default_factory=dict)
     load_s: Amount = 0.0
     spared_prefill_devices: Amount = 0.0
 
@@ -347,7 +360,7 @@ class Margin(Record):
     request_class: str = Field(alias="class")
     revenue_usd_per_hour: Amount
     cost_usd_per_hour: Amount
-    margin: float
+    margin: Figure
 
 
 class Binding(Record):
@@ -362,7 +375,7 @@ class Binding(Record):
 
     rule: str
     because: str
-    slack: float
+    slack: Figure
 
 
 class Confirmation(Record):
@@ -383,8 +396,8 @@ class Confirmation(Record):
     traces: tuple[str, ...] = ()
     simulated: dict[str, Amount]
     classes: dict[str, dict[str, Amount]]
-    derating: dict[str, dict[str, Annotated[float, Field(gt=0, le=1)]]]
-    cost_rise: float
+    derating: dict[str, dict[str, Annotated[Figure, Field(gt=0, le=1)]]]
+    cost_rise: Figure
 
 
 class Provenance(Record):
@@ -397,7 +410,7 @@ class Provenance(Record):
 
     versions: dict[str, str]
     calibrations: dict[str, dict[str, Any]]
-    seed: int | None
+    seed: Annotated[int, Strict()] | None
     inputs: dict[str, str]
     profiles: dict[str, int]
     bound_over: str
@@ -421,7 +434,7 @@ class Plan(Record):
     kv_tiers: tuple[KVTier, ...]
     links: tuple[LinkLoad, ...]
     prediction: Prediction
-    routing: dict[str, dict[Role, dict[str, Annotated[float, Field(ge=0, le=1)]]]]
+    routing: dict[str, dict[Role, dict[str, Portion]]]
     margins: tuple[Margin, ...] = ()
     alternatives: tuple[Alternative, ...]
     binding: tuple[Binding, ...]

@@ -1,6 +1,6 @@
-"""Why a plan costs what it costs: what binds, what each promise and each part of the hardware is worth, and the runner-up.
+"""Why a plan costs what it costs: what binds, its floor and what stands above it, what changes are worth, the runner-up.
 
-Every price is a solve of its own: the scenario with one thing changed by a tenth (or one more domain), everything
+Every worth is a solve of its own: the scenario with one thing changed by a tenth (or one more domain), everything
 decided anew. A saving within the gaps of the two plans may be none, and is said to be.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 import networkx as nx
 
 import topologies
+from solver.check.floor import CostFloor, cost_floor
 from solver.cost.instance import Instance
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.assembly.outcome import sold
@@ -79,18 +80,21 @@ class Explanation:
     Attributes
     ----------
     binds: sentences on what limits the plan.
+    floor: the plan's cost by cause.
     margins: sentences on what classes with a price bring in and cost.
     worths: what changes are worth, the largest saving first.
     runner_up: a sentence on the best different plan and why it lost; empty where there is none within 5 %.
     """
 
     binds: tuple[str, ...]
+    floor: CostFloor
     margins: tuple[str, ...]
     worths: tuple[Worth, ...]
     runner_up: str
 
     def __str__(self) -> str:
         lines = ["What binds:", *(f"  {line}" for line in self.binds or ("Nothing is within 5 % of its limit.",))]
+        lines += ["What a million output tokens cost:", *(f"  {line}" for line in self.floor.lines())]
         if self.margins:
             lines += ["What classes bring in:", *(f"  {line}" for line in self.margins)]
         lines += ["What changes are worth:", *(f"  {worth.sentence()}" for worth in self.worths)]
@@ -106,6 +110,8 @@ class Explanation:
         ]
         return {
             "binds": list(self.binds),
+            "usd_per_million_output_tokens_by_cause": self.floor.parts,
+            "step_s_by_cause": self.floor.steps,
             "margins": list(self.margins),
             "worths": worths,
             "runner_up": self.runner_up,
@@ -127,7 +133,8 @@ def explain(plan: Plan, effort: Effort | None = None, told: Callable[[str], None
     told("a different plan")
     binds = tuple(f"{b.because}" for b in plan.binding)
     margins = tuple(sold(margin) for margin in plan.margins)
-    return Explanation(binds, margins, tuple(sorted(worths, key=lambda w: -w.saving)), _runner_up(plan, effort))
+    ranked = tuple(sorted(worths, key=lambda w: -w.saving))
+    return Explanation(binds, cost_floor(plan, instance), margins, ranked, _runner_up(plan, effort))
 
 
 def changes(instance: Instance) -> Iterator[Change]:

@@ -174,9 +174,11 @@ def _waiting(pool: GivenPool, figures: dict[str, Any]) -> list[str]:
         return []
     ranks = pool.parallelism.get("dp", 1)
     held = (pool.concurrency or 0.0) / ranks - waiting
+    enough = math.ceil((pool.concurrency or 0.0) / ranks / held)
+    waits = "wait for a seat" if pool.role == "decode" else "wait, which is in the TTFT"
     return [
         f"of {(pool.concurrency or 0.0) / ranks:.4g} requests in flight on a rank {held:.4g} fit (KV cache and the engine's "
-        f"limit); the others wait, which is in the TTFT"
+        f"limit); the others {waits}; {enough} such replicas hold all"
     ]
 
 

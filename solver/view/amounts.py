@@ -8,11 +8,11 @@ import math
 def usd(value: float) -> str:
     """An amount of money with about four digits.
 
-    >>> usd(0.0895126), usd(1.2437), usd(25600.4)
-    ('$0.0895', '$1.24', '$25,600')
+    >>> usd(0.0895126), usd(-1.2437), usd(25600.4)
+    ('$0.0895', '-$1.24', '$25,600')
     """
-    if value == 0:
-        return "$0"
+    if value <= 0:
+        return f"-{usd(-value)}" if value else "$0"
     decimals = 0 if value >= 1000 else min(8, max(2, 2 - math.floor(math.log10(value))))
     return f"${value:,.{decimals}f}"
 

@@ -38,8 +38,9 @@ def load_axis(curve: Curve) -> Any:
 
 def log_axis() -> Any:
     """Labels at 1, 2 and 5 of every power of ten, as many as there is room for."""
-    values = [digit * 10.0**power for power in range(-3, 6) for digit in (1, 2, 5)]
-    return altair().Axis(values=values, format=",~r", labelOverlap="greedy")
+    values = [digit * 10.0**power for power in range(-9, 18) for digit in (1, 2, 5)]
+    words = "datum.value >= 1e6 || datum.value < 1e-3 ? format(datum.value, '~e') : format(datum.value, ',~r')"
+    return altair().Axis(values=values, labelExpr=words, labelOverlap="greedy", labelSeparation=6)
 
 
 def line(rows: list[dict[str, Any]], curve: Curve, y: Any) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from solver.check.floor import cost_floor
 from solver.errors import BadInput
 from solver.plan import Plan
 from solver.view import charts as draw
@@ -21,6 +22,7 @@ from solver.view.idle_kv_drawing import draw_idle_kv
 from solver.view.scene import Scene
 from solver.view.sections.charts import charts_of
 from solver.view.topology import cluster_svg
+from solver.view.waterfall_drawing import waterfall_chart
 from topologies.writing import write_file
 
 
@@ -89,6 +91,7 @@ def _drawings(scene: Scene, by: str) -> Iterator[tuple[str, str]]:
     if scene.plan.kv_tiers:
         yield "tiers", draw_idle_kv(scene.plan.kv_tiers).standalone()
     curves = [curve(scene, pool) for pool in scene.plan.pools]
+    yield "waterfall", draw.to_svg(waterfall_chart(cost_floor(scene.plan, scene.instance)))
     yield "roofline", draw.to_svg(draw.roofline_chart(curves))
     yield "memory", draw.to_svg(draw.memory_chart(scene.plan))
     for each in curves:

@@ -19,6 +19,7 @@ from solver.view.sections.answer import answer
 from solver.view.sections.charts import charts
 from solver.view.sections.cluster import cluster
 from solver.view.sections.experts import experts
+from solver.view.sections.floor import floor
 from solver.view.sections.idle_kv import idle_kv
 from solver.view.sections.network import network
 from solver.view.sections.pools import pools
@@ -49,6 +50,7 @@ def render(plan: Plan) -> str:
     about_ranks = facts(scene)
     main = (
         answer(scene),
+        floor(scene),
         cluster(scene),
         pools(scene),
         promises(scene),

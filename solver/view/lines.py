@@ -32,10 +32,11 @@ def lines(series: Series, title: str, x: str, y: str, logarithmic: bool = True) 
         for order, (place, value) in enumerate(points)
         if value is not None
     ]
-    kind = alt.Scale(type="log", nice=False) if logarithmic else alt.Scale(zero=False)
-    axis = log_axis() if logarithmic else alt.Axis(format=",~r")
+    # Room around the lines, so that none lies on an axis.
+    kind = alt.Scale(type="log", nice=False, padding=14) if logarithmic else alt.Scale(zero=False, padding=14)
+    axis = log_axis() if logarithmic else alt.Axis(format=",~r", tickCount=7)
     names, count = list(series), len(series)
-    legend = alt.Legend(orient="bottom", columns=2, labelLimit=320)
+    legend = alt.Legend(orient="bottom", columns=2, labelLimit=320, symbolType="stroke", symbolSize=500)
     return (
         alt.Chart(alt.Data(values=rows), title=title, width=WIDTH, height=HEIGHT)
         .mark_line(strokeWidth=2.2, point=alt.OverlayMarkDef(size=24))

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 
 import topologies
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.training.search import TrainingSite, search
-from solver.study.frontier import frontier
+from solver.study.curve.curve import curve
+from solver.study.curve.solving import Solves
 from solver.training.efficiency import efficiency_of
 from solver.training.job import TrainingJob
 from solver.training.links import RankMachine
@@ -26,10 +26,25 @@ from solver.workload.files import read_content
 def test_frontier_of_twenty_points() -> None:
     scenario = Scenario.from_mapping(read_content("deepseek-v3-2xnvl72")[0], "benchmark")
     start = time.perf_counter()
-    found = frontier(scenario, Path("."), points=20, effort=Effort(workers=2))
-    served = [point for point in found.points if point.plan is not None]
+    found = curve(scenario, "speed", 20, solves=Solves(effort=Effort(workers=2)))
+    served = [point for point in found.points if point.usd is not None]
     gaps = [point.gap or 0.0 for point in served]
     print(f"\n20 points in {time.perf_counter() - start:.1f} s, {len(served)} with a plan, gaps up to {max(gaps):.2%}")
+
+
+@pytest.mark.benchmark
+def test_crossings_from_three_starts() -> None:
+    """Solved anew each time: 6 times the price must buy the same speed to 1 %."""
+    scenario = Scenario.from_mapping(read_content("llama-70b-16xh100")[0] | {"objective": "throughput"}, "benchmark")
+    found = {}
+    for points in (4, 8, 24):
+        start = time.perf_counter()
+        tiers = curve(scenario, "speed", points, solves=Solves(effort=Effort(workers=2)), tiers=(2.5, 6)).tiers
+        assert tiers is not None
+        found[points] = tiers.within.served
+        print(f"\n{points} points, {time.perf_counter() - start:.1f} s: {'; '.join(tiers.lines())}")
+    speeds = [served.at for served in found.values() if served is not None]
+    assert max(speeds) / min(speeds) <= 1.01
 
 
 @pytest.mark.benchmark

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from solver.check import attested, check, violations
 from solver.errors import BadInput, CheckFailed
@@ -276,6 +277,24 @@ def test_a_pool_is_named_like_a_file(name: str) -> None:
     content["pools"][0]["name"] = name
     with pytest.raises(ValueError, match="name"):
         reread(content)
+
+
+@pytest.mark.parametrize(
+    "path", ["pools.0.replicas", "pools.0.step_s", "pools.0.limits.max_sequences", "objective.bound", "pools.0.imbalance"]
+)
+def test_a_number_in_quotes_is_refused(path: str) -> None:
+    content = json.loads(unified())
+    holder, key = _at(content, path)
+    holder[key] = str(holder[key])
+    with pytest.raises(ValidationError):
+        Plan.model_validate_json(json.dumps(content))
+
+
+def test_a_tier_that_nobody_knows_is_refused() -> None:
+    content = json.loads(unified())
+    content["kv_tiers"] = [{"class": "chat", "pool": content["pools"][0]["name"], "bytes": {"tape": 1.0}}]
+    with pytest.raises(ValidationError, match="tape"):
+        Plan.model_validate_json(json.dumps(content))
 
 
 def test_what_rests_on_trust_is_listed() -> None:

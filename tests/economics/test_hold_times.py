@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from solver.economics import hold_times
-from solver.economics.cache_prices import CachePrices, implied_by_step, listed
-from solver.economics.hold_times import Tier, break_even_s, recompute_break_even_s, recompute_s_per_token
+from solver.economics.cache_prices import CachePrices, listed
+from solver.economics.capacity import balanced_kv_bytes
+from solver.economics.hold_times import Tier, break_even_s, recompute_break_even_s
+from solver.economics.roofline import balance_ratio, prefill_s
 from solver.errors import BadInput
 
 
@@ -21,11 +23,12 @@ def drain(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def context(given: dict[str, Any]) -> dict[str, Any]:
-    return {"ctx": hold_times.balanced_context(given["N_active"], given["flops"], given["bw"], given["kv_bytes_per_token"])}
+    ratio = balance_ratio(given["flops"], given["bw"], 1)
+    return {"ctx": balanced_kv_bytes(given["N_active"], 1, ratio) / given["kv_bytes_per_token"]}
 
 
 def recompute(given: dict[str, Any]) -> dict[str, Any]:
-    each = recompute_s_per_token(given["N_active"], given["flops"], given["mfu"])
+    each = prefill_s(given["N_active"], 1, 1, given["flops"], given["mfu"])
     return {
         "remat_s_per_token": each,
         "T_star_s": hold_times.recompute_against_hbm_s(each, given["hbm"], given["kv_bytes_per_token"]),
@@ -54,7 +57,7 @@ def implied(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def from_context(given: dict[str, Any]) -> dict[str, Any]:
-    return {"k": [implied_by_step(given["ctx"], given["N_active"], w, given["R"]) for w in given["bytes_per_weight"]]}
+    return {"k": [balanced_kv_bytes(given["N_active"], w, given["R"]) / given["ctx"] for w in given["bytes_per_weight"]]}
 
 
 def rule(given: dict[str, Any]) -> dict[str, Any]:
@@ -78,13 +81,12 @@ VECTORS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "tier.drain_hdd_24tb": drain,
     "tier.drain_nvme_gen5_3p8tb": drain,
     "tier.drain_nvme_7g_15tb": drain,
-    "fast.r_boundary": lambda given: {"r_max": hold_times.compute_bound_slope(given["price_ratio"], given["speed_ratio"])},
 }
 
 
 def test_every_published_vector(shared_data: Path) -> None:
     records = json.loads((shared_data / "vectors.json").read_text(encoding="utf-8"))
-    found = {r["id"]: r for r in records if r["id"].startswith("tier.") or r["id"] in VECTORS}
+    found = {r["id"]: r for r in records if r["id"].startswith("tier.")}
     assert found.keys() == VECTORS.keys()
     for name, record in found.items():
         ours = VECTORS[name](record["inputs"])
@@ -104,7 +106,7 @@ def test_break_even_is_where_the_costs_meet() -> None:
 
 
 def test_the_price_of_the_device_cancels_in_hbm() -> None:
-    each = recompute_s_per_token(37e9, 1979e12, 0.5)
+    each = prefill_s(37e9, 1, 1, 1979e12, 0.5)
     fast = Tier("HBM", 2 / 3600, 80e9, 1e30)
     dear = Tier("HBM", 20 / 3600, 80e9, 1e30)
     ours = recompute_break_even_s(fast, 70272, each, 2 / 3600)
@@ -114,7 +116,7 @@ def test_the_price_of_the_device_cancels_in_hbm() -> None:
 
 def test_reading_dearer_than_computing_is_never_worth_it() -> None:
     slow = Tier("tape", 1 / 3600, 1e12, 1e3)
-    assert recompute_break_even_s(slow, 70272, recompute_s_per_token(37e9, 1979e12, 0.5), 2 / 3600) == 0.0
+    assert recompute_break_even_s(slow, 70272, prefill_s(37e9, 1, 1, 1979e12, 0.5), 2 / 3600) == 0.0
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def plan(name: str, engine: str | None = None) -> Plan:
         content, _ = read_content(name)
         scenario = Scenario.from_mapping({**content, **({"engine": engine} if engine else {})}, name)
         own = path.with_suffix(f".{os.getpid()}")
-        solve_scenario(scenario, Effort(time_limit_s=20, gap=0.05)).plan.save(own)
+        solve_scenario(scenario, Effort(time_limit_s=120, gap=0.05)).plan.save(own)
         own.rename(path)
     return Plan.load(path)
 

@@ -129,7 +129,7 @@ REFUSED: dict[str, tuple[Any, str, Parallelism, dict[str, Any], str]] = {
     "r14": ("deepseek-r1", "sglang", TP(tp=32, ep=32), {}, "quantisation block"),
     "r15": (lambda: dense(32, 8, 9 * 128, "fp8_block"), "vllm", TP(tp=2), {}, "quantisation block"),
     "r16": (lambda: dense(32, 8, 9 * 128, "fp8_block"), "vllm", TP(tp=4), {}, "quantisation block"),
-    "r17": ("deepseek-v3", "sglang", TP(tp=8, ep=3, moe_tp=2), {}, "expert parallel"),
+    "r17": ("deepseek-v3", "sglang", TP(tp=8, ep=3, moe_tp=2), {}, "ep x moe_tp"),
     "r18": (
         lambda: routed(128, 1536, "fp8_block"),
         "sglang",

@@ -96,3 +96,14 @@ def test_sections_follow_the_plan(page: Page) -> None:
 def test_notebook_frame_holds_the_page_byte_for_byte(page: Page) -> None:
     frame = next(read(Inline(plans.solved(plans.SMALL))._repr_html_()).find("iframe"))
     assert frame.attributes["srcdoc"] == page(plans.SMALL)
+
+
+@EVERY
+def test_waterfall_ends_at_the_cost(page: Page, name: str) -> None:
+    """The floor, every cause that counts, and the cost that the plan states stand in one drawing."""
+    plan, text = plans.solved(name), page(name)
+    section = text[text.index('id="floor"') :]
+    section = section[: section.index("</section>")]
+    assert "What stands between the floor and the cost" in section
+    assert usd(plan.objective.usd_per_million_output_tokens) in section
+    assert all(f">{pool.name}<" in section for pool in plan.pools)

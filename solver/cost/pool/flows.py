@@ -22,7 +22,7 @@ from solver.cost.pool.serving import Service
 from solver.cost.steps.step import fastest_exchange
 from solver.llm import LLM, Layer
 from solver.workload import RequestClass
-from solver.workload.kv_tiers import MemoryTier, tier_of
+from solver.workload.kv_tiers import KVTierName, MemoryTier, tier_of
 from topologies import Routes
 
 Link = tuple[str, str]
@@ -211,11 +211,11 @@ class IdleKV(Protocol):
     """
 
     @property
-    def hit_rate_by_tier(self) -> Mapping[str, float]: ...
+    def hit_rate_by_tier(self) -> Mapping[KVTierName, float]: ...
     @property
     def found_tokens(self) -> int: ...
     @property
-    def bytes_per_s(self) -> Mapping[str, float]: ...
+    def bytes_per_s(self) -> Mapping[KVTierName, float]: ...
 
 
 def idle_kv_flows(

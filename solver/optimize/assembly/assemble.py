@@ -21,6 +21,7 @@ from solver.cost.pool.prediction import Latencies, Part, class_latencies, interv
 from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.retention import by_class
 from solver.cost.pool.serving import Service
+from solver.cost.support import Support, mean_prompt, support
 from solver.engines import EngineRules
 from solver.experts.recorded import MORE_SLOTS, balance_of
 from solver.optimize.layout.kv_tiers import Keeping, Place, Split
@@ -36,6 +37,7 @@ from solver.plan.schema import (
     Limits,
     LinkLoad,
     Margin,
+    MechanismRuns,
     Memory,
     Objective,
     Placed,
@@ -50,6 +52,7 @@ from solver.plan.schema import (
 from solver.replica import ROLES, Role
 from solver.space.legality import most_sequences
 from solver.space.profiles import Column
+from solver.workload.kv_tiers import HBM
 from topologies import Routes
 
 #: Sequences that an engine may run over those that capacity exceeds 1 % of the time: a queue there delays first tokens.
@@ -109,7 +112,9 @@ def assemble(
     tiers = tuple(chain.from_iterable(_kv_tiers(instance, p, planned[p.name]) for p in pools))
     usd = hourly_usd(instance, [device for p in pools for replica in p.devices for device in replica])
     usd += math.fsum(price for tier in tiers for price in tier.usd_per_hour.values())
-    prediction = _prediction(instance, pools, points, shares, served, offer.extrapolated)
+    rests_on = {p.name: _support(instance, p, points[p.name], tiers) for p in pools}
+    unmeasured = [f"pool {name}: {each}" for name, found in rests_on.items() for each in found if not each.runs]
+    prediction = _prediction(instance, pools, points, shares, served, [*offer.extrapolated, *unmeasured])
     objective = _objective(instance, layout, usd, served)
     flows = [*_flows(instance, pools, running, shares), *_idle(instance, pools, tiers, served)]
     return Plan(
@@ -117,7 +122,9 @@ def assemble(
         scenario=instance.scenario,
         status="optimal" if objective.gap <= instance.scenario.options.gap else "feasible",
         objective=objective,
-        pools=tuple(_pool(instance, offer.rules, p, planned[p.name], points[p.name]) for p in pools),
+        pools=tuple(
+            _pool(instance, offer.rules, p, planned[p.name], points[p.name], rests_on[p.name]) for p in pools
+        ),
         placement=tuple(_placed(pools)),
         experts=tuple(_experts(instance, pools)),
         kv_tiers=tiers,
@@ -277,7 +284,9 @@ def with_bound(plan: Plan, bound: float) -> Plan:
     return plan.model_copy(update={"objective": objective, "status": status})
 
 
-def _pool(instance: Instance, rules: EngineRules, pool: Staffed, rate: float, point: Service) -> Pool:
+def _pool(
+    instance: Instance, rules: EngineRules, pool: Staffed, rate: float, point: Service, rests_on: Sequence[Support]
+) -> Pool:
     """The record of a pool whose replicas serve ``rate`` requests/s each."""
     setup, column = pool.priced.setup, pool.chosen.column
     mix = pool.priced.mix
@@ -322,7 +331,18 @@ def _pool(instance: Instance, rules: EngineRules, pool: Staffed, rate: float, po
             overhead_s=parts[3],
             bound_by=("compute", "memory", "network", "overhead")[largest],
         ),
+        rests_on=tuple(
+            MechanismRuns(mechanism=s.mechanism, runs=s.runs, engine_runs=s.engine_runs) for s in rests_on
+        ),
     )
+
+
+def _support(instance: Instance, pool: Staffed, point: Service, tiers: Sequence[KVTier]) -> tuple[Support, ...]:
+    """The runs behind a pool's price."""
+    device = instance.devices[pool.chosen.column.footprint.device]
+    batch, prompt = float(point.batch[0]), mean_prompt(pool.group.classes)
+    idle = any(name != HBM.name for tier in tiers if tier.pool == pool.name for name in tier.bytes)
+    return support(pool.priced.setup, instance.llm, device, batch, prompt, idle)
 
 
 def _sequences(pool: Staffed) -> int:

@@ -19,10 +19,11 @@ LIMITS = (
     "pool", "max sequences", "max batched tokens", "chunk tokens", "draft tokens", "memory fraction", "max length",
     "captured batch sizes",
 )  # fmt: skip
+RESTS_ON = "mechanism", "pools", "measured runs", "with its engine"
 
 
 def pools(scene: Scene) -> Markup:
-    """Pools, what their engines must be told, and which requests go where."""
+    """Pools, what their engines must be told, which requests go where, and the measured runs behind it."""
     limits = (
         (
             pool.name,
@@ -42,8 +43,19 @@ def pools(scene: Scene) -> Markup:
         table(HEADS, (_row(pool) for pool in scene.plan.pools), "Pools"),
         table(LIMITS, limits, "What the engines must be told"),
         tag("ul", (tag("li", sentence) for sentence in _routes(scene))),
+        table(RESTS_ON, _rests_on(scene), "What the prices rest on"),
         id="pools",
     )
+
+
+def _rests_on(scene: Scene) -> Iterator[tuple[str, ...]]:
+    """Mechanisms by the runs that had them, the fewest first; one row for pools alike."""
+    pools: dict[tuple[int, int, str], list[str]] = {}
+    for pool in scene.plan.pools:
+        for each in pool.rests_on:
+            pools.setdefault((each.runs, each.engine_runs, each.mechanism), []).append(pool.name)
+    for (runs, engine_runs, mechanism), names in sorted(pools.items()):
+        yield mechanism, ", ".join(names), f"{runs:,}" if runs else "none", f"{engine_runs:,}" if engine_runs else "none"
 
 
 def shape(pool: Pool) -> str:
