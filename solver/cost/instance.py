@@ -138,9 +138,8 @@ class Instance:
 
     @cached_property
     def _domains(self) -> Mapping[str, str]:
-        return {
-            device: domain.name for domain in topologies.scale_up_domains(self.cluster) for device in domain.devices
-        }
+        classes = [each for fleet in self.fleets for each in fleet.classes]
+        return {device: domain.name for each in classes for domain in each.domains for device in domain.devices}
 
     def domain_of(self, device: str) -> str:
         """Name of the scale-up domain of a device; an unhealthy device counts with its label."""

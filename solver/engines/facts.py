@@ -6,15 +6,18 @@ a replica if it holds for any kind of layer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from solver.engines.launch import launch
 from solver.llm import LLM, Attention, Dtype, Layer
 from solver.replica import Setup
 from topologies import Device
+
+Ints = NDArray[np.int64]
 
 #: Whole columns that the 4-bit kernels of the engines need in a shard, where that is more than the format's own block.
 #: Marlin: min_thread_k = 128 (vllm #13640); TRTLLM-gen NVFP4 experts: 32 (flashinfer #3206). MXFP4 experts are padded.
@@ -86,9 +89,8 @@ def setup_facts(llm: LLM, device: Device, setups: Sequence[Setup]) -> dict[str, 
         name: np.array([getattr(s.parallelism, name) for s in setups], np.int64)
         for name in ("tp", "pp", "ep", "dp", "moe_tp", "cp")
     }
-    plain = {
-        name: np.array([getattr(s, name) for s in setups], np.int64)
-        for name in ("hosts", "domains", "devices_per_host", "exchange_domains", "redundant_experts", "draft_tokens")
+    spread = {
+        name: np.array([getattr(s, name) for s in setups], np.int64) for name in ("domains", "hosts", "redundant_experts")
     }
     launches = [launch(llm, device, setup) for setup in setups]
     words = {
@@ -96,13 +98,26 @@ def setup_facts(llm: LLM, device: Device, setups: Sequence[Setup]) -> dict[str, 
         for name in ("exchange", "exchange_mode", "expert_kernels", "whole_dense", "whole_shared", "worker_group_hosts")
     }
     return {
-        **degrees,
-        **plain,
+        **shape_facts(degrees | spread),
+        **device_facts(device),
         **words,
-        "stage": degrees["tp"] * degrees["dp"],
+        "draft_tokens": np.array([s.draft_tokens for s in setups], np.int64),
         "role": np.array([s.role for s in setups]),
         "overlap": np.array([s.overlap for s in setups]),
-        "device": device.name,
-        "vendor": device.vendor,
-        "generation": device.generation,
     }
+
+
+def shape_facts(shapes: Mapping[str, Ints]) -> dict[str, Any]:
+    """What rules may ask of degrees of parallelism that lie over domains, hosts and spare copies (R,)."""
+    stage = shapes["tp"] * shapes["dp"]
+    return {
+        **shapes,
+        "stage": stage,
+        "devices_per_host": stage * shapes["pp"] // shapes["hosts"],
+        "exchange_domains": -(-shapes["domains"] // shapes["pp"]),
+    }
+
+
+def device_facts(device: Device) -> dict[str, str]:
+    """What rules may ask of a kind of device."""
+    return {"device": device.name, "vendor": device.vendor, "generation": device.generation}

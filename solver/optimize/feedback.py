@@ -120,7 +120,7 @@ class Search:
         if best is not None:
             return with_bound(best, bound), first
         if isinstance(found, NoLayout):
-            undecided = replace(found, proven=found.proven and not first.unpriced and len(met) == 1)
+            undecided = replace(found, proven=found.proven and not first.unpriced and first.beyond is None and len(met) == 1)
             return replace(undecided, because=reason) if reason else undecided, first
         return NoLayout(proven=False, because=reason or NOT_SETTLED), first
 

@@ -66,7 +66,7 @@ class Good:
 
     def bands(self) -> list[Column]:
         """Its columns, for every band of replica counts."""
-        return self.cells.columns({self.number: (0.0, math.inf)})
+        return self.cells.columns([(self.number, *band) for band in self.cells.bands(self.number)])
 
 
 @dataclass(frozen=True)
@@ -142,10 +142,10 @@ def _handover(instance: Instance, rules: EngineRules) -> Handover:
     constraints = instance.scenario.constraints
     sides: tuple[Role, ...] = ("prefill", "decode")
     setups = [
-        replace(setup, draft_tokens=drafts)
+        replace(shape.setup(rules, role), draft_tokens=drafts)
         for fleet in instance.fleets
         for role in sides
-        for setup, _ in shapes(instance.llm, rules, role, fleet, context=context_degrees(constraints, role))
+        for shape in {s[:6]: s for s in shapes(instance.llm, fleet, context=context_degrees(constraints, role))}.values()
         for drafts in instance.drafts(role)
     ]
     return handover(instance.llm, rules, instance.fleets[0].device, setups)

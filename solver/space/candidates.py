@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -21,7 +22,7 @@ from solver.engines.memory import MOST_FRACTION
 from solver.llm import LLM
 from solver.replica import Role, Setup, Stages
 from solver.space.handover import Handover
-from solver.space.legality import Inquiry, most_sequences
+from solver.space.legality import Inquiry, broken_by_shape, most_sequences
 from solver.space.shapes import Balance, Footprint, most_replicas, shapes
 from solver.workload import Constraints
 
@@ -214,12 +215,20 @@ def _legal(
     balance: Balance | None,
 ) -> list[Candidate]:
     """Setups that the engine would start and the user allows; of several ways to lie on hosts the fullest legal one."""
-    asked = [
-        Candidate(replace(setup, draft_tokens=draft_tokens), footprint)
-        for setup, footprint in shapes(llm, engine, role, fleet, balance, context_degrees(constraints, role))
+    found = list(shapes(llm, fleet, balance, context_degrees(constraints, role)))
+    alive = np.ones(len(found), bool)
+    # Rules of bare degrees come first: few of the shapes are then set up to be asked the rest.
+    for rule, mask in broken_by_shape(llm, engine, fleet.device, role, draft_tokens, found):
+        dropped[rule.name] += int((alive & mask).sum())
+        alive &= ~mask
+    left = list(itertools.compress(found, alive))
+    room = {place: most_replicas(fleet, Footprint(fleet.device.name, *place)) for place in {shape[-3:] for shape in left}}
+    found = [shape for shape in left if room[shape[-3:]] >= 1]
+    dropped["larger than the cluster"] += len(left) - len(found)
+    fitting = [
+        Candidate(replace(shape.setup(engine, role), draft_tokens=draft_tokens), shape.footprint(fleet.device.name))
+        for shape in found
     ]
-    fitting = [row for row in asked if most_replicas(fleet, row.footprint) >= 1]
-    dropped["larger than the cluster"] += len(asked) - len(fitting)
     if not fitting:
         return []
     inquiry = Inquiry(llm, engine, fleet.device, [row.setup for row in fitting])

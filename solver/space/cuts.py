@@ -10,7 +10,6 @@ import numpy as np
 from solver.cost.steps.partition import balanced
 from solver.cost.steps.step import Load
 from solver.cost.steps.work import StageFloor
-from solver.llm import LLM, Layer
 from solver.replica import Stages
 from solver.space.candidates import Candidate, Candidates, holds_longest, price
 
@@ -32,7 +31,8 @@ def recut(found: Candidates, load: Load) -> Candidates:
     whole = len(llm.layers) - 1
     layer, head, optimum = np.zeros_like(taken.layer_s), np.zeros(len(found)), np.zeros(len(found))
     known: dict[tuple[int, tuple[int, ...], int], tuple[Stages, float]] = {}
-    kinds = [kind for kind, _ in llm.layer_kinds]
+    kinds = {kind: number for number, (kind, _) in enumerate(llm.layer_kinds)}
+    order = [kinds[layer] for layer in llm.layers]
     for row, candidate in enumerate(found.rows):
         pp = candidate.setup.parallelism.pp
         if pp == 1:
@@ -43,7 +43,7 @@ def recut(found: Candidates, load: Load) -> Candidates:
         head_steps = int(float(taken.head_s[row]) / unit)
         key = pp, steps, head_steps
         if key not in known:
-            known[key] = _best_cut(llm, pp, dict(zip(kinds, steps, strict=True)), head_steps)
+            known[key] = _best_cut([steps[kind] for kind in order], pp, head_steps)
         cut, heaviest = known[key]
         cuts.append(cut)
         layer[row], head[row], optimum[row] = np.array(steps) * unit, head_steps * unit, heaviest * unit
@@ -64,9 +64,8 @@ def _cut(rows: Sequence[Candidate], cuts: Sequence[Stages]) -> tuple[Candidate, 
     )
 
 
-def _best_cut(llm: LLM, pp: int, weight: dict[Layer, int], head: int) -> tuple[Stages, float]:
+def _best_cut(weights: Sequence[int], pp: int, head: int) -> tuple[Stages, float]:
     """The cut whose heaviest stage is lightest, and what that stage weighs."""
-    weights = [weight[layer] for layer in llm.layers]
     cut = balanced(weights, pp, last=head)
     heaviest = max(sum(weights[first : last + 1]) + (head if last == len(weights) - 1 else 0) for first, last in cut)
     return tuple(cut), float(heaviest)

@@ -6,7 +6,7 @@ with the ledger (:mod:`solver.space.candidates`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.engines import Connector, EngineRule, EngineRules
-from solver.engines.facts import llm_facts, setup_facts
+from solver.engines.facts import device_facts, llm_facts, setup_facts, shape_facts
 from solver.llm import LLM
-from solver.replica import Setup
+from solver.replica import Role, Setup
+from solver.space.shapes import ReplicaShape
 from topologies import Device
 
 Mask = NDArray[np.bool_]
@@ -44,9 +45,7 @@ class Inquiry:
 
     def breaks(self, rule: EngineRule) -> Mask:
         """The replicas that break a rule (R,), with any kind of layer."""
-        held = rule.when.holds(self.facts)
-        kinds = held.shape[0] if held.ndim == 2 else 1
-        return np.asarray(np.broadcast_to(held, (kinds, len(self.setups))).any(axis=0))
+        return _breaks(rule, self.facts, len(self.setups))
 
     def broken_rules(self) -> Iterator[tuple[EngineRule, Mask]]:
         """Every rule of replicas and hosts, with those that break it."""
@@ -60,6 +59,28 @@ class Inquiry:
             for row in np.flatnonzero(mask):
                 found[row].append(rule)
         return found
+
+
+def broken_by_shape(
+    llm: LLM, engine: EngineRules, device: Device, role: Role, draft_tokens: int, shapes: Sequence[ReplicaShape]
+) -> Iterator[tuple[EngineRule, Mask]]:
+    """The rules of which shapes say enough, with those that break them (R,)."""
+    if not shapes:
+        return
+    table = dict(zip(ReplicaShape._fields, np.array(shapes, np.int64).T, strict=True))
+    table["hosts"] *= table["domains"]
+    facts = llm_facts(llm) | device_facts(device) | {"role": role, "draft_tokens": draft_tokens, "overlap": False}
+    facts |= shape_facts({name: column for name, column in table.items() if name != "per_host"})
+    for rule in engine.rules:
+        if rule.when.names <= facts.keys():
+            yield rule, _breaks(rule, facts, len(shapes))
+
+
+def _breaks(rule: EngineRule, facts: Mapping[str, Any], count: int) -> Mask:
+    """Which of so many replicas break a rule (R,), with any kind of layer."""
+    held = rule.when.holds(facts)
+    kinds = held.shape[0] if held.ndim == 2 else 1
+    return np.asarray(np.broadcast_to(held, (kinds, count)).any(axis=0))
 
 
 def handover_faults(connector: Connector, prefill: Inquiry, decode: Inquiry) -> Iterator[tuple[EngineRule, Mask]]:

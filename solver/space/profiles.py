@@ -9,7 +9,7 @@ of the program.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.most import Fullest, fullest
-from solver.cost.pool.serving import Promise, Service
+from solver.cost.pool.serving import Promise
 from solver.cost.steps.step import Load
 from solver.replica import Role
 from solver.space.candidates import Candidate, Candidates, with_limits
@@ -27,10 +27,14 @@ from solver.workload.kv_tiers import KVTierName
 
 Floats = NDArray[np.float64]
 
-#: Bands hold one count each up to here, and this ratio of counts beyond.
+#: Bands hold one count each up to here, and beyond it this share more than their least, times the fourth root of how far
+#: beyond: what a replica serves falls short of its most by about 1 / sqrt(replicas), so that each band spans less of it.
 SINGLE_COUNTS = 24
-BAND_RATIO = 1.08
+BAND_SHARE = 0.08
 
+
+#: Rates that differ by less count as equal.
+EQUAL = 1e-9
 
 #: A footprint, and the class of replicas that hand over alike.
 Cell = tuple[Footprint, int]
@@ -83,10 +87,13 @@ def bands(most: int) -> Iterator[tuple[int, int]]:
 
     >>> [band for band in bands(30)][-3:]
     [(24, 24), (25, 27), (28, 30)]
+    >>> len(list(bands(1000))), len(list(bands(100_000)))
+    (54, 70)
     """
     low = 1
     while low <= most:
-        high = low if low <= SINGLE_COUNTS else min(most, int(low * BAND_RATIO))
+        share = BAND_SHARE * (low / SINGLE_COUNTS) ** 0.25
+        high = low if low <= SINGLE_COUNTS else min(most, int(low * (1 + share)))
         yield low, high
         low = high + 1
 
@@ -100,7 +107,7 @@ class Cells:
     alive: all of them; members: rows of each cell.
     group, split: as columns have them.
     least: fewest replicas that a pool may have; most: replicas of each cell that fit when nothing else runs.
-    reach: requests/s that no replica of a cell exceeds.
+    bold: requests/s that no replica of a row exceeds (R,); reach: and none of a cell.
     """
 
     alive: Candidates
@@ -111,6 +118,7 @@ class Cells:
     least: int
     members: tuple[tuple[int, ...], ...]
     most: tuple[int, ...]
+    bold: Floats
     reach: tuple[float, ...]
 
     def __len__(self) -> int:
@@ -120,31 +128,59 @@ class Cells:
         """What a replica of a cell takes."""
         return self.alive.rows[self.members[cell][0]].footprint
 
-    def columns(self, wanted: Mapping[int, tuple[float, float]]) -> list[Column]:
-        """The best candidate of some cells in each band.
+    def bands(self, cell: int) -> Iterator[tuple[int, int]]:
+        """Bands of replica counts of a cell."""
+        return ((max(low, self.least), high) for low, high in bands(self.most[cell]) if high >= self.least)
 
-        Parameters
-        ----------
-        wanted: by cell, between which numbers of replicas bands shall start.
-        """
-        rows: list[int] = []
-        lows: list[int] = []
-        highs: list[int] = []
-        cells: list[tuple[int, int]] = []
-        for cell, (first, last) in sorted(wanted.items()):
-            members = self.members[cell]
-            for low, high in bands(self.most[cell]):
-                if high >= self.least and first <= low <= last:
-                    rows += members
-                    lows += [max(low, self.least)] * len(members)
-                    highs += [high] * len(members)
-                    cells += [(cell, low)] * len(members)
-        if not rows:
+    def columns(self, asked: Sequence[tuple[int, int, int]]) -> list[Column]:
+        """The best candidate of a cell in each band that is asked about: (cell, fewest, most replicas)."""
+        if not asked:
             return []
-        index = np.array(rows)
-        safe = _most(self.alive, index, np.array(lows, float), self.mix, self.promise).service
-        bold = _most(self.alive, index, np.array(highs, float), self.mix, self.promise, optimistic=True).reach
-        return _best_of_cells(self.alive, self.group, self.split, index, lows, highs, cells, safe, bold)
+        lows, highs = (np.array([band[side] for band in asked], float) for side in (1, 2))
+        # Whichever may serve most goes first; of the others only those that might still beat it are priced.
+        leader = np.array([max(self.members[cell], key=lambda row: (self.bold[row], -row)) for cell, _, _ in asked])
+        pairs = [(n, row) for n, band in enumerate(asked) for row in self.members[band[0]] if row != leader[n]]
+        number, other = np.array(pairs, np.intp).reshape(-1, 2).T
+        rate, wait = self._safe(leader, lows)
+        reach = self._bold(leader, highs)
+        rival = self.bold[other] >= rate[number] * (1 - EQUAL)
+        bolder = self.bold[other] > reach[number]
+        rates, waits = self._safe(other[rival], lows[number[rival]])
+        np.maximum.at(reach, number[bolder], self._bold(other[bolder], highs[number[bolder]]))
+        band = np.concatenate([np.arange(len(asked)), number[rival]])
+        row, rate, wait = (np.concatenate(pair) for pair in ((leader, other[rival]), (rate, rates), (wait, waits)))
+        # Of rows that serve equally much the one that was enumerated first (fewer degrees, smaller chunk).
+        order = np.lexsort((row, -np.round(rate, 9), band))
+        best = order[np.unique(band[order], return_index=True)[1]]
+        return [
+            Column(
+                group=self.group,
+                split=self.split,
+                candidate=self.alive.rows[row[n]],
+                low=low,
+                high=high,
+                rate=float(rate[n]),
+                best_rate=float(max(most, rate[n])),
+                wait=float(wait[n]),
+                limit=float(self.alive.limit[row[n]]),
+            )
+            for n, (_, low, high), most in zip(best, asked, reach, strict=True)
+            if most > 0
+        ]
+
+    def _safe(self, rows: NDArray[np.intp], count: Floats) -> tuple[Floats, Floats]:
+        """Requests/s that a replica of each row is sure to serve beside so many, and its TTFT (decode: TPOT) then [s]."""
+        if not len(rows):
+            return np.zeros(0), np.zeros(0)
+        service = _most(self.alive, rows, count, self.mix, self.promise).service
+        waits = service.tpot_p95 if self.alive.role == "decode" else service.ttft_p95
+        return service.requests_per_s, waits.max(axis=1)
+
+    def _bold(self, rows: NDArray[np.intp], count: Floats) -> Floats:
+        """Requests/s that a replica of each row does not exceed beside so many."""
+        if not len(rows):
+            return np.zeros(0)
+        return _most(self.alive, rows, count, self.mix, self.promise, optimistic=True).reach
 
 
 def cells_of(
@@ -153,8 +189,8 @@ def cells_of(
     """Rows that could be best in some band: at their most favourable no worse than every rival at its least; None
     where none keeps the promise.
 
-    A row serves more per replica the more replicas share its queue, so the rate at one replica bounds from below and
-    the optimistic rate at the most replicas from above.
+    A row serves more per replica the more replicas share its queue, so the rate at one replica bounds from below (asked of
+    the row of each cell that may serve most) and the optimistic rate at the most replicas from above.
 
     Parameters
     ----------
@@ -168,11 +204,14 @@ def cells_of(
         return None
     alive, best, batch = found.keep(able), bold.reach[able], bold.service.batch[able]
     alive = with_limits(recut(alive, _typical(alive, mix, batch)), mix)
-    worst = _most(alive, np.arange(len(alive)), np.ones(len(alive)), mix, promise).service.requests_per_s
-    floor: dict[Cell, float] = defaultdict(float)
-    for row, rate in zip(alive.rows, worst, strict=True):
-        floor[_cell(row)] = max(floor[_cell(row)], rate)
-    kept = np.array([rate >= floor[_cell(row)] for row, rate in zip(alive.rows, best, strict=True)])
+    cells = [_cell(row) for row in alive.rows]
+    boldest: dict[Cell, int] = {}
+    for number in np.argsort(-best, kind="stable"):
+        boldest.setdefault(cells[number], int(number))
+    index = np.array(list(boldest.values()))
+    worst = _most(alive, index, np.ones(len(index)), mix, promise).service.requests_per_s
+    floor = dict(zip(boldest, worst, strict=True))
+    kept = np.array([rate >= floor[cell] for cell, rate in zip(cells, best, strict=True)])
     alive, best = alive.keep(kept), best[kept]
     by_cell: dict[Cell, list[int]] = defaultdict(list)
     for number, candidate in enumerate(alive.rows):
@@ -187,6 +226,7 @@ def cells_of(
         least=least_replicas,
         members=members,
         most=tuple(most_replicas(alive.fleet, alive.rows[rows[0]].footprint) for rows in members),
+        bold=best,
         reach=tuple(float(best[list(rows)].max()) for rows in members),
     )
 
@@ -213,44 +253,3 @@ def _most(
     limit = (found.optimistic_limit if optimistic else found.limit)[index]
     prompts = np.array([found.rows[i].setup.prompts_per_step for i in index], float)
     return fullest(found.role, replicas, count, mix, promise, limit, prompts)
-
-
-def _best_of_cells(
-    found: Candidates,
-    group: int,
-    split: int,
-    index: NDArray[np.intp],
-    lows: list[int],
-    highs: list[int],
-    cells: list[tuple[int, int]],
-    safe: Service,
-    bold: Floats,
-) -> list[Column]:
-    """One column per cell: the safest candidate's rate, and the boldest reading of any."""
-    wait = (safe.ttft_p95 if found.role != "decode" else safe.tpot_p95).max(axis=1)
-    chosen: dict[tuple[int, int], int] = {}
-    reach: dict[tuple[int, int], float] = defaultdict(float)
-    for row, cell in enumerate(cells):
-        reach[cell] = max(reach[cell], float(bold[row]))
-        if cell not in chosen or _order(found, index, safe, row) > _order(found, index, safe, chosen[cell]):
-            chosen[cell] = row
-    return [
-        Column(
-            group=group,
-            split=split,
-            candidate=found.rows[index[row]],
-            low=lows[row],
-            high=highs[row],
-            rate=float(safe.requests_per_s[row]),
-            best_rate=max(reach[cell], float(safe.requests_per_s[row])),
-            wait=float(wait[row]),
-            limit=float(found.limit[index[row]]),
-        )
-        for cell, row in sorted(chosen.items())
-        if reach[cell] > 0
-    ]
-
-
-def _order(found: Candidates, index: NDArray[np.intp], safe: Service, row: int) -> tuple[float, int]:
-    """Better is more requests per second; of equals the row that was enumerated first (fewer degrees, smaller chunk)."""
-    return round(float(safe.requests_per_s[row]), 9), -int(index[row])

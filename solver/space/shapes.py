@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple, Protocol
 
@@ -91,15 +91,39 @@ def most_fragments(host_sizes: Sequence[int], fragment: Fragment) -> int:
     return count
 
 
+class ReplicaShape(NamedTuple):
+    """Degrees of parallelism and how they lie over scale-up domains: ``hosts`` of each domain, ``per_host`` devices of each."""
+
+    tp: int
+    pp: int
+    ep: int
+    dp: int
+    moe_tp: int
+    cp: int
+    redundant_experts: int
+    domains: int
+    hosts: int
+    per_host: int
+
+    @property
+    def parallelism(self) -> Parallelism:
+        """The degrees."""
+        return Parallelism(self.tp, self.pp, self.ep, self.dp, self.moe_tp, self.cp)
+
+    def setup(self, engine: EngineRules, role: Role) -> Setup:
+        """A replica of the shape."""
+        hosts, spare = self.domains * self.hosts, self.redundant_experts
+        return Setup(role, engine.name, self.parallelism, self.domains, hosts, spare, engine_version=engine.version)
+
+    def footprint(self, device: str) -> Footprint:
+        """What it takes of devices of a kind."""
+        return Footprint(device, self.domains, self.hosts, self.per_host)
+
+
 def shapes(
-    llm: LLM,
-    engine: EngineRules,
-    role: Role,
-    fleet: Fleet,
-    balance: Balance | None = None,
-    context: Collection[int] = (1,),
-) -> Iterator[tuple[Setup, Footprint]]:
-    """All setups that could lie on a fleet's domains, legal or not, but for what they do with tokens; in a fixed order.
+    llm: LLM, fleet: Fleet, balance: Balance | None = None, context: Collection[int] = (1,)
+) -> Iterator[ReplicaShape]:
+    """All shapes that could lie on a fleet's domains, legal or not; in a fixed order.
 
     Parameters
     ----------
@@ -109,19 +133,18 @@ def shapes(
     largest = max(fleet.domain_sizes)
     for tp in _tensor_parallel(llm, largest, fleet.domains):
         for stage, spread in _stages(llm, tp, fleet.domain_sizes, fleet.domains):
+            sharing = [
+                (ep, dp, moe_tp, cp, spare)
+                for ep, dp, moe_tp in _with_experts(llm, tp, stage, spread)
+                for spare, cp in product(_spare_copies(llm, ep, balance), context)
+            ]
             for pp in _depths(llm, stage, spread, largest, fleet.domains):
                 size, domains = _fragment(stage, spread, pp, largest)
                 if domains > min(fleet.domains, MOST_DOMAINS):
                     continue
                 for per_host in _parts(size, fleet.host_size):
-                    footprint = Footprint(fleet.device.name, domains, size // per_host, per_host)
-                    for degrees in _with_experts(llm, tp, stage, pp, spread):
-                        for spare, cp in product(_spare_copies(llm, degrees, balance), context):
-                            hosts, within = domains * footprint.hosts, replace(degrees, cp=cp)
-                            setup = Setup(
-                                role, engine.name, within, domains, hosts, spare, engine_version=engine.version
-                            )
-                            yield setup, footprint
+                    for ep, dp, moe_tp, cp, spare in sharing:
+                        yield ReplicaShape(tp, pp, ep, dp, moe_tp, cp, spare, domains, size // per_host, per_host)
 
 
 def _parts(size: int, host: int) -> Iterator[int]:
@@ -176,21 +199,22 @@ def _fragment(stage: int, spread: int, pp: int, largest: int) -> tuple[int, int]
     return stage * stages, pp // stages
 
 
-def _with_experts(llm: LLM, tp: int, stage: int, pp: int, spread: int) -> Iterator[Parallelism]:
-    """The ways in which a stage's ranks can share the experts; across domains only whole experts travel well."""
+def _with_experts(llm: LLM, tp: int, stage: int, spread: int) -> Iterator[tuple[int, int, int]]:
+    """The ways (ep, dp, moe_tp) in which a stage's ranks can share the experts; across domains only whole experts travel
+    well."""
     if not llm.experts:
-        yield Parallelism(tp=tp, pp=pp)
+        yield 1, 1, 1
         return
     for ep in range(1, stage + 1):
         if stage % ep == 0 and (spread == 1 or ep == stage or tp == stage):
-            yield Parallelism(tp=tp, pp=pp, dp=stage // tp, ep=ep, moe_tp=stage // ep)
+            yield ep, stage // tp, stage // ep
 
 
-def _spare_copies(llm: LLM, degrees: Parallelism, balance: Balance | None) -> Sequence[int]:
+def _spare_copies(llm: LLM, ep: int, balance: Balance | None) -> Sequence[int]:
     """Numbers of spare copies: none, and the fewest that divide evenly over the ranks; more only where recorded loads say
     what they buy."""
-    if degrees.ep == 1:
+    if ep == 1:
         return (0,)
     if balance is not None:
-        return balance.spares(degrees.ep)
-    return tuple(dict.fromkeys((0, -llm.experts % degrees.ep)))
+        return balance.spares(ep)
+    return tuple(dict.fromkeys((0, -llm.experts % ep)))

@@ -192,9 +192,12 @@ def _lying(instance: Instance, rules: EngineRules, pool: PinnedPool, fleet: Flee
     degrees = Parallelism(**pool.parallelism)
     chunk, fraction = pool.chunk_tokens or 8192, instance.scenario.options.memory_fraction or MOST_FRACTION
     usual = [
-        (replace(setup, chunk_tokens=chunk, memory_fraction=fraction), footprint)
-        for setup, footprint in shapes(instance.llm, rules, pool.role, fleet)
-        if setup.parallelism == degrees
+        (
+            replace(shape.setup(rules, pool.role), chunk_tokens=chunk, memory_fraction=fraction),
+            shape.footprint(fleet.device.name),
+        )
+        for shape in shapes(instance.llm, fleet)
+        if shape.parallelism == degrees
     ]
     if usual:
         yield from usual

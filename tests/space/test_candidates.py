@@ -43,7 +43,7 @@ def test_every_shape_is_kept_or_counted_where_it_was_dropped() -> None:
     """But for those that differ only in how they lie on hosts: of these the first legal one is kept."""
     found, dropped = asked("llama-3.1-70b")
     assert found is not None
-    shaped = [setup for setup, _ in shapes(found.llm, VLLM, "decode", FLEET)]
+    shaped = [shape.setup(VLLM, "decode") for shape in shapes(found.llm, FLEET)]
     kept = {replace(row.setup, chunk_tokens=shaped[0].chunk_tokens, overlap=False, stages=()) for row in found.rows}
     assert kept <= set(shaped)
     assert 0 < len(kept) < len(shaped) <= len(kept) + dropped.total()

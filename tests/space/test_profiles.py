@@ -8,6 +8,7 @@ from small_fleet import CHAT, FLEET, asked
 
 from solver.cost.pool.most import fullest
 from solver.cost.pool.serving import Promise
+from solver.replica import Role
 from solver.space.profiles import SINGLE_COUNTS, bands, cells_of
 from solver.space.shapes import most_replicas
 
@@ -26,7 +27,7 @@ def test_a_column_promises_what_its_candidate_serves() -> None:
     promise = Promise(tpot=0.03)
     cells = cells_of(found, CHAT, promise, group=0)
     assert cells is not None
-    offered = cells.columns(dict.fromkeys(range(len(cells)), (0.0, np.inf)))
+    offered = cells.columns([(cell, *band) for cell in range(len(cells)) for band in cells.bands(cell)])
     assert offered
     for column in offered:
         assert 0 < column.rate <= column.best_rate
@@ -41,3 +42,29 @@ def test_a_column_promises_what_its_candidate_serves() -> None:
         # Both bound the same rate, each to the width of its own search.
         assert column.best_rate <= max(cells.reach) * (1 + 2e-3)
     assert len({(c.footprint, c.candidate.handover, c.low) for c in offered}) == len(offered)
+
+
+@pytest.mark.parametrize("role", ["prefill", "decode", "unified"])
+def test_rows_that_are_not_priced_in_a_band_would_not_have_been_the_best_there(role: Role) -> None:
+    found, _ = asked("llama-3.1-8b", role=role)
+    assert found is not None
+    promise = Promise(ttft=1.0) if role == "prefill" else Promise(tpot=0.03, ttft=2.0)
+    cells = cells_of(found, CHAT, promise, group=0)
+    assert cells is not None
+    assert len(cells.alive) > len(cells)
+    for column in cells.columns([(cell, *band) for cell in range(len(cells)) for band in cells.bands(cell)]):
+        rows = [n for n, row in enumerate(cells.alive.rows) if row.footprint == column.footprint]
+        for optimistic, said in ((False, column.rate), (True, column.best_rate)):
+            limit = cells.alive.optimistic_limit if optimistic else cells.alive.limit
+            every = fullest(
+                role,
+                (cells.alive.optimistic if optimistic else cells.alive.replicas).rows(np.array(rows)),
+                np.full(len(rows), float(column.high if optimistic else column.low)),
+                CHAT,
+                promise,
+                limit[rows],
+                np.array([float(cells.alive.rows[n].setup.prompts_per_step) for n in rows]),
+            )
+            best = max(every.reach) if optimistic else max(every.service.requests_per_s)
+            # Two bounds of one rate differ by no more than the width of the search for its peak.
+            assert said == pytest.approx(best, rel=2e-3 if optimistic else 1e-9)

@@ -11,6 +11,7 @@ import topologies
 from solver.cost.network.fleet import Fleet, fleets
 from solver.engines import engine_rules
 from solver.llm import LLM
+from solver.space.legality import Inquiry, broken_by_shape
 from solver.space.shapes import Footprint, Fragment, most_fragments, most_replicas, shapes
 
 SIZES = [sizes for count in (1, 2, 3) for sizes in itertools.combinations_with_replacement((4, 3, 2), count)]
@@ -40,9 +41,9 @@ def fleet_of(kind: str) -> Fleet:
 @pytest.mark.parametrize("name", ["llama-3.1-8b", "qwen3-30b-a3b"])
 def test_every_setup_has_as_many_devices_as_its_footprint_and_is_there_once(kind: str, name: str) -> None:
     llm, fleet = LLM.from_config(name), fleet_of(kind)
-    found = list(shapes(llm, engine_rules("vllm"), "decode", fleet))
+    found = list(shapes(llm, fleet))
     assert len(found) == len(set(found))
-    for setup, footprint in found:
+    for setup, footprint in ((shape.setup(engine_rules("vllm"), "decode"), shape.footprint("h200")) for shape in found):
         degrees = setup.parallelism
         assert degrees.devices == footprint.devices
         assert setup.domains == footprint.domains
@@ -51,15 +52,24 @@ def test_every_setup_has_as_many_devices_as_its_footprint_and_is_there_once(kind
         assert footprint.size <= max(fleet.domain_sizes)
         assert footprint.per_host <= fleet.host_size
         assert all(layer.attention.heads % degrees.tp == 0 for layer, _ in llm.layer_kinds)
-    assert {setup.parallelism.tp for setup, _ in found} >= {1, 2, 4, 8}
-    assert (max(setup.parallelism.ep for setup, _ in found) > 1) == bool(llm.experts)
+    assert {shape.tp for shape in found} >= {1, 2, 4, 8}
+    assert (max(shape.ep for shape in found) > 1) == bool(llm.experts)
 
 
 def test_redundant_experts_make_copies_divide() -> None:
     """128 experts over 6 ranks: none to spare, or the four that fill the last rank."""
     llm, (fleet,) = LLM.from_config("qwen3-30b-a3b"), fleets(topologies.hgx(nodes=1, device="h200", devices_per_host=6))
-    found = {
-        s.redundant_experts for s, _ in shapes(llm, engine_rules("vllm"), "decode", fleet) if s.parallelism.ep == 6
-    }
-    assert found == {0, 4}
+    assert {shape.redundant_experts for shape in shapes(llm, fleet) if shape.ep == 6} == {0, 4}
     assert (128 + 4) % 6 == 0
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "deepseek-v3"])
+def test_rules_of_bare_degrees_say_the_same_of_a_whole_setup(name: str, engine: str) -> None:
+    llm, fleet, rules = LLM.from_config(name), fleet_of("racks"), engine_rules(engine)
+    found = list(shapes(llm, fleet))[::7]
+    asked = Inquiry(llm, rules, fleet.device, [shape.setup(rules, "decode") for shape in found])
+    told = list(broken_by_shape(llm, rules, fleet.device, "decode", 0, found))
+    assert len(told) > len(rules.rules) / 2
+    for rule, mask in told:
+        assert (mask == asked.breaks(rule)).all(), rule.name

@@ -45,11 +45,17 @@ def erlang_c(servers: Floats, load: Floats) -> Floats:
     Exact (Erlang B recursion) up to 256 servers; beyond that Halfin and Whitt's limit, whose error is then below 1 %.
     """
     c, a = np.broadcast_arrays(np.asarray(servers, float), np.asarray(load, float))
-    few = np.minimum(c, _EXACT_SERVERS)
-    blocked, at_c = np.ones_like(a), np.ones_like(a)
-    for k in range(1, int(few.max(initial=1)) + 1):
-        blocked = a * blocked / (k + a * blocked)
-        at_c = np.where(few == k, blocked, at_c)
+    at_c = np.ones_like(a)
+    # Rows leave the recursion when it has reached their number of servers.
+    row = np.flatnonzero(c <= _EXACT_SERVERS)
+    row = row[np.argsort(c.flat[row], kind="stable")]
+    few, offered, blocked = c.flat[row], a.flat[row], np.ones(len(row))
+    for k in range(1, int(few.max(initial=0)) + 1):
+        done = np.searchsorted(few, k)
+        at_c.flat[row[:done]] = blocked[:done]
+        few, offered, row = few[done:], offered[done:], row[done:]
+        blocked = offered * blocked[done:] / (k + offered * blocked[done:])
+    at_c.flat[row] = blocked
     rho = np.minimum(a / c, 1.0)
     exact = at_c / np.maximum(1 - rho * (1 - at_c), 1e-300)
     beta = (1 - rho) * np.sqrt(c)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 
 
 def balanced(weights: Sequence[float], parts: int, first: float = 0.0, last: float = 0.0) -> list[tuple[int, int]]:
@@ -33,7 +34,10 @@ def balanced(weights: Sequence[float], parts: int, first: float = 0.0, last: flo
 
 def _least_heaviest(prefix: list[float], parts: int, first: float, last: float) -> float:
     """Weight of the heaviest run in the best cut: bisection on the limit, then the exact weight that attains it."""
-    low, high = max(prefix[-1] / parts, 0.0), prefix[-1] + first + last
+    # Runs that are filled up to the mean and one layer more take everything.
+    whole = prefix[-1] + first + last
+    layer = max(after - before for before, after in pairwise(prefix)) + first + last
+    low, high = max(prefix[-1] / parts, 0.0), min(whole, whole / parts + layer)
     finest = high * 1e-12 if any(weight % 1 for weight in (*prefix, first, last)) else 0.5
     while high - low > finest:
         middle = (low + high) / 2

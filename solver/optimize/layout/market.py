@@ -6,7 +6,7 @@ import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, product
 
 import numpy as np
 
@@ -20,11 +20,11 @@ from solver.optimize.layout.kv_tiers import keepings
 from solver.optimize.layout.kv_tiers.places import places
 from solver.optimize.layout.pricing import Shelf, worthwhile
 from solver.optimize.layout.program import Market, Need, Supply
-from solver.replica import Engine, Parallelism, Role
+from solver.replica import ROLES, Engine, Parallelism, Role
 from solver.space.candidates import Candidates, Startable, candidates, context_degrees, startable, with_limits
 from solver.space.handover import Handover, handover
 from solver.space.profiles import Column, cells_of
-from solver.space.shapes import shapes
+from solver.space.shapes import ReplicaShape, shapes
 from solver.workload import Constraints, Scenario
 
 #: Divisions of an end-to-end promise between the first token and the rest that are tried.
@@ -43,6 +43,7 @@ class Offer:
     extrapolated: why the calibration should be trusted less.
     handovers: which replicas may feed which.
     unpriced: ways to keep idle KV for which there was no time.
+    beyond: what no layout beats with columns that are not here; None where none of those is better.
     """
 
     rules: EngineRules
@@ -52,6 +53,7 @@ class Offer:
     priced: int
     extrapolated: tuple[str, ...]
     unpriced: int = 0
+    beyond: float | None = None
 
     @property
     def engine(self) -> Engine:
@@ -59,8 +61,9 @@ class Offer:
         return self.rules.name
 
     def within(self, whole: Market) -> Market:
-        """The market in which pools hand over as this engine can."""
-        return whole if self.handovers.free else replace(whole, connections=self.handovers.connections)
+        """The market in which pools hand over as this engine can, and what lies beyond these columns."""
+        connections = whole.connections if self.handovers.free else self.handovers.connections
+        return replace(whole, connections=connections, beyond=self.beyond)
 
 
 def market(instance: Instance) -> Market:
@@ -164,10 +167,10 @@ def offer(
             for split, promise in promises(group, role):
                 shelves[way] += _shelves(legal, served, promise, split, constraints, way)
     ordered = [shelf for way in (None, *range(len(whole.keepings))) for shelf in shelves[way]]
-    columns = worthwhile(
+    columns, beyond = worthwhile(
         whole if handovers.free else replace(whole, connections=handovers.connections), ordered, effort
     )
-    return Offer(rules, tuple(columns), handovers, dropped, priced, tuple(extrapolated), unpriced)
+    return Offer(rules, tuple(columns), handovers, dropped, priced, tuple(extrapolated), unpriced, beyond)
 
 
 def _both_sides_draft(rules: EngineRules) -> bool:
@@ -177,15 +180,16 @@ def _both_sides_draft(rules: EngineRules) -> bool:
 
 def _handovers(instance: Instance, rules: EngineRules) -> Handover:
     """Which replicas of any kind of device may feed which: legal ones and others alike."""
-    setups = [
-        replace(setup, draft_tokens=drafts)
-        for fleet in instance.fleets
-        for role in ("prefill", "decode")
-        for setup, _ in shapes(
-            instance.llm, rules, role, fleet, context=context_degrees(instance.scenario.constraints, role)
-        )
-        for drafts in instance.drafts(role)
-    ]
+    setups = []
+    for fleet, role in product(instance.fleets, ROLES[:2]):
+        alike: dict[tuple[int, ...], ReplicaShape] = {}
+        for shape in shapes(instance.llm, fleet, context=context_degrees(instance.scenario.constraints, role)):
+            alike.setdefault((shape.tp, shape.pp, shape.cp), shape)
+        setups += [
+            replace(shape.setup(rules, role), draft_tokens=drafts)
+            for shape in alike.values()
+            for drafts in instance.drafts(role)
+        ]
     return handover(instance.llm, rules, instance.fleets[0].device, setups)
 
 

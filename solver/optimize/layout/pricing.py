@@ -7,30 +7,29 @@ does not by itself make every layout dearer than that one (reduced costs: exact,
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from solver.cost.pool.retention import load_s, spared_s
-from solver.optimize.arithmetic.relaxation import MARGIN, solved
 from solver.optimize.arithmetic.run import Effort
+from solver.optimize.layout.least import Limit, Servers, least
 from solver.optimize.layout.program import Market
 from solver.optimize.layout.search import incumbent
 from solver.replica import Role
 from solver.space.candidates import price
-from solver.space.profiles import Cells, Column, bands
+from solver.space.profiles import Cells, Column
 from solver.workload.kv_tiers import KVTierName
-
-Floats = NDArray[np.float64]
 
 #: Cells per promise, role, kind of device and way to keep KV whose bands are priced first.
 FIRST_CELLS = 32
-#: Bands that are priced without asking which are worth it.
-FEW_BANDS = 400
+#: Bands that are priced without asking which are worth it, and so many that none is where the gap is met without.
+FEW_BANDS, MANY_BANDS = 400, 1500
+#: Share of the optimum by which a band may worsen it and still be among the first to be priced.
+FIRST_ROOM = 0.03
 
 
 @dataclass(frozen=True)
@@ -51,124 +50,102 @@ class Shelf:
         """Role of all cells."""
         return self.cells.alive.role
 
-    def columns(self, market: Market, wanted: dict[int, tuple[float, float]]) -> list[Column]:
-        """Bands of some cells, as the program takes them."""
-        found = self.cells.columns(wanted)
+    def columns(self, market: Market, wanted: Sequence[Band]) -> list[Column]:
+        """Some bands, as the program takes them."""
+        found = self.cells.columns([(band.cell, band.low, band.high) for band in wanted])
         if self.pin is not None:
             replicas = market.pins[self.pin]
             found = [replace(c, pin=self.pin) for c in found if replicas is None or c.low <= replicas <= c.high]
         return found if self.keeping is None else _keeping(self.cells, found, market, self.keeping)
 
 
-def worthwhile(market: Market, shelves: Sequence[Shelf], effort: Effort) -> list[Column]:
-    """Columns among which a best layout is, and every layout with which the twin could beat one that is known."""
-    every = [(shelf, cell) for shelf in shelves for cell in range(len(shelf.cells))]
-    count = sum(sum(1 for _ in bands(shelf.cells.most[cell])) for shelf, cell in every)
-    limit = _least(market, every) if count > FEW_BANDS else None
+class Band(NamedTuple):
+    """Numbers of replicas of a cell that are priced together; ``shelf`` is the place of its shelf in the list."""
+
+    shelf: int
+    cell: int
+    low: int
+    high: int
+
+
+def worthwhile(market: Market, shelves: Sequence[Shelf], effort: Effort) -> tuple[list[Column], float | None]:
+    """Columns among which a best layout is, and every layout with which the twin could beat one that is known.
+
+    Where very many could, and the one that is known is already within the gap of what none beats, they are left out; the
+    second answer is then what no layout with one of them beats.
+    """
+    every = [
+        Band(number, cell, low, high)
+        for number, shelf in enumerate(shelves)
+        for cell in range(len(shelf.cells))
+        for low, high in shelf.cells.bands(cell)
+    ]
+    whole = [Band(number, cell, 1, most) for number, s in enumerate(shelves) for cell, most in enumerate(s.cells.most)]
+    limit = least(market, _servers(shelves, whole)) if len(every) > FEW_BANDS else None
     if limit is None:
-        return _priced(market, shelves, [(0.0, math.inf)] * len(every))
-    first = [(0.0, math.inf) if likely else (1.0, 0.0) for likely in _likeliest(market, every, limit.loss)]
+        return _priced(market, shelves, every), None
+    loss = {(band.shelf, band.cell): worse for band, worse in zip(whole, limit.loss, strict=True)}
+    first = _first(market, shelves, every, limit)
     columns = _priced(market, shelves, first)
-    known = incumbent(market, columns, effort)
+    known, others = incumbent(market, columns, effort), sorted(set(every) - set(first))
     if known is None:
-        return columns + _priced(market, shelves, [(0.0, math.inf) if asked[0] else (1.0, 0.0) for asked in first])
-    room = abs(known - limit.value) + MARGIN * abs(limit.value)
-    with np.errstate(divide="ignore"):
-        last = np.where(limit.loss > 0, room / np.maximum(limit.loss, 1e-300), math.inf)
-    rest = [(0.0, float(most)) if asked[0] else (1.0, 0.0) for asked, most in zip(first, last, strict=True)]
-    return columns + _priced(market, shelves, rest)
+        return columns + _priced(market, shelves, others), None
+    rest = [band for band in others if loss[band.shelf, band.cell] * band.low <= limit.room(known)]
+    if len(rest) > MANY_BANDS and limit.near(known, effort.gap):
+        return columns, limit.value
+    return columns + _priced(market, shelves, rest), None
 
 
-def _priced(market: Market, shelves: Sequence[Shelf], wanted: Sequence[tuple[float, float]]) -> list[Column]:
-    """Bands of all cells, each between two numbers of replicas."""
-    found, position = [], 0
-    for shelf in shelves:
-        part = wanted[position : position + len(shelf.cells)]
-        position += len(shelf.cells)
-        asked = {cell: limits for cell, limits in enumerate(part) if limits[0] <= limits[1]}
-        if asked:
-            found += shelf.columns(market, asked)
-    return found
+def _servers(shelves: Sequence[Shelf], some: Sequence[Band]) -> Servers:
+    """Bands at the most that a replica of their cells could serve."""
+    cells = [shelves[band.shelf].cells for band in some]
+    prints = [each.footprint(band.cell) for each, band in zip(cells, some, strict=True)]
+    return Servers(
+        [each.group for each in cells],
+        [shelves[band.shelf].role for band in some],
+        [footprint.device for footprint in prints],
+        [footprint.devices for footprint in prints],
+        [band.low for band in some],
+        [band.high for band in some],
+        [each.reach[band.cell] for each, band in zip(cells, some, strict=True)],
+    )
 
 
-def _likeliest(market: Market, every: Sequence[tuple[Shelf, int]], loss: Floats) -> list[bool]:
-    """Cells whose bands are priced first: settled ones, and the next best of every promise, role, device and way."""
-    likely = [shelf.pin is not None or _stands(market, shelf, cell) for shelf, cell in every]
-    alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
-    for number, (shelf, cell) in enumerate(every):
-        alike[shelf.cells.group, shelf.role, shelf.cells.footprint(cell).device, shelf.keeping].append(number)
-    for members in alike.values():
-        for number in sorted(members, key=lambda n: (loss[n], n))[:FIRST_CELLS]:
-            likely[number] = True
-    return likely
+def _priced(market: Market, shelves: Sequence[Shelf], wanted: Sequence[Band]) -> list[Column]:
+    """The columns of some bands."""
+    by_shelf: dict[int, list[Band]] = defaultdict(list)
+    for band in wanted:
+        by_shelf[band.shelf].append(band)
+    return [column for number, some in sorted(by_shelf.items()) for column in shelves[number].columns(market, some)]
+
+
+def _first(market: Market, shelves: Sequence[Shelf], every: Sequence[Band], limit: Limit) -> list[Band]:
+    """Bands that are priced first: settled ones, and those of the next best cells of every promise, role, device and way
+    that are near the best for these cells, as far as devices and demand alone can tell."""
+    settled, alike = set(), defaultdict(list)
+    cells = [(number, cell) for number, shelf in enumerate(shelves) for cell in range(len(shelf.cells))]
+    for place, (number, cell) in enumerate(cells):
+        shelf = shelves[number]
+        if shelf.pin is not None or _stands(market, shelf, cell):
+            settled.add((number, cell))
+        key = shelf.cells.group, shelf.role, shelf.cells.footprint(cell).device, shelf.keeping
+        alike[key].append((limit.loss[place], number, cell))
+    near = {(number, cell) for members in alike.values() for _, number, cell in sorted(members)[:FIRST_CELLS]}
+    hopeful = [band for band in every if (band.shelf, band.cell) in near | settled]
+    among = least(market, _servers(shelves, hopeful))
+    if among is None or market.survive_domains or market.survive_hosts:  # what failures take is on top of the demand
+        return hopeful
+    return [
+        band
+        for band, loss in zip(hopeful, among.loss, strict=True)
+        if loss <= FIRST_ROOM * among.value or (band.shelf, band.cell) in settled
+    ]
 
 
 def _stands(market: Market, shelf: Shelf, cell: int) -> bool:
     """Whether a replica that runs already could be in a cell."""
     held = {standing.setup.held for standing in market.standing}
     return any(shelf.cells.alive.rows[row].setup.held in held for row in shelf.cells.members[cell]) if held else False
-
-
-@dataclass(frozen=True)
-class _Limit:
-    """The program over cells in USD per hour, or as a multiple of the mix.
-
-    Attributes
-    ----------
-    value: its optimum, which no layout beats.
-    loss: by how much the objective worsens at least with one replica of each cell.
-    """
-
-    value: float
-    loss: Floats
-
-
-def _least(market: Market, every: Sequence[tuple[Shelf, int]]) -> _Limit | None:
-    """Devices and demand alone: what no layout undercuts; None where even they cannot be met."""
-    from ortools.linear_solver.python import model_builder
-
-    model = model_builder.Model()  # type: ignore[no-untyped-call]
-    replicas = [model.new_num_var(0, shelf.cells.most[cell], "") for shelf, cell in every]
-    devices = [shelf.cells.footprint(cell).devices for shelf, cell in every]
-    kinds = [shelf.cells.footprint(cell).device for shelf, cell in every]
-    prices: dict[str, float] = {}
-    for kind in sorted({supply.device for supply in market.supplies}):
-        mine = [supply for supply in market.supplies if supply.device == kind]
-        here = [n for n, device in enumerate(kinds) if device == kind]
-        room = sum(supply.size * supply.count for supply in mine)
-        _at_most(model, [replicas[n] for n in here], [devices[n] for n in here], room)
-        prices[kind] = 0.0 if market.owned else min(supply.usd_per_device_hour for supply in mine)
-    if market.max_devices is not None:
-        _at_most(model, replicas, devices, market.max_devices)
-    throughput = market.objective == "throughput"
-    level = model.new_num_var(0, math.inf, "level") if throughput else 1.0
-    for group, need in enumerate(market.needs):
-        # A share of a promise is served by unified pools, the rest by both other roles.
-        apart = model.new_num_var(0, math.inf if need.disaggregated else 0, "")
-        together = model.new_num_var(0, math.inf if need.unified else 0, "")
-        model.add(apart + together >= level * need.requests_per_s)
-        for role, asked in (("unified", together), ("prefill", apart), ("decode", apart)):
-            here = [n for n, (shelf, _) in enumerate(every) if (shelf.cells.group, shelf.role) == (group, role)]
-            rates = [-every[n][0].cells.reach[every[n][1]] for n in here]
-            _at_most(model, [*(replicas[n] for n in here), asked], [*rates, 1.0], 0)
-    if throughput:
-        model.maximize(level)
-    else:
-        costs = [prices[kind] * count for kind, count in zip(kinds, devices, strict=True)]
-        model.minimize(model_builder.LinearExpr.weighted_sum(replicas, costs))
-    solver = solved(model)
-    if solver is None:
-        return None
-    sign = -1.0 if throughput else 1.0
-    worse = np.array([solver.reduced_cost(variable) for variable in replicas]) * sign
-    return _Limit(float(solver.objective_value), np.maximum(worse, 0.0))
-
-
-def _at_most(model: object, variables: Sequence[object], factors: Sequence[float], most: float) -> None:
-    from ortools.linear_solver.python import model_builder
-
-    left = model_builder.LinearExpr.weighted_sum(list(variables), list(factors))
-    model.add_linear_constraint(left, -math.inf, most)  # type: ignore[attr-defined]
 
 
 def _keeping(cells: Cells, offered: Sequence[Column], market: Market, number: int) -> list[Column]:

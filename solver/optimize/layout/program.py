@@ -115,6 +115,7 @@ class Market:
     standing: replicas that run already; of equally good layouts the one that loads the fewest weights is best.
     keepings: ways to keep idle KV that columns are priced for; places: the tiers outside of HBM where it can wait.
     connections: ways to hand KV caches over, the preferred ones first; empty where every replica connects with every one.
+    beyond: USD per hour, or a multiple of the mix, that no layout beats which has a column that is not offered.
     """
 
     supplies: tuple[Supply, ...]
@@ -134,10 +135,20 @@ class Market:
     keepings: tuple[Keeping, ...] = ()
     places: tuple[Place, ...] = ()
     connections: tuple[Connection, ...] = ()
+    beyond: float | None = None
 
     def supply(self, index: int) -> Supply:
         """The supply of that index."""
         return next(supply for supply in self.supplies if supply.index == index)
+
+
+def device_prices(market: Market) -> dict[str, float]:
+    """The least that a device of each kind can cost [USD/h]; nothing where the cluster is owned."""
+    kinds: dict[str, float] = {}
+    for supply in market.supplies:
+        price = 0.0 if market.owned else supply.usd_per_device_hour
+        kinds[supply.device] = min(price, kinds.get(supply.device, price))
+    return kinds
 
 
 @dataclass(frozen=True)

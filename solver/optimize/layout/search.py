@@ -7,11 +7,13 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from solver.optimize.arithmetic.highs import by_highs, confirmed
 from solver.optimize.arithmetic.integers import IntegerProgram, IntegerRow, integerise
 from solver.optimize.arithmetic.linear import Expression, Variable, total
 from solver.optimize.arithmetic.relaxation import MARGIN, Relaxation, relax
 from solver.optimize.arithmetic.run import Effort, SolverResult, run
 from solver.optimize.layout.kv_tiers import Keeping, Place, Split
+from solver.optimize.layout.least import Floats, Limit, Servers, least
 from solver.optimize.layout.program import LEVELS, Choice, DomainContent, LayoutProgram, Market
 from solver.optimize.layout.rules.survival import spread_out
 from solver.optimize.layout.write import write
@@ -19,8 +21,19 @@ from solver.space.dominance import undominated
 from solver.space.handover import Connection
 from solver.space.profiles import Column
 
+#: Replicas of a column from which HiGHS is asked before CP-SAT.
+MANY_REPLICAS = 100
 #: Columns per promise and role with which a first solution is sought.
 FIRST_COLUMNS = 48
+#: The same where there are very many, and one that is near enough may already be among these.
+FEWEST_COLUMNS = 6
+#: Columns of which devices and demand alone choose first; so many that the search ends where the gap is met, short of the
+#: optimum, before all of them have been in the program, and so many that it does after they were pruned.
+MANY_COLUMNS, TOO_MANY_COLUMNS, TOO_MANY_LEFT = 150, 1000, 300
+#: Columns that one program may have: the bound over more is what devices and demand alone say.
+MOST_COLUMNS = 3000
+#: Columns among which equally good layouts are compared.
+MOST_TIED = 400
 #: Weights of a pool, a device and a step of latency when equally good layouts are compared.
 POOL_WEIGHT, DEVICE_WEIGHT, WAIT_STEPS = 2_000_000, 100, 99
 #: Weight of keeping idle KV, where that is not cheaper.
@@ -101,18 +114,20 @@ def best_layout(
             return best
         return NoLayout(proven=False, because=CAUTIOUS)
     bound, proven = (bounded.bound, bounded.proven) if bounded else _bound(market, columns, best, effort)
-    best = _least_moved(best, effort)
-    chosen = _tie_break(best, effort)
+    if market.beyond is not None and not bounded:
+        bound = max(bound, market.beyond) if best.integers.maximise else min(bound, market.beyond)
+    value, best = best.value, _least_moved(best if market.standing else _with_ties(market, columns, best), effort)
+    program, chosen = best.program, _tie_break(best, effort)
     return Layout(
-        _pools(best.program, chosen),
-        _modes(best.program, chosen),
-        best.value,
+        _pools(program, chosen),
+        _modes(program, chosen),
+        value,
         bound,
         proven,
-        {supply: patterns.chosen(chosen) for supply, patterns in best.program.contents.items()},
-        _keeps(best.program, chosen),
+        {supply: patterns.chosen(chosen) for supply, patterns in program.contents.items()},
+        _keeps(program, chosen),
         market.places,
-        _connections(best.program, chosen),
+        _connections(program, chosen),
     )
 
 
@@ -153,15 +168,46 @@ def _solve(
 ) -> _Solved:
     program = write(market, columns, optimistic, ceiling)
     integers = integerise(program.linear, optimistic)
-    return _Solved(program, integers, run(integers, effort))
+    answer = None
+    if effort.seed is None and not effort.late and max((column.high for column in columns), default=0) > MANY_REPLICAS:
+        answer = by_highs(program.linear, integers, effort)
+    return _Solved(program, integers, answer or run(integers, effort))
 
 
 def _search(market: Market, columns: Sequence[Column], effort: Effort) -> _Solved | NoLayout:
-    """A solution over the likeliest columns, then over all that could beat it."""
+    """A solution over the likeliest columns, then over all that could beat it.
+
+    Of very many columns devices and demand alone choose the likeliest, and drop what cannot beat a solution over those.
+    """
+    if len(columns) > MANY_COLUMNS:
+        limit = least(market, Servers.of(columns))
+        if limit is None:
+            return NoLayout(proven=True)
+        settled, far = _settled(market, columns), len(columns) > TOO_MANY_COLUMNS
+        for few in (FEWEST_COLUMNS, FIRST_COLUMNS) if far else (FIRST_COLUMNS,):
+            likely = _likeliest(columns, limit.share, limit.loss, settled, few)
+            likely = sorted({*likely, *limit.partner[likely].tolist()})
+            first = _search_all(market, [columns[n] for n in likely], effort)
+            if isinstance(first, _Solved) and limit.near(first.value, effort.gap if far else MARGIN):
+                return first
+        if isinstance(first, _Solved):
+            rest = _search_all(market, _within(columns, limit, first.value, settled), effort)
+            return rest if isinstance(rest, _Solved) and _better(rest, first) else first
+    return _search_all(market, columns, effort)
+
+
+def _within(columns: Sequence[Column], limit: Limit, value: float, settled: Collection[int]) -> list[Column]:
+    """Columns that devices and demand alone do not rule out of every better layout (exact, up to a margin)."""
+    room = limit.room(value)
+    return [c for n, c in enumerate(columns) if limit.loss[n] <= room or n in settled]
+
+
+def _search_all(market: Market, columns: Sequence[Column], effort: Effort) -> _Solved | NoLayout:
+    """The same with the whole program's relaxation."""
     relaxed = _relaxed(market, columns)
     if relaxed is None or (relaxed.maximise and relaxed.value <= 0):
         return NoLayout(proven=True)
-    likely = _likeliest(columns, relaxed, _settled(market, columns))
+    likely = _likeliest(columns, relaxed.share, relaxed.loss, _settled(market, columns))
     first = _solve(market, [columns[i] for i in likely], effort, relaxed.ceiling)
     if first.answer.values and effort.clock:
         effort.clock.hold()
@@ -170,7 +216,7 @@ def _search(market: Market, columns: Sequence[Column], effort: Effort) -> _Solve
     kept = list(range(len(columns)))
     if first.answer.values:
         kept = _could_beat(relaxed, first.value, _settled(market, columns))
-        if set(kept) <= set(likely):
+        if set(kept) <= set(likely) or (len(kept) > TOO_MANY_LEFT and relaxed.near(first.value, effort.gap)):
             return first
     second = _solve(market, [columns[i] for i in kept], effort, relaxed.ceiling)
     if second.answer.values and (not first.answer.values or _better(second, first)):
@@ -197,6 +243,10 @@ class _Relaxed:
     share: tuple[float, ...]
     loss: tuple[float, ...]
     maximise: bool
+
+    def near(self, known: float, gap: float) -> bool:
+        """Whether a known layout is within a relative gap of the optimum."""
+        return abs(known - self.value) <= gap * max(abs(known), abs(self.value))
 
     @property
     def ceiling(self) -> float | None:
@@ -242,14 +292,20 @@ def _settled(market: Market, columns: Sequence[Column]) -> frozenset[int]:
     )
 
 
-def _likeliest(columns: Sequence[Column], relaxed: _Relaxed, settled: Collection[int]) -> list[int]:
-    """Columns that the relaxation uses, settled ones, and the next best of every promise and role."""
+def _likeliest(
+    columns: Sequence[Column],
+    share: Floats | Sequence[float],
+    loss: Floats | Sequence[float],
+    settled: Collection[int],
+    few: int | None = None,
+) -> list[int]:
+    """Columns that a relaxation uses, settled ones, and the next best of every promise and role."""
     by_role: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for number, column in enumerate(columns):
         by_role[column.group, column.role, column.footprint.device].append(number)
-    chosen = {n for n in range(len(columns)) if n in settled or relaxed.share[n] > 1e-9}
+    chosen = {n for n in range(len(columns)) if n in settled or share[n] > 1e-9}
     for members in by_role.values():
-        chosen.update(sorted(members, key=lambda n: (relaxed.loss[n], n))[:FIRST_COLUMNS])
+        chosen.update(sorted(members, key=lambda n: (loss[n], n))[: few or FIRST_COLUMNS])
     return sorted(chosen)
 
 
@@ -264,10 +320,22 @@ def _bound(market: Market, columns: Sequence[Column], best: _Solved, effort: Eff
 
     Only columns with which the twin could beat the known layout matter: a layout without them is no better.
     """
+    tighter = max if best.integers.maximise else min
+    if len(columns) > MANY_COLUMNS:
+        limit = least(market, Servers.of(columns, optimistic=True))
+        if limit is None:
+            return best.value, True
+        if limit.near(best.value, effort.gap if len(columns) > TOO_MANY_COLUMNS else MARGIN):
+            return tighter(limit.value, best.value), True
+        columns = _within(columns, limit, best.value, _settled(market, columns))
+        if len(columns) > MOST_COLUMNS:
+            return tighter(limit.value, best.value), False
     relaxed = _relaxed(market, columns, optimistic=True)
     if relaxed is None:
         return best.value, True
     kept = _could_beat(relaxed, best.value, _settled(market, columns))
+    if len(kept) > TOO_MANY_LEFT and relaxed.near(best.value, effort.gap):
+        return relaxed.value, True
     solved = _solve(market, [columns[n] for n in kept], effort, relaxed.ceiling, optimistic=True)
     if solved.answer.status == "infeasible":
         return best.value, True
@@ -283,6 +351,41 @@ def _hopeless(market: Market, columns: Sequence[Column], effort: Effort) -> bool
     if relaxed is None:
         return True
     return _solve(market, columns, effort, relaxed.ceiling, optimistic=True).answer.status == "infeasible"
+
+
+def _with_ties(market: Market, columns: Sequence[Column], best: _Solved) -> _Solved:
+    """The best layout in a program that has every column which another layout as good could have, the likeliest first."""
+    if any(column.high > MANY_REPLICAS for column in best.program.columns):
+        return best
+    limit = least(market, Servers.of(columns))
+    if limit is None:
+        return best
+    held = {choice.column for choice in best.program.choices if best.answer.values[choice.used.index]}
+    able = [n for n, column in enumerate(columns) if limit.loss[n] <= limit.room(best.value) or column in held]
+    likely = sorted(able, key=lambda n: (columns[n] not in held, limit.loss[n], n))[:MOST_TIED]
+    program = write(market, [columns[n] for n in sorted(likely)], ceiling=best.program.most or None)
+    integers = integerise(program.linear)
+    values = _carried(best, program)
+    if not confirmed(integers, values):
+        return best
+    objective = sum(factor * values[index] for index, factor in integers.objective)
+    return _Solved(program, integers, replace(best.answer, values=values, objective=objective))
+
+
+def _carried(best: _Solved, program: LayoutProgram) -> tuple[int, ...]:
+    """The values of a solution in a program over other columns, all that it uses among them."""
+    places = {choice.column: number for number, choice in enumerate(program.choices)}
+    names = {}
+    for choice in best.program.choices:
+        if choice.column in places:
+            for variable in (choice.used, choice.replicas, *choice.fragments.values()):
+                kind, _, *rest = variable.name.split(".")
+                names[".".join((kind, str(places[choice.column]), *rest))] = best.answer.values[variable.index]
+    own = {v.name for choice in best.program.choices for v in (choice.used, choice.replicas, *choice.fragments.values())}
+    for variable in best.program.linear.variables:
+        if variable.name not in own:
+            names[variable.name] = best.answer.values[variable.index]
+    return tuple(names.get(variable.name, 0) for variable in program.linear.variables)
 
 
 def _least_moved(best: _Solved, effort: Effort) -> _Solved:

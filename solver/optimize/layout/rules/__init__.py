@@ -13,7 +13,7 @@ from solver.optimize.layout.rules.packing import (
     patterns,
 )
 from solver.optimize.layout.rules.pools import bands, one_column, pins, pools
-from solver.optimize.layout.rules.service import demand, handover, levels_of_modes, modes, splits
+from solver.optimize.layout.rules.service import demand, handover, least_rent, levels_of_modes, modes, splits
 from solver.optimize.layout.rules.survival import survive_domains, survive_hosts
 
 RULES: tuple[Rule, ...] = (
@@ -34,6 +34,7 @@ RULES: tuple[Rule, ...] = (
     handover,
     splits,
     demand,
+    least_rent,
     survive_domains,
     survive_hosts,
     keeping,

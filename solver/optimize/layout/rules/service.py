@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
+import numpy as np
+
 from solver.optimize.arithmetic.linear import Demand, Expression, at_least, at_most, equal, total
-from solver.optimize.layout.program import LEVELS, LayoutProgram
+from solver.optimize.arithmetic.relaxation import MARGIN
+from solver.optimize.layout.pairs import MOST_POOLS, least_cost
+from solver.optimize.layout.program import LEVELS, LayoutProgram, device_prices
 from solver.optimize.layout.rule import rule
 from solver.replica import ROLES, Role
 
@@ -77,6 +82,32 @@ def demand(program: LayoutProgram) -> Iterator[Demand]:
     for group in range(len(program.market.needs)):
         for role in ROLES:
             yield serves(program, group, role, program.capacity(group, role))
+
+
+@rule("least rent", "no role costs less than the cheapest one or two pools that serve it")
+def least_rent(program: LayoutProgram) -> Iterator[Demand]:
+    """Follows from the other rules; says in one row what they leave to the search."""
+    market = program.market
+    if program.level is not None or market.owned or market.max_pools > MOST_POOLS:
+        return
+    prices = device_prices(market)
+    for group, need in enumerate(market.needs):
+        for role in ROLES:
+            pools = list(program.serving(group, role))
+            rents = [prices[c.column.footprint.device] * c.column.footprint.devices for c in pools]
+            costs, _ = least_cost(
+                np.array([program.rate(c) for c in pools]),
+                np.array(rents),
+                np.array([c.column.low for c in pools], float),
+                np.array([c.column.high for c in pools], float),
+                need.requests_per_s,
+                market.max_pools,
+            )
+            least = float(min(costs, default=math.inf)) * (1 - MARGIN)
+            if math.isfinite(least):
+                rent = total(c.replicas * usd for c, usd in zip(pools, rents, strict=True))
+                apart = program.disaggregated[group] * least
+                yield at_least(rent + apart * LOOSE, least) if role == "unified" else at_least(rent, apart)
 
 
 def serves(program: LayoutProgram, group: int, role: Role, capacity: Expression) -> Demand:

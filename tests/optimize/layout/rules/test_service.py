@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from alone import cuts_off, tiny_column, tiny_market
+from alone import Values, cuts_off, tiny_column, tiny_market
 
 from solver.optimize.layout import rules
 from solver.optimize.layout.program import LEVELS
@@ -111,3 +111,15 @@ def test_demand_as_a_multiple_of_the_mix() -> None:
         tried={"level": steps},
     )
     assert about == {"replicas.0", "level.unified.0", "level.disaggregated.0"}
+
+
+@pytest.mark.parametrize(("pools", "least"), [(1, 3), (2, 2)])
+def test_least_rent(pools: int, least: int) -> None:
+    """Two requests/s: by three replicas of one pool, or by one replica of each of two pools, for 2 USD each."""
+    market = tiny_market(requests_per_s=2.0, modes=(True, False), max_pools=pools)
+    columns = [tiny_column(market, rate=0.7, high=3), tiny_column(market, rate=1.3, high=1)]
+
+    def dear_enough(v: Values) -> bool:
+        return bool(v["disaggregated.0"]) or v["replicas.0"] + v["replicas.1"] >= least
+
+    cuts_off(rules.least_rent, market, columns, dear_enough)
