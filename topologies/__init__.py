@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from topologies.files import from_plain, load, save, to_plain
     from topologies.hardware import DTYPES, Device, device, devices
     from topologies.overview import summary
+    from topologies.prices import ListPrice, list_price, list_prices
     from topologies.profile import DomainProfile, HostProfile, Rates
     from topologies.routes import Routes
     from topologies.show import describe
@@ -77,6 +78,11 @@ _HOMES = {
         "devices",
     ),
     "topologies.overview": ("summary",),
+    "topologies.prices": (
+        "ListPrice",
+        "list_price",
+        "list_prices",
+    ),
     "topologies.profile": (
         "DomainProfile",
         "HostProfile",
@@ -105,6 +111,7 @@ __all__ = [
     "FabricTier",
     "Fault",
     "HostProfile",
+    "ListPrice",
     "RackplanError",
     "Rates",
     "Routes",
@@ -125,6 +132,8 @@ __all__ = [
     "hgx",
     "importers",
     "join",
+    "list_price",
+    "list_prices",
     "load",
     "mark_unhealthy",
     "nvl72",

@@ -65,9 +65,11 @@ def _llms() -> Iterable[Row]:
 
 
 def _devices() -> Iterable[Row]:
-    from topologies import devices
+    from topologies import devices, list_prices
+    from topologies.prices import COMPARABLE
 
     for one in devices().values():
+        cheapest = {price.basis: price.usd_per_hour for price in reversed(list_prices(one))}
         yield {
             "name": one.name,
             "title": one.title,
@@ -78,7 +80,7 @@ def _devices() -> Iterable[Row]:
             "hbm_tb_per_s": _rounded(one.hbm_bytes_per_s / 1e12),
             "scale_up_gb_per_s": _rounded(one.scale_up_bytes_per_s / 1e9),
             "domain": one.scale_up_domain,
-            "usd_per_hour": one.usd_per_hour,
+            **{f"usd_per_h_{basis}".replace("-", "_"): cheapest.get(basis) for basis in COMPARABLE},
             "unverified": not one.verified,
         }
 

@@ -171,6 +171,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Any, Any]] = {
     "billing": (SMALL, "device", "host"),
     "owned": (SMALL, False, True),
     "expert_loads": (LOADED, [], LOADED["expert_loads"]),
+    "price_basis": (SMALL, "reserved-3y", "source:lambda"),
     "prices": (SMALL, {"h100": 2.0}, {"h100": 3.0}),
     "calibration": (SMALL, None, packaged("vllm", "hopper")[0].with_values({"captured": 1.4}).to_json()),
 }  # fmt: skip

@@ -74,6 +74,7 @@ def summary(plan: Plan) -> str:
         f"no plan can cost less than {o.bound:.4g} (gap {o.gap:.2%})",
         f"serves {p.requests_per_s:.4g} requests/s, {p.output_tokens_per_s:,.0f} output tokens/s on {_rented(plan)}",
         *(f"  {_promised(plan, request_class)}" for request_class in plan.scenario.traffic.classes),
+        *(f"  {line}" for line in priced(plan)),
     ]
     for pool in plan.pools:
         shape = pool.parallelism.shape()
@@ -86,6 +87,13 @@ def summary(plan: Plan) -> str:
     lines += [f"  {b.because}" for b in plan.binding]
     lines += [f"  note: {doubt}" for doubt in p.extrapolated]
     return "\n".join(lines)
+
+
+def priced(plan: Plan) -> list[str]:
+    """What an hour of each kind of device in use costs, and where that price comes from."""
+    instance = Instance.of(plan.scenario)
+    rents = {name: instance.rent(name) for name in sorted({pool.device for pool in plan.pools})}
+    return [f"{name} at {rent.usd_per_hour:.4g} USD per device-hour ({rent.origin})" for name, rent in rents.items()]
 
 
 def _rented(plan: Plan) -> str:
