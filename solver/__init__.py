@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from solver.errors import BadInput, CheckFailed, NoPlan, RackplanError
 from solver.llm import LLM
-from solver.workload import SLO, Constraints, Options, RequestClass, Scenario, Traffic
+from solver.workload import SLO, Constraints, Options, RequestClass, Scenario, Traffic, Users
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -33,6 +33,7 @@ __all__ = [
     "RequestClass",
     "Scenario",
     "Traffic",
+    "Users",
     "solve",
 ]
 

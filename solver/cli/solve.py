@@ -40,6 +40,13 @@ def solve(
     prompt_tokens: Annotated[int | None, typer.Option(help="Prompt tokens of the (first) class.")] = None,
     output_tokens: Annotated[int | None, typer.Option(help="Output tokens of the (first) class.")] = None,
     requests_per_s: Annotated[float | None, typer.Option(help="Arrivals of the (first) class.")] = None,
+    users: Annotated[int | None, typer.Option(help="Users at work at once, in place of a rate.")] = None,
+    speed: Annotated[
+        float | None, typer.Option("--tokens-per-s-per-user", help="Speed that each user is promised.")
+    ] = None,
+    think: Annotated[
+        str | None, typer.Option(help="From the last token to a user's next prompt, such as 14s.")
+    ] = None,
     ttft_p95: Annotated[str | None, typer.Option(help="Promise on the time to first token, such as 2s.")] = None,
     tpot_p95: Annotated[str | None, typer.Option(help="Promise on the time per output token, such as 30ms.")] = None,
     engine: Annotated[str | None, typer.Option(help="vllm, sglang, trtllm, auto or ideal.")] = None,
@@ -85,6 +92,7 @@ def solve(
         "traffic.classes.0.prompt_tokens": prompt_tokens,
         "traffic.classes.0.output_tokens": output_tokens,
         "traffic.classes.0.requests_per_s": requests_per_s,
+        **_users(users, speed, think, tpot_p95),
         "slo.ttft_p95": _with_unit("--ttft-p95", ttft_p95),
         "slo.tpot_p95": _with_unit("--tpot-p95", tpot_p95),
         "engine": engine,
@@ -126,6 +134,25 @@ def solve(
     if stopped.status:
         print(f"rackplan: interrupted; this is the best plan so far, gap {plan.objective.gap:.2%}", file=sys.stderr)
         raise typer.Exit(stopped.status)
+
+
+def _users(count: int | None, speed: float | None, think: str | None, tpot_p95: str | None) -> dict[str, Any]:
+    """Users of the (first) class.
+
+    Raises
+    ------
+    BadInput: one of the three is missing, or the speed is promised twice.
+    """
+    given = {"--users": count, "--tokens-per-s-per-user": speed, "--think": _with_unit("--think", think)}
+    missing = [option for option, value in given.items() if value is None]
+    if len(missing) == len(given):
+        return {}
+    if tpot_p95 is not None:
+        raise BadInput("--tokens-per-s-per-user is a promise on the time per output token; leave --tpot-p95 out")
+    if missing:
+        raise BadInput(f"users are a number, a speed and a time to think: add {' and '.join(missing)}")
+    names = ("count", "tokens_per_s", "think")
+    return {"traffic.classes.0.users": dict(zip(names, given.values(), strict=True))}
 
 
 def _with_unit(option: str, text: str | None) -> str | None:

@@ -26,6 +26,8 @@ def _reading(parser: Callable[[Any], float]) -> Callable[[Any], float]:
 
 
 Seconds = Annotated[float, BeforeValidator(_reading(units.seconds)), Field(ge=1e-12, le=1e9)]
+#: A time that may be none.
+Pause = Annotated[float, BeforeValidator(_reading(units.seconds)), Field(ge=0, le=1e9)]
 Tokens = Annotated[int, Field(ge=1, le=100_000_000)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Rate = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
