@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from topologies import exporters, importers
+    from topologies import exporters, importers, schema
     from topologies.builders import BUILDERS, build, fat_tree, hgx, join, mark_unhealthy, nvl72
     from topologies.builders.torus import torus
     from topologies.cluster import devices_of, validate
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from topologies.faults import Fault, crippled, find_faults
     from topologies.files import from_plain, load, save, to_plain
     from topologies.hardware import DTYPES, Device, device, devices
+    from topologies.json_schema import cluster_schema
     from topologies.overview import summary
     from topologies.prices import ListPrice, list_price, list_prices
     from topologies.profile import DomainProfile, HostProfile, Rates
@@ -77,6 +78,7 @@ _HOMES = {
         "device",
         "devices",
     ),
+    "topologies.json_schema": ("cluster_schema",),
     "topologies.overview": ("summary",),
     "topologies.prices": (
         "ListPrice",
@@ -118,6 +120,7 @@ __all__ = [
     "SwitchPorts",
     "UnknownName",
     "build",
+    "cluster_schema",
     "crippled",
     "describe",
     "device",
@@ -139,6 +142,7 @@ __all__ = [
     "nvl72",
     "save",
     "scale_up_domains",
+    "schema",
     "summary",
     "switch_ports",
     "to_plain",
@@ -148,7 +152,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("exporters", "importers"):
+    if name in ("exporters", "importers", "schema"):
         return import_module(f"topologies.{name}")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -39,6 +39,7 @@ def main() -> None:
         judge,
         pipelines,
         predict,
+        schema,
         simulate,
         solve,
         sweep,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from solver.errors import BadInput, nearest
 from topologies import units
@@ -25,9 +25,15 @@ def _reading(parser: Callable[[Any], float]) -> Callable[[Any], float]:
     return read
 
 
-Seconds = Annotated[float, BeforeValidator(_reading(units.seconds)), Field(ge=1e-12, le=1e9)]
+def _times(least: float) -> WithJsonSchema:
+    """In files a time is a number of seconds, or a number with a unit."""
+    number, spelt = {"type": "number", "minimum": least, "maximum": 1e9}, {"type": "string", "examples": ["30ms"]}
+    return WithJsonSchema({"anyOf": [number, spelt]}, mode="validation")
+
+
+Seconds = Annotated[float, BeforeValidator(_reading(units.seconds)), Field(ge=1e-12, le=1e9), _times(1e-12)]
 #: A time that may be none.
-Pause = Annotated[float, BeforeValidator(_reading(units.seconds)), Field(ge=0, le=1e9)]
+Pause = Annotated[float, BeforeValidator(_reading(units.seconds)), Field(ge=0, le=1e9), _times(0)]
 Tokens = Annotated[int, Field(ge=1, le=100_000_000)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Rate = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
