@@ -36,6 +36,7 @@ def main() -> None:
         explain,
         export,
         fidelity,
+        init,
         judge,
         pipelines,
         predict,

@@ -12,7 +12,7 @@ import typer
 from solver.cli.app import AsJson, app
 from solver.cli.scenario import EXAMPLE, scenario_from
 from solver.cli.train import is_training, show_training
-from solver.errors import BadInput
+from solver.cli.users import users_given, with_unit
 from topologies.units import show_seconds
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ def solve(
         "traffic.classes.0.prompt_tokens": prompt_tokens,
         "traffic.classes.0.output_tokens": output_tokens,
         "traffic.classes.0.requests_per_s": requests_per_s,
-        **_users(users, speed, think, tpot_p95),
-        "slo.ttft_p95": _with_unit("--ttft-p95", ttft_p95),
-        "slo.tpot_p95": _with_unit("--tpot-p95", tpot_p95),
+        "traffic.classes.0.users": users_given(users, speed, think, tpot_p95) or None,
+        "slo.ttft_p95": with_unit("--ttft-p95", ttft_p95),
+        "slo.tpot_p95": with_unit("--tpot-p95", tpot_p95),
         "engine": engine,
         "objective": objective,
         "options.gap": gap,
@@ -134,37 +134,6 @@ def solve(
     if stopped.status:
         print(f"rackplan: interrupted; this is the best plan so far, gap {plan.objective.gap:.2%}", file=sys.stderr)
         raise typer.Exit(stopped.status)
-
-
-def _users(count: int | None, speed: float | None, think: str | None, tpot_p95: str | None) -> dict[str, Any]:
-    """Users of the (first) class.
-
-    Raises
-    ------
-    BadInput: one of the three is missing, or the speed is promised twice.
-    """
-    given = {"--users": count, "--tokens-per-s-per-user": speed, "--think": _with_unit("--think", think)}
-    missing = [option for option, value in given.items() if value is None]
-    if len(missing) == len(given):
-        return {}
-    if tpot_p95 is not None:
-        raise BadInput("--tokens-per-s-per-user is a promise on the time per output token; leave --tpot-p95 out")
-    if missing:
-        raise BadInput(f"users are a number, a speed and a time to think: add {' and '.join(missing)}")
-    names = ("count", "tokens_per_s", "think")
-    return {"traffic.classes.0.users": dict(zip(names, given.values(), strict=True))}
-
-
-def _with_unit(option: str, text: str | None) -> str | None:
-    """A time as it was given.
-
-    Raises
-    ------
-    BadInput: a bare number, which reads as seconds to some and as milliseconds to others.
-    """
-    if text is not None and text.strip().replace(".", "", 1).isdigit():
-        raise BadInput(f"{option} {text}: say {text}ms or {text}s")
-    return text
 
 
 def _told(confirmation: Confirmation) -> str:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from solver.errors import BadInput
 from solver.workload import SLO, RequestClass, Scenario, Traffic, Users
 from solver.workload.idle import Idle
 from solver.workload.lengths import lengths
@@ -48,9 +49,9 @@ def test_classes_with_one_promise_are_a_group() -> None:
     ],
 )
 def test_what_cannot_be_is_said(changes: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(BadInput, match=said):
         chat(**changes)
-    with pytest.raises(ValueError, match="two classes are named 'chat'"):
+    with pytest.raises(BadInput, match="two classes are named 'chat'"):
         Traffic([chat(), chat()])
 
 
@@ -102,7 +103,7 @@ def test_lengths_are_those_of_samples() -> None:
 def test_drafts_that_are_accepted_multiply() -> None:
     given = Speculation(acceptance=(0.8, 0.5, 0.5))
     assert [given.accepted(n) for n in given.choices] == pytest.approx([1.0, 1.8, 2.2, 2.4])
-    with pytest.raises(ValueError, match="needs as many acceptance probabilities"):
+    with pytest.raises(BadInput, match="needs as many acceptance probabilities"):
         Speculation(acceptance=(0.8,), draft_tokens=2)
 
 
@@ -154,7 +155,7 @@ def test_users_become_a_rate_and_a_promise() -> None:
     assert read.requests_per_s == pytest.approx(80 / (14 + 20))
     assert read.slo == SLO(ttft_p95_s=2.0, tpot_p95_s=0.04)
     assert RequestClass(**read.model_dump(by_alias=True)) == read
-    with pytest.raises(ValueError, match="leave one out"):
+    with pytest.raises(BadInput, match="leave one out"):
         chat(users=people)
-    with pytest.raises(ValueError, match="users: think: this key is missing"):
+    with pytest.raises(BadInput, match="users: think: this key is missing"):
         RequestClass("chat", prompt_tokens=2000, output_tokens=500, users={"count": 80, "tokens_per_s": 25})
