@@ -47,6 +47,7 @@ def main() -> None:
         traffic,
         train,
         view,
+        where,
         why_not,
     )
 

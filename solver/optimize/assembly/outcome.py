@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from solver.check.floor import WORDS, cost_floor
 from solver.cost.instance import Instance
 from solver.errors import NoPlan
 from solver.plan import Alternative, KVTier, Margin, Plan, Pool
@@ -85,6 +86,7 @@ def summary(plan: Plan) -> str:
     lines += [f"  {_kept(tier)}" for tier in plan.kv_tiers]
     lines += [f"  {sold(margin)}" for margin in plan.margins]
     lines += [f"  {b.because}" for b in plan.binding]
+    lines.append(f"  {_floor(plan)}")
     lines += [f"  note: {doubt}" for doubt in p.extrapolated]
     return "\n".join(lines)
 
@@ -94,6 +96,17 @@ def priced(plan: Plan) -> list[str]:
     instance = Instance.of(plan.scenario)
     rents = {name: instance.rent(name) for name in sorted({pool.device for pool in plan.pools})}
     return [f"{name} at {rent.usd_per_hour:.4g} USD per device-hour ({rent.origin})" for name, rent in rents.items()]
+
+
+def _floor(plan: Plan) -> str:
+    """How far the cost lies above that of arithmetic alone, and what most of the rest is."""
+    found = cost_floor(plan, Instance.of(plan.scenario))
+    rest = max((name for name in found.parts if name != "arithmetic"), key=lambda name: found.parts[name])
+    share, times = found.parts[rest] / found.cost, found.cost / found.floor
+    return (
+        f"floor: matrix products at the devices' peak would cost {found.floor:.3g} USD, the plan costs {times:.3g} times that; "
+        f"most of the rest ({share:.0%}) is {rest}: {WORDS[rest]}"
+    )
 
 
 def _rented(plan: Plan) -> str:
