@@ -16,7 +16,9 @@ from solver.cli.users import users_given, with_unit
 from topologies.units import show_seconds
 
 if TYPE_CHECKING:
+    from solver.optimize.assembly.outcome import Outcome
     from solver.plan import Confirmation
+    from solver.workload import Scenario
 
 _Text = Annotated[str | None, typer.Option()]
 
@@ -118,6 +120,8 @@ def solve(
             from solver.study.confirm import confirm as confirmed
 
             outcome = confirmed(wanted, outcome, effort, folder, Trial(traces=tuple(confirm_traces or ())))
+    if outcome.found is None and html is not None:
+        _save_refusal(wanted, folder, outcome, html)
     plan = outcome.plan
     if output is not None:
         plan.save(output)
@@ -134,6 +138,17 @@ def solve(
     if stopped.status:
         print(f"rackplan: interrupted; this is the best plan so far, gap {plan.objective.gap:.2%}", file=sys.stderr)
         raise typer.Exit(stopped.status)
+
+
+def _save_refusal(scenario: Scenario, folder: Path, outcome: Outcome, path: Path) -> None:
+    """Write the page of a scenario without a plan."""
+    from solver.cost.instance import Instance
+    from solver.view.refused import render_refusal
+    from topologies.writing import write_file
+
+    refusal = outcome.refusal
+    rules, ways = (refusal.rules, refusal.ways) if refusal else ((), ())
+    write_file(path, render_refusal(Instance.of(scenario, folder), outcome.reason, rules, ways))
 
 
 def _told(confirmation: Confirmation) -> str:

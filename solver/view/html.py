@@ -28,7 +28,7 @@ from solver.view.sections.ranks import ranks
 from solver.view.words import title
 from topologies.writing import write_file
 
-__all__ = ["Inline", "brief", "render", "save"]
+__all__ = ["Inline", "brief", "document", "render", "save"]
 
 #: The page may run its own script and nothing else, and may fetch nothing at all.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
@@ -75,6 +75,12 @@ def brief(plan: Plan) -> str:
     return _page(scene, (answer(scene), cluster(scene), ranks(scene, about_ranks)), about_ranks)
 
 
+def document(name: str, *sections: Markup | None) -> str:
+    """A page of its own with sections that need no script."""
+    body = tag("body", tag("main", sections))
+    return "<!doctype html>\n" + tag("html", _head(name), body, lang="en") + "\n"
+
+
 def _page(scene: Scene, sections: tuple[Markup | None, ...], about_ranks: dict[str, PoolFacts]) -> str:
     body = tag(
         "body",
@@ -83,7 +89,7 @@ def _page(scene: Scene, sections: tuple[Markup | None, ...], about_ranks: dict[s
         page_data(scene, about_ranks),
         tag("script", Markup(_asset("page.js"))),
     )
-    return "<!doctype html>\n" + tag("html", _head(scene), body, lang="en") + "\n"
+    return "<!doctype html>\n" + tag("html", _head(title(scene)), body, lang="en") + "\n"
 
 
 @dataclass(frozen=True)
@@ -104,14 +110,14 @@ class Inline:
         return f'<iframe srcdoc="{page}" style="width:100%;height:{self.height}px;border:0"></iframe>'
 
 
-def _head(scene: Scene) -> Markup:
+def _head(name: str) -> Markup:
     rules = (theme_rules(), DRAWING_RULES, colour_rules(WAYS), _asset("page.css"))
     return tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("title", f"{title(scene)} - rackplan"),
+        tag("title", f"{name} - rackplan"),
         tag("style", Markup("".join(rules))),
     )
 

@@ -14,6 +14,37 @@ from topologies.units import show_bytes, show_seconds
 
 
 @dataclass(frozen=True)
+class WayOut:
+    """One rule to give up, and what could be had then.
+
+    Attributes
+    ----------
+    rule: the rule in words.
+    offer: what is reachable without it.
+    loss: how much of it must be given up, from 0 to 1.
+    """
+
+    rule: str
+    offer: str
+    loss: float
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why there is no plan.
+
+    Attributes
+    ----------
+    reason: in a sentence or two. rules: those that cannot all hold. ways: rules that alone stand in the way, the cheapest to
+        give up first.
+    """
+
+    reason: str
+    rules: tuple[str, ...] = ()
+    ways: tuple[WayOut, ...] = ()
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Status, plan and bound of a solve.
 
@@ -22,12 +53,14 @@ class Outcome:
     status: ``optimal`` (gap within the target), ``feasible``, ``infeasible`` (proven), ``unknown`` (no time left).
     reason: why there is no plan; empty if there is one.
     by_engine: the plan of every engine that was solved for, where the engine was left open.
+    refusal: the reason in its parts, where it was looked for.
     """
 
     status: Literal["optimal", "feasible", "infeasible", "unknown"]
     found: Plan | None
     reason: str = ""
     by_engine: tuple[tuple[str, Plan], ...] = ()
+    refusal: Refusal | None = None
 
     @property
     def plan(self) -> Plan:
