@@ -1,12 +1,13 @@
 """Why a plan costs what it costs: what binds, its floor and what stands above it, what changes are worth, the runner-up.
 
 Every worth is a solve of its own: the scenario with one thing changed by a tenth (or one more domain), everything
-decided anew. A saving within the gaps of the two plans may be none, and is said to be.
+decided anew. A saving within the gaps of the two plans may be none, and is said to be. All solves share one budget of
+time, what is worth most comes first, and what was not reached is named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +20,13 @@ from solver.optimize.arithmetic.run import Effort
 from solver.optimize.assembly.outcome import sold
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
-from solver.workload import SLO, Scenario
+from solver.study.breakpoints import Breakpoint, Budget, axes, breakpoint_of
+from solver.workload import Scenario
 
-#: By how much promises, memory, bandwidth and prices are changed.
+#: By how much memory, bandwidth and prices are changed.
 TENTH = 0.1
+#: Wall time for everything, where nobody says otherwise [s].
+BUDGET_S = 30.0
 #: Largest value of a builder's size; one more is asked for below it.
 _GROWING = {"hgx": "nodes", "nvl72": "racks", "fat_tree": "nodes"}
 
@@ -57,12 +61,17 @@ class Worth:
     saving: float
     sure: bool
 
+    @property
+    def idle(self) -> bool:
+        """Whether it changes nothing."""
+        return self.usd is not None and abs(self.saving) < 5e-4
+
     def sentence(self) -> str:
         """The worth in one sentence."""
         what = self.change.what[0].upper() + self.change.what[1:]
         if self.usd is None:
             return f"{what} was not priced: no plan was found in time."
-        if abs(self.saving) < 5e-4:
+        if self.idle:
             return f"{what} would leave the cost as it is."
         if not self.sure:
             return f"{what} would change the cost by less than the gap of the plans ({self.saving:+.1%})."
@@ -82,22 +91,35 @@ class Explanation:
     binds: sentences on what limits the plan.
     floor: the plan's cost by cause.
     margins: sentences on what classes with a price bring in and cost.
+    breakpoints: from where on promises and load change the cost, the largest saving first.
     worths: what changes are worth, the largest saving first.
+    unfinished: what the time did not reach.
+    hidden: that whole hosts or domains hide what changes are worth; empty where they do not.
     runner_up: a sentence on the best different plan and why it lost; empty where there is none within 5 %.
     """
 
     binds: tuple[str, ...]
     floor: CostFloor
     margins: tuple[str, ...]
+    breakpoints: tuple[Breakpoint, ...]
     worths: tuple[Worth, ...]
     runner_up: str
+    unfinished: tuple[str, ...] = ()
+    hidden: str = ""
 
     def __str__(self) -> str:
         lines = ["What binds:", *(f"  {line}" for line in self.binds or ("Nothing is within 5 % of its limit.",))]
         lines += ["What a million output tokens cost:", *(f"  {line}" for line in self.floor.lines())]
         if self.margins:
             lines += ["What classes bring in:", *(f"  {line}" for line in self.margins)]
-        lines += ["What changes are worth:", *(f"  {worth.sentence()}" for worth in self.worths)]
+        if self.breakpoints:
+            lines += ["From where on the cost changes:", *(f"  {each.sentence()}" for each in self.breakpoints)]
+        lines += ["What changes are worth:", *(f"  {worth.sentence()}" for worth in self.worths if not worth.idle)]
+        if idle := [worth.change.what for worth in self.worths if worth.idle]:
+            lines.append(f"  Nothing would be changed by {listed(idle)}.")
+        lines += [f"  {self.hidden}"] if self.hidden else []
+        if self.unfinished:
+            lines.append(f"  Not reached in time: {listed(self.unfinished)}; --time-limit allows more.")
         if self.runner_up:
             lines += ["The best different plan:", f"  {self.runner_up}"]
         return "\n".join(lines)
@@ -113,34 +135,79 @@ class Explanation:
             "usd_per_million_output_tokens_by_cause": self.floor.parts,
             "step_s_by_cause": self.floor.steps,
             "margins": list(self.margins),
+            "breakpoints": [each.to_json() for each in self.breakpoints],
             "worths": worths,
+            "unfinished": list(self.unfinished),
+            "hidden": self.hidden,
             "runner_up": self.runner_up,
         }
 
 
 def explain(plan: Plan, effort: Effort | None = None, told: Callable[[str], None] = lambda _: None) -> Explanation:
-    """Price every change of a plan's scenario, and look for the best different plan.
+    """Price every change of a plan's scenario, look for breakpoints and for the best different plan.
 
     Parameters
     ----------
-    told: is told what is being priced.
+    effort: its time limit bounds everything together.
+    told: is told every sentence as it is found.
     """
-    instance = Instance.of(plan.scenario)
-    worths = []
+    instance, budget = Instance.of(plan.scenario), Budget(effort or Effort(time_limit_s=BUDGET_S))
+    worths: list[Worth] = []
+    points: list[Breakpoint] = []
+    unfinished: list[str] = []
+    for axis in axes(plan):
+        point = breakpoint_of(plan, axis, budget)
+        if point is None:
+            unfinished.append(f"breakpoints of {axis.what}")
+        else:
+            points.append(point)
+            told(point.sentence())
     for change in changes(instance):
-        told(change.what)
-        worths.append(_worth(plan, change, effort))
-    told("a different plan")
+        worth = _worth(plan, change, budget)
+        if worth.usd is None and budget.spent:
+            unfinished.append(change.what)
+            continue
+        worths.append(worth)
+        told(worth.sentence())
     binds = tuple(f"{b.because}" for b in plan.binding)
     margins = tuple(sold(margin) for margin in plan.margins)
-    ranked = tuple(sorted(worths, key=lambda w: -w.saving))
-    return Explanation(binds, cost_floor(plan, instance), margins, ranked, _runner_up(plan, effort))
+    return Explanation(
+        binds=binds,
+        floor=cost_floor(plan, instance),
+        margins=margins,
+        breakpoints=tuple(sorted(points, key=lambda p: -abs(p.saving))),
+        worths=tuple(sorted(worths, key=lambda w: -w.saving)),
+        runner_up=_runner_up(plan, budget),
+        unfinished=tuple(unfinished),
+        hidden=_hidden(plan, worths),
+    )
+
+
+def listed(things: Sequence[str]) -> str:
+    """Things in one sentence.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return things[0] if len(things) == 1 else f"{', '.join(things[:-1])} and {things[-1]}"
+
+
+def _hidden(plan: Plan, worths: Sequence[Worth]) -> str:
+    """That rent in whole units hides what hardware is worth, where it does."""
+    scenario = plan.scenario
+    if scenario.objective != "cost" or scenario.billing == "device" or scenario.owned or not worths:
+        return ""
+    # Cheaper devices are always worth something; better ones only where one unit fewer would do.
+    better = [worth for worth in worths if worth.change.what.startswith(f"{TENTH:.0%} more".replace("%", " %"))]
+    if not better or not all(worth.idle for worth in better):
+        return ""
+    return f"A {scenario.billing} is rented whole, which hides what better hardware is worth: try --set billing=device."
 
 
 def changes(instance: Instance) -> Iterator[Change]:
     """Everything whose price is asked."""
     scenario = instance.scenario
-    yield from _promises(scenario)
+    yield from _survival(scenario)
     hardware = {
         "10 % more HBM per device": (
             {"hbm_bytes", "hbm_usable_bytes"},
@@ -162,31 +229,13 @@ def changes(instance: Instance) -> Iterator[Change]:
         )
 
 
-def _promises(scenario: Scenario) -> Iterator[Change]:
-    """Each promise a tenth looser, for all classes that made it."""
-    for name, label in (
-        ("ttft_p95_s", "TTFT"),
-        ("tpot_p95_s", "TPOT"),
-        ("itl_p95_s", "ITL"),
-        ("e2e_p95_s", "end-to-end"),
-    ):
-        classes = [
-            c if c.slo is None or getattr(c.slo, name) is None else c.model_copy(update={"slo": _looser(c.slo, name)})
-            for c in scenario.traffic.classes
-        ]
-        slo = scenario.slo if getattr(scenario.slo, name) is None else _looser(scenario.slo, name)
-        if slo == scenario.slo and classes == list(scenario.traffic.classes):
-            continue
-        traffic = scenario.traffic.model_copy(update={"classes": tuple(classes)})
-        yield Change(
-            f"a 10 % looser {label} promise",
-            "ask whether users would notice",
-            scenario.model_copy(update={"slo": slo, "traffic": traffic}),
-        )
-
-
-def _looser(slo: SLO, name: str) -> SLO:
-    return slo.model_copy(update={name: getattr(slo, name) * (1 + TENTH)})
+def _survival(scenario: Scenario) -> Iterator[Change]:
+    """Surviving one more loss, where a demand is to be met and none is survived yet."""
+    options = scenario.options
+    if scenario.objective != "cost" or options.survive_domain_failures or options.survive_host_failures:
+        return
+    safer = scenario.model_copy(update={"options": options.model_copy(update={"survive_host_failures": 1})})
+    yield Change("surviving the loss of a host", "set options.survive_host_failures to 1", safer)
 
 
 def _with_graph(scenario: Scenario, cluster: nx.Graph[str]) -> Scenario:
@@ -229,18 +278,23 @@ def _one_more(scenario: Scenario) -> Iterator[Change]:
     yield Change(f"one more {unit}", f"rent {grown[size]} instead", scenario.model_copy(update={"cluster": grown}))
 
 
-def _worth(plan: Plan, change: Change, effort: Effort | None) -> Worth:
-    outcome = solve_scenario(change.scenario, effort)
-    if outcome.found is None:
+def _worth(plan: Plan, change: Change, budget: Budget) -> Worth:
+    found = budget.outcome(change.scenario).found
+    if found is None:
         return Worth(change, None, 0.0, False)
-    before, after = plan.objective, outcome.found.objective
+    before, after = plan.objective, found.objective
     saving = 1 - after.usd_per_million_output_tokens / before.usd_per_million_output_tokens
     doubt = max(before.gap + after.gap, plan.scenario.options.gap)
     return Worth(change, after.usd_per_million_output_tokens, saving, abs(saving) > doubt)
 
 
-def _runner_up(plan: Plan, effort: Effort | None) -> str:
-    found = plan.alternatives or solve_scenario(plan.scenario, effort, alternatives=1).alternatives
+def _runner_up(plan: Plan, budget: Budget) -> str:
+    """A sentence on the best different plan; empty where the time did not reach it."""
+    if not plan.alternatives and budget.spent:
+        return ""
+    found = plan.alternatives or solve_scenario(plan.scenario, budget.effort, alternatives=1).alternatives
+    if not found and budget.spent:
+        return ""
     if not found:
         return "No structurally different plan costs less than 5 % more."
     best = min(found, key=lambda a: a.usd_per_million_output_tokens)
