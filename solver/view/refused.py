@@ -12,7 +12,7 @@ from solver.view.markup import Markup, tag
 from solver.view.sections.tables import table
 
 #: Width of the longest bar [em].
-BAR = 18
+BAR = 14
 
 
 class Way(Protocol):
@@ -30,9 +30,10 @@ def render_refusal(instance: Instance, reason: str, rules: Sequence[str], ways: 
     """The page as text."""
     kinds = " and ".join(plural(fleet.devices, f"{fleet.device.name.upper()} device") for fleet in instance.fleets)
     heading = f"No plan for {instance.llm.name} on {kinds}"
+    first = f"Cheapest to give up: {ways[0].rule} ({ways[0].offer})." if ways else reason
     return document(
         heading,
-        tag("section", tag("h1", heading), tag("p", reason, class_="verdict"), _conflict(rules), id="answer"),
+        tag("section", tag("h1", heading), tag("p", first, class_="verdict"), _conflict(rules), id="answer"),
         _ways(ways),
     )
 
@@ -48,11 +49,12 @@ def _ways(ways: Sequence[Way]) -> Markup | None:
     """Every rule that alone stands in the way, the cheapest to give up first, with a bar for what is left of it."""
     if not ways:
         return None
-    rows = ((way.rule, way.offer, percent(1 - way.loss), _bar(1 - way.loss)) for way in ways)
-    heads = ("give up", "then", "of it is left", "as a bar; the longest is the cheapest to give up")
-    return tag("section", tag("h2", "Ways out, one rule at a time"), table(heads, rows, "Ways out"), id="ways")
+    rows = ((way.rule, _then(way)) for way in ways)
+    told = "The longer the bar, the less of the rule is given up"
+    return tag("section", tag("h2", "Ways out, one rule at a time"), table(("give up", "then"), rows, told), id="ways")
 
 
-def _bar(share: float) -> Markup:
+def _then(way: Way) -> Markup:
+    share = 1 - way.loss
     style = f"display:block;height:.7em;background:#0072B2;width:{BAR * max(share, 0.004):.2f}em"
-    return tag("span", "", style=style)
+    return Markup(tag("span", f"{way.offer}: {percent(share)} of the rule is left") + tag("span", "", style=style))

@@ -16,7 +16,8 @@ def test_a_refusal_is_a_page(tmp_path):
     assert ran.status == 1
     page = target.read_text(encoding="utf-8")
     shown = read(page)
-    assert ran.error.removeprefix("rackplan: ").split(".")[0] in shown.one("section", id="answer").text
+    cheapest = ran.error.split("Cheapest to give up: ")[1].strip()
+    assert f"Cheapest to give up: {cheapest}" in shown.one("section", id="answer").text
     for rule in ("at most 8 devices", "TPOT p95 at most 30 ms", "at least 900 requests/s"):
         assert rule in shown.one("section", id="answer").text
     ways = shown.one("section", id="ways").text
