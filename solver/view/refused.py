@@ -57,4 +57,4 @@ def _ways(ways: Sequence[Way]) -> Markup | None:
 def _then(way: Way) -> Markup:
     share = 1 - way.loss
     style = f"display:block;height:.7em;background:#0072B2;width:{BAR * max(share, 0.004):.2f}em"
-    return Markup(tag("span", f"{way.offer}: {percent(share)} of the rule is left") + tag("span", "", style=style))
+    return Markup(tag("span", f"{way.offer}: {percent(share)} left") + tag("span", "", style=style))
