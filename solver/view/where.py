@@ -19,18 +19,18 @@ def holders(plan: Plan, layer: int, expert: int | None = None) -> list[Placed]:
     last = max(stage.layers[1] for pool in plan.pools for stage in pool.stages)
     if not 0 <= layer <= last:
         raise BadInput(f"layer {layer}: this LLM has layers 0 to {last}")
+    if expert is not None and layer not in {found.layer for found in plan.experts}:
+        raise BadInput(f"layer {layer} has no experts that pools deal out to ranks; leave --expert out")
     ranks = {pool.name: _expert_ranks(plan, pool, layer, expert) for pool in plan.pools}
     return list(_holding(plan, layer, ranks))
 
 
 def _expert_ranks(plan: Plan, pool: Pool, layer: int, expert: int | None) -> set[int | None] | None:
-    """Expert-parallel ranks that hold an expert; None where any rank of the layer's stage will do."""
-    if expert is None:
-        return None
+    """Expert-parallel ranks that hold an expert; None where every rank of the layer's stage holds all of them."""
     known = next((found for found in experts_of(plan) if found.pool == pool.name), None)
     numbers = [] if known is None else [n for n, layers in enumerate(known.layers) if layer in layers]
-    if known is None or not numbers:
-        raise BadInput(f"layer {layer} of pool {pool.name} has no experts; leave --expert out")
+    if expert is None or known is None or not numbers:
+        return None
     slots = known.maps[numbers[0]]
     if expert not in slots:
         raise BadInput(f"expert {expert}: layer {layer} has experts 0 to {max(slots)}")

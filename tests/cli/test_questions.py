@@ -89,4 +89,4 @@ def test_an_answer_about_a_plan(question, says, folder, monkeypatch):
 
 def test_a_layer_that_is_not_there_is_said(folder):
     assert "layers 0 to 31" in rackplan("where", folder / "plan.json", "--layer", 99).error
-    assert "has no experts" in rackplan("where", folder / "plan.json", "--layer", 3, "--expert", 1).error
+    assert "has no experts that" in rackplan("where", folder / "plan.json", "--layer", 3, "--expert", 1).error

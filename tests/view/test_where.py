@@ -37,5 +37,5 @@ def test_what_is_not_there_is_said(nvl72: Plan) -> None:
         holders(nvl72, 61)
     with pytest.raises(BadInput, match="experts 0 to 255"):
         holders(nvl72, 30, 256)
-    with pytest.raises(BadInput, match=r"layer 0 of pool .* has no experts"):
+    with pytest.raises(BadInput, match="layer 0 has no experts"):
         holders(nvl72, 0, 1)
