@@ -24,6 +24,7 @@ FLOORS = {
     "space": 6,
     "experts": 6,
     "check": 6,
+    "frames": 6,
     "optimize": 7,
     "pipelines": 7,
     "proof": 7,
@@ -43,6 +44,7 @@ OWNERS = {
     "altair": {"simulate", "study", "traces", "view"},
     "typer": {"cli"},
     "ray": {"study"},
+    "pandas": {"frames", "study"},
 }
 
 

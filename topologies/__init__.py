@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from topologies import exporters, importers
+    from topologies import exporters, importers, schema
     from topologies.builders import BUILDERS, build, fat_tree, hgx, join, mark_unhealthy, nvl72
     from topologies.builders.torus import torus
     from topologies.cluster import devices_of, validate
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from topologies.faults import Fault, crippled, find_faults
     from topologies.files import from_plain, load, save, to_plain
     from topologies.hardware import DTYPES, Device, device, devices
+    from topologies.json_schema import cluster_schema
     from topologies.overview import summary
+    from topologies.prices import ListPrice, list_price, list_prices
     from topologies.profile import DomainProfile, HostProfile, Rates
     from topologies.routes import Routes
     from topologies.show import describe
@@ -76,7 +78,13 @@ _HOMES = {
         "device",
         "devices",
     ),
+    "topologies.json_schema": ("cluster_schema",),
     "topologies.overview": ("summary",),
+    "topologies.prices": (
+        "ListPrice",
+        "list_price",
+        "list_prices",
+    ),
     "topologies.profile": (
         "DomainProfile",
         "HostProfile",
@@ -105,12 +113,14 @@ __all__ = [
     "FabricTier",
     "Fault",
     "HostProfile",
+    "ListPrice",
     "RackplanError",
     "Rates",
     "Routes",
     "SwitchPorts",
     "UnknownName",
     "build",
+    "cluster_schema",
     "crippled",
     "describe",
     "device",
@@ -125,11 +135,14 @@ __all__ = [
     "hgx",
     "importers",
     "join",
+    "list_price",
+    "list_prices",
     "load",
     "mark_unhealthy",
     "nvl72",
     "save",
     "scale_up_domains",
+    "schema",
     "summary",
     "switch_ports",
     "to_plain",
@@ -139,7 +152,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("exporters", "importers"):
+    if name in ("exporters", "importers", "schema"):
         return import_module(f"topologies.{name}")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

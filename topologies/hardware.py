@@ -49,7 +49,8 @@ class Device:
     host_link: how it reaches host memory; host_link_bytes_per_s: how fast [bytes/s].
     flash_bytes_per_host: local flash of a default host [bytes]; flash_bytes_per_s: all drives of that host [bytes/s].
     power_w: rated power of the device [W]; power_all_in_w: provisioned with its share of host and cooling [W].
-    usd_per_hour: default price [USD per device hour]; none where no rate is documented. prices: by source.
+    usd_per_hour: price of a device of one's own [USD per device hour]. prices: the catalog's by source [USD per device
+        hour]; :mod:`topologies.prices` knows their terms.
     verified: false where the numbers are announcements.
     sources: field name to where its number comes from and when.
 
@@ -172,9 +173,6 @@ def _from_catalog(entry: dict[str, Any], cited: Mapping[str, str]) -> Device:
     values["flops"] = {k.removeprefix(flops): q["value"] for k, q in quantities.items() if k.startswith(flops)}
     values |= {k: q["value"] for k, q in quantities.items() if not k.startswith(flops)}
     values["sources"] = {key: cited[quantity["source"]] for key, quantity in quantities.items()}
-    if (rate := entry["default_price"]) is not None:
-        values["usd_per_hour"] = entry["prices"][rate]
-        values["sources"]["usd_per_hour"] = cited[rate]
     return Device(**values)
 
 

@@ -36,15 +36,18 @@ def main() -> None:
         explain,
         export,
         fidelity,
+        init,
         judge,
         pipelines,
         predict,
+        schema,
         simulate,
         solve,
         sweep,
         traffic,
         train,
         view,
+        where,
         why_not,
     )
 

@@ -48,6 +48,34 @@ def scenario(name: Annotated[str, typer.Argument(help="Name of a packaged scenar
     sys.stdout.write(files("solver").joinpath("scenarios", f"{name}.yaml").read_text(encoding="utf-8"))
 
 
+@show.command(epilog="Example: rackplan show device h100")
+def device(
+    name: Annotated[str, typer.Argument(help="Name of a device of the catalog.")],
+    as_json: AsJson = False,
+) -> None:
+    """Print every figure of a device with its source, and every price with its terms."""
+    from dataclasses import asdict
+
+    from topologies import device as named
+    from topologies import list_prices
+
+    found = named(name)
+    prices = list_prices(found)
+    if as_json:
+        print(json.dumps(found.plain() | {"prices": [asdict(price) for price in prices]}, indent=1))
+        return
+    print(found.title)
+    figures = {f"flops.{dtype}": value for dtype, value in found.flops.items()} | found.plain()
+    rows = [
+        {"figure": key, "value": figures[key], "source": source}
+        for key, source in sorted(found.sources.items())
+        if key in figures
+    ]
+    print(_table(rows))
+    for price in prices or ("no price is known: give one under prices",):
+        print(f"price: {price}")
+
+
 def _llms() -> Iterable[Row]:
     from solver.llm import LLM, names
 
@@ -65,9 +93,11 @@ def _llms() -> Iterable[Row]:
 
 
 def _devices() -> Iterable[Row]:
-    from topologies import devices
+    from topologies import devices, list_prices
+    from topologies.prices import COMPARABLE
 
     for one in devices().values():
+        cheapest = {price.basis: price.usd_per_hour for price in reversed(list_prices(one))}
         yield {
             "name": one.name,
             "title": one.title,
@@ -78,7 +108,7 @@ def _devices() -> Iterable[Row]:
             "hbm_tb_per_s": _rounded(one.hbm_bytes_per_s / 1e12),
             "scale_up_gb_per_s": _rounded(one.scale_up_bytes_per_s / 1e9),
             "domain": one.scale_up_domain,
-            "usd_per_hour": one.usd_per_hour,
+            **{f"usd_per_h_{basis}".replace("-", "_"): cheapest.get(basis) for basis in COMPARABLE},
             "unverified": not one.verified,
         }
 

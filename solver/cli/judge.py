@@ -1,4 +1,4 @@
-"""``rackplan check`` and ``rackplan schema``."""
+"""``rackplan check``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import BaseModel
 
 from solver.cli.app import AsJson, PlanFile, app
 from solver.cli.train import is_training_plan_file
@@ -92,25 +91,3 @@ def _engine_start(plan: Plan, model: Path | None) -> EngineStart:
     from solver.export.start import judge
 
     return judge(plan, model)
-
-
-@app.command(epilog="Example: rackplan schema > plan.schema.json")
-def schema(
-    what: Annotated[str, typer.Argument(help="plan, scenario, training or training-plan.")] = "plan",
-) -> None:
-    """Print the JSON Schema of plans, of scenarios, or of those of training."""
-    from solver.errors import UnknownName
-    from solver.plan import Plan
-    from solver.training.plan import TrainingPlan
-    from solver.training.scenario import TrainingScenario
-    from solver.workload import Scenario
-
-    kinds: dict[str, type[BaseModel]] = {
-        "plan": Plan,
-        "scenario": Scenario,
-        "training": TrainingScenario,
-        "training-plan": TrainingPlan,
-    }
-    if what not in kinds:
-        raise UnknownName("schema", what[:40], kinds)
-    print(json.dumps(kinds[what].model_json_schema(), indent=1))

@@ -12,11 +12,13 @@ import typer
 from solver.cli.app import AsJson, app
 from solver.cli.scenario import EXAMPLE, scenario_from
 from solver.cli.train import is_training, show_training
-from solver.errors import BadInput
+from solver.cli.users import users_given, with_unit
 from topologies.units import show_seconds
 
 if TYPE_CHECKING:
+    from solver.optimize.assembly.outcome import Outcome
     from solver.plan import Confirmation
+    from solver.workload import Scenario
 
 _Text = Annotated[str | None, typer.Option()]
 
@@ -40,6 +42,13 @@ def solve(
     prompt_tokens: Annotated[int | None, typer.Option(help="Prompt tokens of the (first) class.")] = None,
     output_tokens: Annotated[int | None, typer.Option(help="Output tokens of the (first) class.")] = None,
     requests_per_s: Annotated[float | None, typer.Option(help="Arrivals of the (first) class.")] = None,
+    users: Annotated[int | None, typer.Option(help="Users at work at once, in place of a rate.")] = None,
+    speed: Annotated[
+        float | None, typer.Option("--tokens-per-s-per-user", help="Speed that each user is promised.")
+    ] = None,
+    think: Annotated[
+        str | None, typer.Option(help="From the last token to a user's next prompt, such as 14s.")
+    ] = None,
     ttft_p95: Annotated[str | None, typer.Option(help="Promise on the time to first token, such as 2s.")] = None,
     tpot_p95: Annotated[str | None, typer.Option(help="Promise on the time per output token, such as 30ms.")] = None,
     engine: Annotated[str | None, typer.Option(help="vllm, sglang, trtllm, auto or ideal.")] = None,
@@ -85,8 +94,9 @@ def solve(
         "traffic.classes.0.prompt_tokens": prompt_tokens,
         "traffic.classes.0.output_tokens": output_tokens,
         "traffic.classes.0.requests_per_s": requests_per_s,
-        "slo.ttft_p95": _with_unit("--ttft-p95", ttft_p95),
-        "slo.tpot_p95": _with_unit("--tpot-p95", tpot_p95),
+        "traffic.classes.0.users": users_given(users, speed, think, tpot_p95) or None,
+        "slo.ttft_p95": with_unit("--ttft-p95", ttft_p95),
+        "slo.tpot_p95": with_unit("--tpot-p95", tpot_p95),
         "engine": engine,
         "objective": objective,
         "options.gap": gap,
@@ -110,6 +120,8 @@ def solve(
             from solver.study.confirm import confirm as confirmed
 
             outcome = confirmed(wanted, outcome, effort, folder, Trial(traces=tuple(confirm_traces or ())))
+    if outcome.found is None and html is not None:
+        _save_refusal(wanted, folder, outcome, html)
     plan = outcome.plan
     if output is not None:
         plan.save(output)
@@ -128,16 +140,15 @@ def solve(
         raise typer.Exit(stopped.status)
 
 
-def _with_unit(option: str, text: str | None) -> str | None:
-    """A time as it was given.
+def _save_refusal(scenario: Scenario, folder: Path, outcome: Outcome, path: Path) -> None:
+    """Write the page of a scenario without a plan."""
+    from solver.cost.instance import Instance
+    from solver.view.refused import render_refusal
+    from topologies.writing import write_file
 
-    Raises
-    ------
-    BadInput: a bare number, which reads as seconds to some and as milliseconds to others.
-    """
-    if text is not None and text.strip().replace(".", "", 1).isdigit():
-        raise BadInput(f"{option} {text}: say {text}ms or {text}s")
-    return text
+    refusal = outcome.refusal
+    rules, ways = (refusal.rules, refusal.ways) if refusal else ((), ())
+    write_file(path, render_refusal(Instance.of(scenario, folder), outcome.reason, rules, ways))
 
 
 def _told(confirmation: Confirmation) -> str:

@@ -27,8 +27,9 @@ def sweep(
     from rich.console import Console
     from rich.progress import Progress
 
-    from solver.study.grid import Grid, page, write_table
+    from solver.study.grid import Grid, write_table
     from solver.study.grid import sweep as run
+    from solver.study.sweep_page import page
 
     if output.suffix not in (".csv", ".parquet"):
         raise BadInput(f"-o {output}: results are written as .csv or .parquet")

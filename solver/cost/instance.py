@@ -23,6 +23,7 @@ from solver.llm.catalog import find
 from solver.replica import Role
 from solver.workload import SLO, LLMSpec, RequestClass, Scenario
 from solver.workload.files import parse_document, read_text
+from solver.workload.rent import Rent, rent
 from solver.workload.scenario import RecordedLoads
 from topologies import Device
 
@@ -179,17 +180,18 @@ class Instance:
         wanted = self.scenario.speculation
         return wanted.accepted(drafts) if wanted and drafts and role != "prefill" else 1.0
 
-    def usd_per_hour(self, device: str) -> float:
-        """Price of one device for an hour.
+    def rent(self, device: str) -> Rent:
+        """Price of one device for an hour, and where it comes from.
 
         Raises
         ------
         BadInput: neither the scenario nor the catalog has one.
         """
-        price = self.scenario.prices.get(device, self.devices[device].usd_per_hour)
-        if price is None:
-            raise BadInput(f"no price is known for device {device!r}; give one, for example prices: {{{device}: 2.50}}")
-        return price
+        return rent(self.devices[device], self.scenario.prices, self.scenario.price_basis)
+
+    def usd_per_hour(self, device: str) -> float:
+        """Price of one device for an hour; raises as :meth:`rent`."""
+        return self.rent(device).usd_per_hour
 
 
 def _beside(folder: Path, name: str) -> str:

@@ -83,8 +83,10 @@ def _solve(instance: Instance, effort: Effort, alternatives: int, running: Plan 
     if not plans:
         proven = all(isinstance(result, NoLayout) and result.proven for _, result, _ in solved)
         reason = next((r.because for _, r, _ in solved if isinstance(r, NoLayout) and r.because), "")
-        reason = reason or why_none(instance, market(instance), [found for _, _, found in solved], wanted, proven)
-        return Outcome("infeasible" if proven else "unknown", None, reason)
+        if reason:
+            return Outcome("infeasible" if proven else "unknown", None, reason)
+        refusal = why_none(instance, market(instance), [found for _, _, found in solved], wanted, proven)
+        return Outcome("infeasible" if proven else "unknown", None, refusal.reason, refusal=refusal)
     best = min((plan for _, plan in plans), key=lambda plan: plan.objective.usd_per_million_output_tokens)
     undecided = any(isinstance(result, NoLayout) and not result.proven for _, result, _ in solved)
     best = with_bound(best, 0.0 if undecided else min(plan.objective.bound for _, plan in plans))

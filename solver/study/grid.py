@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import html
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -274,39 +273,3 @@ def write_table(grid: Grid, rows: Sequence[Point], path: Path) -> None:
                 writer.writerows(table)
     except ImportError:
         raise BadFile(f"{path}: Parquet needs pyarrow; write .csv, or pip install pyarrow") from None
-
-
-def page(grid: Grid, rows: Sequence[Point]) -> str:
-    """A page that compares the points, cheapest first; it needs nothing else."""
-    columns = [
-        *grid.axes,
-        "usd_per_million_output_tokens",
-        "gap",
-        "ttft_p95_s",
-        "tpot_p95_s",
-        "devices",
-        "layout",
-        "reason",
-    ]
-    ranked = sorted(rows, key=lambda row: row.get("usd_per_million_output_tokens", float("inf")))
-    best = ranked[0].get("usd_per_million_output_tokens") if ranked else None
-
-    def cell(row: Point, name: str) -> str:
-        value = row.get(name, "")
-        text = f"{value:.4g}" if isinstance(value, float) else str(value)
-        bar = ""
-        if name == "usd_per_million_output_tokens" and isinstance(value, float) and best:
-            bar = f'<span class="bar" style="width:{8 * best / value:.2f}em"></span>'
-        return f"<td>{html.escape(text)}{bar}</td>"
-
-    head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in columns)
-    body = "\n".join(f"<tr>{''.join(cell(row, name) for name in columns)}</tr>" for row in ranked)
-    style = (
-        "body{font:15px/1.5 system-ui,sans-serif;margin:2em;color-scheme:light dark}table{border-collapse:collapse}"
-        "td,th{padding:.3em .8em;text-align:left;border-bottom:1px solid #8886;vertical-align:top}"
-        ".bar{display:block;height:4px;background:#0072b2;margin-top:2px}"
-    )
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>rackplan sweep</title><style>{style}</style>'
-        f"<h1>{len(rows)} points</h1><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></html>\n"
-    )

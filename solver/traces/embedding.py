@@ -3,26 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from solver.errors import BadInput, nearest
+from pydantic import Field
+
 from solver.traces.lines import Progress
 from solver.traces.reading import Reading
 from solver.traces.traffic import classes
+from solver.workload import SLO, Traffic
+from solver.workload.fields import Price, Rate, Record, Tokens, read_record
 
-#: What may stand beside ``trace``: how it is read, and what holds for all of its classes.
-_READING = ("format", "classes", "block_tokens", "columns", "time_unit")
-_FOR_ALL = ("slo", "price_usd_per_million_output_tokens")
-_KEPT = ("routing",)
+
+class TraceTraffic(Record):
+    """Traffic as a trace: where it is, how it is read, and what holds for all of its classes.
+
+    Attributes
+    ----------
+    trace: path of the file, from the scenario's folder.
+    format, block_tokens, columns, time_unit: as :class:`solver.traces.reading.Reading` has them.
+    classes: how many to form, or ``auto``.
+    requests_per_s: rate to which the sum of all classes is scaled [1/s].
+    slo, price_usd_per_million_output_tokens: of every class. routing: as :class:`solver.workload.Traffic` has it.
+    """
+
+    trace: Annotated[str, Field(min_length=1)]
+    format: str = "auto"
+    classes: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    block_tokens: Tokens | None = None
+    columns: str | None = None
+    time_unit: str = "auto"
+    requests_per_s: Rate | None = None
+    slo: SLO | None = None
+    price_usd_per_million_output_tokens: Price | None = None
+    routing: Literal["prefix_aware", "sticky", "random"] | None = None
+
+    def traffic(self, folder: Path, progress: Progress | None = None) -> Traffic:
+        """The request classes of the trace.
+
+        Raises
+        ------
+        BadInput: the trace cannot be used.
+        """
+        reading = Reading(
+            format=self.format,
+            block_tokens=self.block_tokens,
+            columns=self.columns,
+            time_unit=self.time_unit,
+            progress=progress,
+        )
+        found = classes(folder / self.trace, self.classes, reading)
+        scale = 1.0 if self.requests_per_s is None else self.requests_per_s / found.requests_per_s
+        for_all = {
+            name: value
+            for name in ("slo", "price_usd_per_million_output_tokens")
+            if (value := getattr(self, name)) is not None
+        }
+        members = tuple(
+            one.model_copy(update={"requests_per_s": one.requests_per_s * scale, **for_all}) for one in found.classes
+        )
+        return Traffic(members, **({} if self.routing is None else {"routing": self.routing}))
+
+
+def read_trace(path: str | PathLike[str], **fields: Any) -> Traffic:
+    """A recorded trace as traffic, as a scenario's ``traffic: {trace: FILE, ...}`` reads it.
+
+    Parameters
+    ----------
+    fields: any other field of :class:`TraceTraffic`, such as ``classes=4`` or ``requests_per_s=50``.
+
+    Raises
+    ------
+    BadInput: a field that means nothing here, or a trace that cannot be used.
+    """
+    return read_record(TraceTraffic, {"trace": str(path), **fields}, "trace").traffic(Path())
 
 
 def with_classes(content: Mapping[str, Any], folder: Path, progress: Progress | None = None) -> dict[str, Any]:
     """The content of a scenario with ``traffic: {trace: FILE, ...}`` replaced by the trace's request classes.
 
-    Beside ``trace`` may stand ``format``, ``columns``, ``time_unit``, ``classes`` (how many, or ``auto``), ``block_tokens``,
-    ``requests_per_s`` (all
-    rates scaled to that sum), ``slo`` and ``price_usd_per_million_output_tokens`` (for every class), and ``routing``.
     Traffic that names no trace stays as it is.
 
     Parameters
@@ -33,38 +93,8 @@ def with_classes(content: Mapping[str, Any], folder: Path, progress: Progress | 
     ------
     BadInput: a key that means nothing here, or a trace that cannot be used.
     """
-    whole, given = dict(content), content.get("traffic")
+    given = content.get("traffic")
     if not isinstance(given, Mapping) or "trace" not in given:
-        return whole
-    known = ("trace", "requests_per_s", *_READING, *_FOR_ALL, *_KEPT)
-    for key in given:
-        if key not in known:
-            raise BadInput(f"traffic.{str(key)[:80]}: unknown key beside a trace; nearest: "
-                           f"{', '.join(nearest(str(key)[:80], known))}")  # fmt: skip
-    if not isinstance(given["trace"], str) or not given["trace"]:
-        raise BadInput("traffic.trace: must be the path of a trace, for example conversation.jsonl")
-    reading = Reading(
-        format=str(given.get("format", "auto")),
-        block_tokens=given.get("block_tokens"),
-        columns=None if given.get("columns") is None else str(given["columns"]),
-        time_unit=str(given.get("time_unit", "auto")),
-        progress=progress,
-    )
-    found = classes(folder / given["trace"], given.get("classes", "auto"), reading).classes
-    scale = _scale(given.get("requests_per_s"), sum(c.requests_per_s for c in found))
-    records = []
-    for one in found:
-        record = one.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        record["requests_per_s"] = one.requests_per_s * scale
-        records.append(record | {key: given[key] for key in _FOR_ALL if key in given})
-    whole["traffic"] = {"classes": records} | {key: given[key] for key in _KEPT if key in given}
-    return whole
-
-
-def _scale(wanted: object, recorded: float) -> float:
-    """By how much all rates are multiplied."""
-    if wanted is None:
-        return 1.0
-    if isinstance(wanted, bool) or not isinstance(wanted, int | float) or not 0 < wanted <= 1e9:
-        raise BadInput(f"traffic.requests_per_s: {str(wanted)[:40]!r} is not a rate above 0")
-    return float(wanted) / recorded
+        return dict(content)
+    found = read_record(TraceTraffic, given, "traffic beside a trace").traffic(folder, progress)
+    return {**content, "traffic": found.model_dump(mode="json", by_alias=True, exclude_defaults=True)}

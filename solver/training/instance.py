@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from solver.training.links import RankMachine
 from solver.training.network import MEGATRON, Network, from_llm
 from solver.training.scenario import TrainingScenario
 from solver.workload.files import parse_document, read_text
+from solver.workload.rent import rent
 from topologies import Domain
 
 
@@ -150,14 +151,7 @@ class TrainingInstance:
         ------
         BadInput: none is known.
         """
-        device = ground.machine.device
-        prices: Mapping[str, float] = self.scenario.prices
-        found = prices.get(device.name, device.usd_per_hour)
-        if found is None:
-            raise BadInput(
-                f"no price is known for device {device.name!r}; give one, for example prices: {{{device.name}: 2.50}}"
-            )
-        return found
+        return rent(ground.machine.device, self.scenario.prices, self.scenario.price_basis).usd_per_hour
 
     def unit(self, ground: Ground) -> int:
         """Devices that are rented together."""

@@ -17,6 +17,7 @@ from pydantic import Field
 from solver.training.job import Exchange
 from solver.training.schedules import Kind
 from solver.workload.fields import Price, Record, Share, Tokens, read_record
+from solver.workload.rent import PriceBasis
 from solver.workload.scenario import LLMSpec
 
 Batch = Annotated[int, Field(ge=1, le=10_000_000)]
@@ -89,6 +90,7 @@ class TrainingScenario(Record):
     )
     billing: Literal["device", "host", "domain"] = Field("host", description="what is rented", examples=["domain"])
     owned: bool = Field(False, description="the whole cluster is a fixed cost, as for throughput", examples=[True])
+    price_basis: PriceBasis = Field("on-demand", description="terms of the catalog's prices", examples=["reserved-3y"])
     prices: dict[str, Price] = Field(default_factory=dict, description="USD per device-hour", examples=["{h800: 2.00}"])
     options: TrainingOptions = Field(default_factory=TrainingOptions)
 

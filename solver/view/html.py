@@ -9,7 +9,7 @@ from os import PathLike
 
 from solver.plan import Plan
 from solver.view.colouring import WAYS
-from solver.view.facts import facts
+from solver.view.facts import PoolFacts, facts
 from solver.view.markup import Markup, tag
 from solver.view.page_data import page_data
 from solver.view.palette import DRAWING_RULES, colour_rules, theme_rules
@@ -28,7 +28,7 @@ from solver.view.sections.ranks import ranks
 from solver.view.words import title
 from topologies.writing import write_file
 
-__all__ = ["Inline", "render", "save"]
+__all__ = ["Inline", "brief", "document", "render", "save"]
 
 #: The page may run its own script and nothing else, and may fetch nothing at all.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
@@ -48,28 +48,48 @@ def render(plan: Plan) -> str:
     """The page as text."""
     scene = Scene.of(plan)
     about_ranks = facts(scene)
-    main = (
-        answer(scene),
-        floor(scene),
-        cluster(scene),
-        pools(scene),
-        promises(scene),
-        charts(scene),
-        network(scene),
-        experts(scene),
-        idle_kv(scene),
-        alternatives(scene),
-        ranks(scene, about_ranks),
-        provenance(scene),
+    return _page(
+        scene,
+        (
+            answer(scene),
+            floor(scene),
+            cluster(scene),
+            pools(scene),
+            promises(scene),
+            charts(scene),
+            network(scene),
+            experts(scene),
+            idle_kv(scene),
+            alternatives(scene),
+            ranks(scene, about_ranks),
+            provenance(scene),
+        ),
+        about_ranks,
     )
+
+
+def brief(plan: Plan) -> str:
+    """The page's answer, topology and table of ranks alone."""
+    scene = Scene.of(plan)
+    about_ranks = facts(scene)
+    return _page(scene, (answer(scene), cluster(scene), ranks(scene, about_ranks)), about_ranks)
+
+
+def document(name: str, *sections: Markup | None) -> str:
+    """A page of its own with sections that need no script."""
+    body = tag("body", tag("main", sections))
+    return "<!doctype html>\n" + tag("html", _head(name), body, lang="en") + "\n"
+
+
+def _page(scene: Scene, sections: tuple[Markup | None, ...], about_ranks: dict[str, PoolFacts]) -> str:
     body = tag(
         "body",
         tag("button", "Light or dark", type="button", id="theme"),
-        tag("main", main),
+        tag("main", sections),
         page_data(scene, about_ranks),
         tag("script", Markup(_asset("page.js"))),
     )
-    return "<!doctype html>\n" + tag("html", _head(scene), body, lang="en") + "\n"
+    return "<!doctype html>\n" + tag("html", _head(title(scene)), body, lang="en") + "\n"
 
 
 @dataclass(frozen=True)
@@ -78,25 +98,26 @@ class Inline:
 
     Attributes
     ----------
-    height: of the frame [pixels].
+    height: of the frame [pixels]. whole: the whole page, or the answer, the topology and the ranks.
     """
 
     plan: Plan
     height: int = 800
+    whole: bool = True
 
     def _repr_html_(self) -> str:
-        page = escape(render(self.plan))
+        page = escape(render(self.plan) if self.whole else brief(self.plan))
         return f'<iframe srcdoc="{page}" style="width:100%;height:{self.height}px;border:0"></iframe>'
 
 
-def _head(scene: Scene) -> Markup:
+def _head(name: str) -> Markup:
     rules = (theme_rules(), DRAWING_RULES, colour_rules(WAYS), _asset("page.css"))
     return tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("title", f"{title(scene)} - rackplan"),
+        tag("title", f"{name} - rackplan"),
         tag("style", Markup("".join(rules))),
     )
 

@@ -96,6 +96,7 @@ def verdict(scene: Scene) -> str:
 def sentences(scene: Scene) -> Iterator[str]:
     """The answer, sentence by sentence."""
     yield _cost(scene)
+    yield _prices(scene)
     yield _proof(scene)
     yield _service(scene)
     yield from _promises(scene)
@@ -115,6 +116,13 @@ def _cost(scene: Scene) -> str:
         return f"The whole cluster costs {usd(o.usd_per_hour)} per hour, which is {output}, or {both}."
     unit = {"device": "devices", "host": "whole hosts", "domain": "whole scale-up domains"}[scenario.billing]
     return f"Serving costs {output}, or {both}: {usd(o.usd_per_hour)} per hour for {unit}."
+
+
+def _prices(scene: Scene) -> str:
+    """What an hour of each kind of device in use costs, and on which terms."""
+    rents = ((name, scene.instance.rent(name)) for name in sorted({pool.device for pool in scene.plan.pools}))
+    told = (f"{name.upper()} at {usd(rent.usd_per_hour)} ({rent.origin})" for name, rent in rents)
+    return f"A device-hour is counted as follows: {'; '.join(told)}."
 
 
 def _proof(scene: Scene) -> str:

@@ -3,6 +3,7 @@
 from solver.workload.idle import Idle
 from solver.workload.scenario import Constraints, LLMSpec, Options, PinnedPool, Scenario, Speculation
 from solver.workload.traffic import SLO, RequestClass, Reuse, Traffic
+from solver.workload.users import Users
 
 __all__ = [
     "SLO",
@@ -16,4 +17,5 @@ __all__ = [
     "Scenario",
     "Speculation",
     "Traffic",
+    "Users",
 ]

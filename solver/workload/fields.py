@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from solver.errors import BadInput, nearest
 from topologies import units
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
 
 
 def _reading(parser: Callable[[Any], float]) -> Callable[[Any], float]:
@@ -25,7 +30,15 @@ def _reading(parser: Callable[[Any], float]) -> Callable[[Any], float]:
     return read
 
 
-Seconds = Annotated[float, BeforeValidator(_reading(units.seconds)), Field(ge=1e-12, le=1e9)]
+def _times(least: float) -> WithJsonSchema:
+    """In files a time is a number of seconds, or a number with a unit."""
+    number, spelt = {"type": "number", "minimum": least, "maximum": 1e9}, {"type": "string", "examples": ["30ms"]}
+    return WithJsonSchema({"anyOf": [number, spelt]}, mode="validation")
+
+
+Seconds = Annotated[float, BeforeValidator(_reading(units.seconds)), Field(ge=1e-12, le=1e9), _times(1e-12)]
+#: A time that may be none.
+Pause = Annotated[float, BeforeValidator(_reading(units.seconds)), Field(ge=0, le=1e9), _times(0)]
 Tokens = Annotated[int, Field(ge=1, le=100_000_000)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Rate = Annotated[float, Field(ge=1e-9, le=1e9, allow_inf_nan=False)]
@@ -33,8 +46,27 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Price = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
 
-class Record(BaseModel):
-    """A frozen record that refuses unknown keys."""
+class _OneLine(ModelMetaclass):
+    """What Python gives to a record is refused as a file's content is: in one line."""
+
+    if not TYPE_CHECKING:  # which would then check no argument of any record
+
+        def __call__(self, *given, **fields):
+            try:
+                return super().__call__(*given, **fields)
+            except ValidationError as error:
+                raise BadInput(f"{self.__name__}: {_first_fault(self, error)}") from None
+            except TypeError as error:
+                raise BadInput(f"{self.__name__}: {error}") from None
+
+
+class Record(BaseModel, metaclass=_OneLine):
+    """A frozen record that refuses unknown keys.
+
+    Raises
+    ------
+    BadInput: a wrong key or value; names it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 

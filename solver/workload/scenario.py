@@ -10,6 +10,7 @@ from solver.errors import BadInput, UnknownName
 from solver.replica import SERVING_ENGINES, Engine, Role, Setup, engine_and_version
 from solver.workload.fields import Count, Price, Record, Seconds, Share, Tokens, read_record
 from solver.workload.kv_tiers import HBM, KVTierName
+from solver.workload.rent import PriceBasis
 from solver.workload.traffic import SLO, Traffic
 
 Degree = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -228,7 +229,9 @@ class Scenario(Record):
     owned: the whole cluster is a fixed cost.
     expert_loads: recorded workloads over which experts are placed: files (SGLang's ``logical_count`` JSON, CSV, .npy), or
     their content. Without any, the calibration's imbalance holds.
-    prices: USD per device-hour by device name, and ``dram_usd_per_GB_hour``, ``flash_usd_per_GB_hour``.
+    price_basis: terms of the catalog's prices, the same for every device: ``on-demand``, ``reserved-3y`` or
+    ``source:NAME``.
+    prices: USD per device-hour by device name, and ``dram_usd_per_GB_hour``, ``flash_usd_per_GB_hour``; they win.
     calibration: path or content of a calibration file that replaces the packaged one.
     """
 
@@ -244,6 +247,7 @@ class Scenario(Record):
     billing: Literal["device", "host", "domain"] = "host"
     owned: bool = False
     expert_loads: Annotated[tuple[ExpertLoads, ...], Field(max_length=256)] = ()
+    price_basis: PriceBasis = "on-demand"
     prices: dict[str, Price] = Field(default_factory=dict)
     calibration: str | dict[str, Any] | None = None
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from solver.workload.fields import Price, Rate, Record, Seconds, Share, Tokens
+from solver.errors import BadInput
+from solver.workload.fields import Price, Rate, Record, Seconds, Share, Tokens, read_record
 from solver.workload.idle import Idle
 from solver.workload.lengths import Lengths, lengths
+from solver.workload.users import Users
 
 
 class SLO(Record):
@@ -55,6 +57,12 @@ class Reuse(Record):
         return self
 
 
+def _rate_or_users(schema: dict[str, Any]) -> None:
+    """In files a class has a rate or users."""
+    schema["required"] = [key for key in schema["required"] if key != "requests_per_s"]
+    schema["oneOf"] = [{"required": ["requests_per_s"]}, {"required": ["users"]}]
+
+
 class RequestClass(Record):
     """One kind of request: how many, how long, and what it was promised.
 
@@ -62,6 +70,7 @@ class RequestClass(Record):
     ----------
     prompt_tokens, output_tokens: mean lengths [tokens]; the prompt includes what may be reused.
     requests_per_s: arrival rate [1/s]; under the objective ``throughput`` only the proportions count.
+    users: in place of a rate: read into ``requests_per_s``, and into ``slo.tpot_p95`` where that makes no promise.
     prompt_cv, output_cv: coefficients of variation of the lengths (0 = every request alike).
     burstiness: squared coefficient of variation of the time between arrivals (1 = Poisson).
     reused_tokens, idle_s, return_fraction: what a later turn finds in the caches, when, and how often it comes.
@@ -71,10 +80,13 @@ class RequestClass(Record):
     price_usd_per_million_output_tokens: what it is sold for, where known.
     """
 
+    model_config = ConfigDict(json_schema_extra=_rate_or_users)
+
     name: Annotated[str, Field(min_length=1, max_length=80)]
     prompt_tokens: Tokens
     output_tokens: Tokens
     requests_per_s: Rate
+    users: Users | None = Field(None, exclude=True)
     prompt_cv: Annotated[float, Field(ge=0, le=10)] = 0.0
     output_cv: Annotated[float, Field(ge=0, le=10)] = 0.0
     burstiness: Annotated[float, Field(ge=1e-6, le=1000)] = 1.0
@@ -87,6 +99,23 @@ class RequestClass(Record):
 
     def __init__(self, name: object = None, /, **fields: object) -> None:
         super().__init__(**(fields if name is None else {"name": name, **fields}))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_of_users(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or content.get("users") is None:
+            return content
+        rest = {key: value for key, value in content.items() if key != "users"}
+        if "requests_per_s" in rest:
+            raise ValueError("users and requests_per_s both say how much is asked for; leave one out")
+        try:
+            users = read_record(Users, content["users"], "users")
+            promised = read_record(SLO, rest.get("slo") or {}, "slo")
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+        if isinstance(output := rest.get("output_tokens"), int) and output > 0:
+            rest["requests_per_s"] = users.requests_per_s(output)
+        return rest | {"slo": promised.over(SLO(tpot_p95_s=users.tpot_s))}
 
     @model_validator(mode="after")
     def _reuse_fits(self) -> Self:

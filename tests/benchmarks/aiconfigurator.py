@@ -87,6 +87,7 @@ def scenario(case: Case, pinned: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "llm": {"config": case.llm},
         "cluster": case.cluster,
+        "price_basis": "reserved-3y",
         "traffic": {"classes": [request]},
         "slo": {"ttft_p95": f"{case.ttft}ms", "tpot_p95": f"{case.tpot}ms"},
         "objective": "throughput",

@@ -29,6 +29,7 @@ given = json.loads(sys.argv[1])
 request = {"name": "chat", "prompt_tokens": 4000, "output_tokens": 1000, "requests_per_s": 1}
 scenario = Scenario.from_mapping({
     "llm": {"config": "deepseek-v3", "kv_cache": "fp8"}, "cluster": given["cluster"], "engine": "sglang",
+    "price_basis": "reserved-3y",
     "objective": "throughput", "traffic": {"classes": [request]}, "slo": {"ttft_p95": "2s", "tpot_p95": "40ms"},
 }, "benchmark")
 instance = Instance.of(scenario)

@@ -44,6 +44,7 @@ def content(
     return {
         "llm": {"config": llm} | ({"kv_cache": "fp8"} if llm == DS else {}),
         "cluster": cluster,
+        "price_basis": "reserved-3y",
         "traffic": {"classes": classes},
         "slo": {"ttft_p95": ttft, "tpot_p95": tpot},
         "engine": engine,

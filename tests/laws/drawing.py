@@ -28,6 +28,8 @@ def scenario(rng: random.Random) -> dict[str, Any]:
         "billing": rng.choice(("device", "host", "host", "domain")),
         "objective": rng.choice(("cost", "cost", "throughput")),
     }
+    if content["cluster"].get("device") == "gb200":
+        content["price_basis"] = "reserved-3y"
     options: dict[str, Any] = {}
     if rng.random() < 0.2:
         options[rng.choice(("survive_domain_failures", "survive_host_failures"))] = 1

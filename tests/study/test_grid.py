@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -13,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from solver import BadInput
-from solver.study.grid import Grid, page, solve_point, sweep, write_table
+from solver.study.grid import Grid, solve_point, sweep, write_table
+from solver.study.sweep_page import BAR, page
+from solver.view.amounts import usd
 
 SCENARIO = {
     "llm": {"config": "llama-3.1-8b"},
@@ -57,9 +60,11 @@ def test_real_points_are_solved_and_written(tmp_path: Path) -> None:
     assert [row["slo.tpot_p95"] for row in written] == ["20ms", "0.01ms", "20ms", "0.01ms"]
     assert float(written[0]["usd_per_million_output_tokens"]) == rows[0]["usd_per_million_output_tokens"]
     text = page(found, rows)
-    assert text.index(f"{rows[2]['usd_per_million_output_tokens']:.4g}") < text.index(
-        f"{rows[0]['usd_per_million_output_tokens']:.4g}"
-    )
+    costs = [rows[n]["usd_per_million_output_tokens"] for n in (2, 0)]
+    assert text.index(usd(costs[0])) < text.index(usd(costs[1])), "the cheapest first"
+    bars = [float(width) for width in re.findall(r"width:([\d.]+)em", text)]
+    assert bars == pytest.approx([BAR * costs[0] / costs[1], BAR], abs=0.01), "the longest bar is the dearest"
+    assert "traffic.classes.0.requests_per_s and slo.tpot_p95" in text
 
 
 def test_a_sweep_goes_on_where_it_was_stopped(tmp_path: Path) -> None:

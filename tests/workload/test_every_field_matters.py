@@ -31,6 +31,14 @@ SMALL: dict[str, Any] = {
     "slo": {"ttft_p95": "1s", "tpot_p95": "40ms"},
     "billing": "device",
 }
+USED: dict[str, Any] = SMALL | {
+    "traffic": {
+        "classes": [
+            {key: value for key, value in CHAT.items() if key != "requests_per_s"}
+            | {"users": {"count": 80, "tokens_per_s": 25, "think": "14s"}}
+        ]
+    }
+}
 KEEPING = CHAT | {
     "prompt_tokens": 6000,
     "reused_tokens": {"shared": 400, "private": 5000},
@@ -171,6 +179,10 @@ CHANGES: dict[str, tuple[dict[str, Any], Any, Any]] = {
     "billing": (SMALL, "device", "host"),
     "owned": (SMALL, False, True),
     "expert_loads": (LOADED, [], LOADED["expert_loads"]),
+    "traffic.classes.users.count": (USED, 80, 160),
+    "traffic.classes.users.tokens_per_s": (USED, 25, 40),
+    "traffic.classes.users.think": (USED, "14s", "2s"),
+    "price_basis": (SMALL, "reserved-3y", "source:lambda"),
     "prices": (SMALL, {"h100": 2.0}, {"h100": 3.0}),
     "calibration": (SMALL, None, packaged("vllm", "hopper")[0].with_values({"captured": 1.4}).to_json()),
 }  # fmt: skip

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver.workload import SLO, RequestClass, Scenario, Traffic
+from solver.errors import BadInput
+from solver.workload import SLO, RequestClass, Scenario, Traffic, Users
 from solver.workload.idle import Idle
 from solver.workload.lengths import lengths
 from solver.workload.scenario import Speculation
@@ -48,9 +49,9 @@ def test_classes_with_one_promise_are_a_group() -> None:
     ],
 )
 def test_what_cannot_be_is_said(changes: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(BadInput, match=said):
         chat(**changes)
-    with pytest.raises(ValueError, match="two classes are named 'chat'"):
+    with pytest.raises(BadInput, match="two classes are named 'chat'"):
         Traffic([chat(), chat()])
 
 
@@ -102,7 +103,7 @@ def test_lengths_are_those_of_samples() -> None:
 def test_drafts_that_are_accepted_multiply() -> None:
     given = Speculation(acceptance=(0.8, 0.5, 0.5))
     assert [given.accepted(n) for n in given.choices] == pytest.approx([1.0, 1.8, 2.2, 2.4])
-    with pytest.raises(ValueError, match="needs as many acceptance probabilities"):
+    with pytest.raises(BadInput, match="needs as many acceptance probabilities"):
         Speculation(acceptance=(0.8,), draft_tokens=2)
 
 
@@ -123,3 +124,38 @@ def test_engines_in_question() -> None:
     assert auto.engines == ("vllm", "sglang", "trtllm")
     pinned = {"pools": [{"role": "unified", "parallelism": {"tp": 1}, "engine": "sglang"}]}
     assert Scenario.from_mapping(content | {"engine": "auto", "constraints": pinned}, "t").engines == ("sglang",)
+
+
+@given(
+    count=st.integers(1, 5000),
+    speed=st.floats(1, 300),
+    think=st.floats(0, 600),
+    output=st.integers(2, 3000),
+    spare=st.floats(0, 0.9),
+)
+def test_a_loop_of_users_keeps_the_promised_time_where_a_plan_serves_their_rate(count, speed, think, output, spare) -> None:
+    rate = Users(count=count, tokens_per_s=speed, think_s=think).requests_per_s(output)
+    promised = (output - 1) / speed
+
+    def answer_s(load: float) -> float:
+        """Rises with the load, without end at a capacity above the rate; at the rate it is within the promise."""
+        capacity = rate * (1 + spare) + 1e-9
+        return promised * (1 - spare) * (1 - rate / capacity) / max(1 - load / capacity, 1e-12)
+
+    low, high = 0.0, rate * (1 + spare)
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if middle * (think + answer_s(middle)) < count else (low, middle)
+    assert answer_s(low) <= promised * (1 + 1e-6)
+
+
+def test_users_become_a_rate_and_a_promise() -> None:
+    people = {"count": 80, "tokens_per_s": 25, "think": "14s"}
+    read = RequestClass("chat", prompt_tokens=2000, output_tokens=501, users=people, slo={"ttft_p95": "2s"})
+    assert read.requests_per_s == pytest.approx(80 / (14 + 20))
+    assert read.slo == SLO(ttft_p95_s=2.0, tpot_p95_s=0.04)
+    assert RequestClass(**read.model_dump(by_alias=True)) == read
+    with pytest.raises(BadInput, match="leave one out"):
+        chat(users=people)
+    with pytest.raises(BadInput, match="users: think: this key is missing"):
+        RequestClass("chat", prompt_tokens=2000, output_tokens=500, users={"count": 80, "tokens_per_s": 25})

@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from solver.cost.instance import Instance
 from solver.optimize.arithmetic.run import Effort
+from solver.optimize.assembly.outcome import Refusal, WayOut
 from solver.optimize.layout.market import Offer, market, offer
 from solver.optimize.layout.program import Market
 from solver.optimize.layout.search import Layout, best_layout
@@ -25,35 +26,21 @@ MOST_RELAXATION = 1000.0
 FEW_AGES_S = (60.0, 600.0)
 
 
-@dataclass(frozen=True)
-class WayOut:
-    """One rule to give up, and what could be had then.
-
-    Attributes
-    ----------
-    rule: the rule in words.
-    offer: what is reachable without it.
-    loss: how much of it must be given up, from 0 to 1; infinite where it must go altogether.
-    """
-
-    rule: str
-    offer: str
-    loss: float
-
-
-def why_none(instance: Instance, whole: Market, offers: Sequence[Offer], effort: Effort, proven: bool) -> str:
-    """One sentence on what is in conflict and one on the cheapest way out."""
+def why_none(instance: Instance, whole: Market, offers: Sequence[Offer], effort: Effort, proven: bool) -> Refusal:
+    """What is in conflict, and every way out, the cheapest first."""
     if not proven:
-        return f"No plan was found within the time limit of {effort.time_limit_s:g} s, and none was excluded: allow more time."
+        return Refusal(
+            f"No plan was found within the time limit of {effort.time_limit_s:g} s, and none was excluded: allow more time."
+        )
     if all(not offered.columns for offered in offers) and (hopeless := _never_legal(instance, offers)):
-        return hopeless
+        return Refusal(hopeless)
     engines = [offered.engine for offered in offers]
-    ways = sorted(_ways_out(_coarse(instance), whole, engines, effort), key=lambda way: way.loss)
-    rules = "; ".join(_rules(instance))
+    ways = tuple(sorted(_ways_out(_coarse(instance), whole, engines, effort), key=lambda way: way.loss))
+    rules = tuple(_rules(instance))
+    conflict = f"No plan exists. These rules cannot all hold: {'; '.join(rules)}."
     if not ways:
-        return f"No plan exists. These rules cannot all hold: {rules}. Giving up any one of them does not help."
-    cheapest = ways[0]
-    return f"No plan exists. These rules cannot all hold: {rules}. Cheapest to give up: {cheapest.rule} ({cheapest.offer})."
+        return Refusal(f"{conflict} Giving up any one of them does not help.", rules)
+    return Refusal(f"{conflict} Cheapest to give up: {ways[0].rule} ({ways[0].offer}).", rules, ways)
 
 
 def _coarse(instance: Instance) -> Instance:

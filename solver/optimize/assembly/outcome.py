@@ -5,11 +5,43 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from solver.check.floor import WORDS, cost_floor
 from solver.cost.instance import Instance
 from solver.errors import NoPlan
 from solver.plan import Alternative, KVTier, Margin, Plan, Pool
 from solver.workload import RequestClass
 from topologies.units import show_bytes, show_seconds
+
+
+@dataclass(frozen=True)
+class WayOut:
+    """One rule to give up, and what could be had then.
+
+    Attributes
+    ----------
+    rule: the rule in words.
+    offer: what is reachable without it.
+    loss: how much of it must be given up, from 0 to 1.
+    """
+
+    rule: str
+    offer: str
+    loss: float
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why there is no plan.
+
+    Attributes
+    ----------
+    reason: in a sentence or two. rules: those that cannot all hold. ways: rules that alone stand in the way, the cheapest to
+        give up first.
+    """
+
+    reason: str
+    rules: tuple[str, ...] = ()
+    ways: tuple[WayOut, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -21,12 +53,14 @@ class Outcome:
     status: ``optimal`` (gap within the target), ``feasible``, ``infeasible`` (proven), ``unknown`` (no time left).
     reason: why there is no plan; empty if there is one.
     by_engine: the plan of every engine that was solved for, where the engine was left open.
+    refusal: the reason in its parts, where it was looked for.
     """
 
     status: Literal["optimal", "feasible", "infeasible", "unknown"]
     found: Plan | None
     reason: str = ""
     by_engine: tuple[tuple[str, Plan], ...] = ()
+    refusal: Refusal | None = None
 
     @property
     def plan(self) -> Plan:
@@ -74,6 +108,7 @@ def summary(plan: Plan) -> str:
         f"no plan can cost less than {o.bound:.4g} (gap {o.gap:.2%})",
         f"serves {p.requests_per_s:.4g} requests/s, {p.output_tokens_per_s:,.0f} output tokens/s on {_rented(plan)}",
         *(f"  {_promised(plan, request_class)}" for request_class in plan.scenario.traffic.classes),
+        *(f"  {line}" for line in priced(plan)),
     ]
     for pool in plan.pools:
         shape = pool.parallelism.shape()
@@ -84,8 +119,27 @@ def summary(plan: Plan) -> str:
     lines += [f"  {_kept(tier)}" for tier in plan.kv_tiers]
     lines += [f"  {sold(margin)}" for margin in plan.margins]
     lines += [f"  {b.because}" for b in plan.binding]
+    lines.append(f"  {_floor(plan)}")
     lines += [f"  note: {doubt}" for doubt in p.extrapolated]
     return "\n".join(lines)
+
+
+def priced(plan: Plan) -> list[str]:
+    """What an hour of each kind of device in use costs, and where that price comes from."""
+    instance = Instance.of(plan.scenario)
+    rents = {name: instance.rent(name) for name in sorted({pool.device for pool in plan.pools})}
+    return [f"{name} at {rent.usd_per_hour:.4g} USD per device-hour ({rent.origin})" for name, rent in rents.items()]
+
+
+def _floor(plan: Plan) -> str:
+    """How far the cost lies above that of arithmetic alone, and what most of the rest is."""
+    found = cost_floor(plan, Instance.of(plan.scenario))
+    rest = max((name for name in found.parts if name != "arithmetic"), key=lambda name: found.parts[name])
+    share, times = found.parts[rest] / found.cost, found.cost / found.floor
+    return (
+        f"floor: matrix products at the devices' peak would cost {found.floor:.3g} USD, the plan costs {times:.3g} times that; "
+        f"most of the rest ({share:.0%}) is {rest}: {WORDS[rest]}"
+    )
 
 
 def _rented(plan: Plan) -> str:

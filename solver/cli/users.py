@@ -1,0 +1,37 @@
+"""Times and users as the command line gives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from solver.errors import BadInput
+
+
+def users_given(count: int | None, speed: float | None, think: str | None, tpot_p95: str | None) -> dict[str, Any]:
+    """Users of the (first) class; empty where none are given.
+
+    Raises
+    ------
+    BadInput: one of the three is missing, or the speed is promised twice.
+    """
+    given = {"--users": count, "--tokens-per-s-per-user": speed, "--think": with_unit("--think", think)}
+    missing = [option for option, value in given.items() if value is None]
+    if len(missing) == len(given):
+        return {}
+    if tpot_p95 is not None:
+        raise BadInput("--tokens-per-s-per-user is a promise on the time per output token; leave --tpot-p95 out")
+    if missing:
+        raise BadInput(f"users are a number, a speed and a time to think: add {' and '.join(missing)}")
+    return dict(zip(("count", "tokens_per_s", "think"), given.values(), strict=True))
+
+
+def with_unit(option: str, text: str | None) -> str | None:
+    """A time as it was given.
+
+    Raises
+    ------
+    BadInput: a bare number, which reads as seconds to some and as milliseconds to others.
+    """
+    if text is not None and text.strip().replace(".", "", 1).isdigit():
+        raise BadInput(f"{option} {text}: say {text}ms or {text}s")
+    return text
