@@ -34,7 +34,8 @@ class Proof:
     ----------
     verdict: ``follows``; ``refuted``, by ``counterexample``; or ``undecided``.
     stated: the plan's bound; proven: what the rows here prove, both in USD per million output tokens.
-    counterexample: replicas, at rates that a plan may count on, which cost less than the stated bound.
+    counterexample: replicas, at rates that a plan may count on, which cost less than the stated bound. They are counted
+        against devices, hosts and domains, not placed, and links are not loaded with them.
     outside: what the rows do not know of, where it could raise the bound.
     rows, columns, seconds: size of the last program, and time for all.
     """
@@ -51,7 +52,7 @@ class Proof:
     def __str__(self) -> str:
         said = {
             "follows": f"the bound of {self.stated:.6g} follows: these rows prove {self.proven:.6g}",
-            "refuted": f"the bound of {self.stated:.6g} is refuted by {self.counterexample}",
+            "refuted": f"the bound of {self.stated:.6g} is refuted by {self.counterexample}; counted, not placed",
             "undecided": f"undecided: these rows prove {self.proven:.6g} where {self.stated:.6g} is stated",
         }[self.verdict]
         left = f"; they do not know of {', '.join(self.outside)}" if self.outside and self.verdict == "undecided" else ""
