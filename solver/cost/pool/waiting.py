@@ -21,8 +21,10 @@ Floats = NDArray[np.float64]
 #: Services that are all alike leave fewer to wait than Erlang C says: its power grows by this for every doubling of the
 #: servers, fitted to simulated queues.
 EVEN = 0.08
-#: Rounds in which the number taken at once settles.
-_ROUNDS = 10
+#: The others in a batch vary freely until it is full but for one part in so many, and less and less from there on.
+UNFILLED = 4.0
+#: Halvings of the range in which the number taken at once lies.
+_ROUNDS = 14
 #: Exponents of Weibull distributions, with the mean and the squared coefficient of variation for scale 1.
 _SHAPES = np.geomspace(0.2, 20, 200)[::-1]
 _UNITS = np.array([math.gamma(1 + 1 / k) for k in _SHAPES])
@@ -156,11 +158,12 @@ def gather(
     # Between 1 and 2 ``together`` says how often two are taken; above, the most that are.
     several = np.clip(together - 1, 0.0, 1.0)
     most = np.maximum(together, 1.0)
-    taken, varied = np.ones_like(arrivals), np.zeros_like(arrivals)
     # The router sends a request to a busy server only if all are: the exponent of Sakasegawa's approximation of that
     # chance, sqrt(2 (c + 1)) - 1, less the factor rho that a busy server has anyway.
     exponent = np.sqrt(2 * (servers + 1)) - 2
-    for _ in range(_ROUNDS):
+
+    def next_batch(taken: Floats) -> tuple[Floats, Floats, Floats]:
+        """Mean of the batch that follows batches of a size, its variance, and arrivals at a busy server."""
         service = alone.mean + (taken - 1) * more
         # Share of the time that a server is busy: arrivals are served ``taken`` at a time.
         busy = np.clip(arrivals * service / taken, 1e-9, 1.0)
@@ -168,16 +171,25 @@ def gather(
         met = arrivals * busy**exponent
         growth = np.minimum(met * more, 0.99)
         came = met * service
+        # Its variance, at most that of a number between 1 and ``most`` with this mean (Bhatia and Davis).
+        widest = (taken - 1) * (most - taken) * min(burstiness / 2, 1.0)
+        varied = several * np.minimum(came * burstiness / (1 - growth**2) / servers, widest)
         # Those that came are Poisson given the service, whose length varies with the batch: a negative binomial number,
         # which is 0 with this probability; the next service then has the one that comes next.
         uneven = np.maximum(growth**2 * varied / np.maximum(came, 1e-9) ** 2, 1e-6)
         none = (1 + came * uneven) ** (-1 / uneven)
         # Mean of the stationary batch: immigrants (came beside the first, or one where none came) over 1 - growth.
         found = (met * np.maximum(alone.mean - more, 0.0) + none) / (1 - growth)
-        taken = (taken + 1 + several * (np.clip(found, 1.0, most) - 1)) / 2
-        # Its variance, at most that of a number between 1 and ``most`` with this mean (Bhatia and Davis).
-        widest = (taken - 1) * (most - taken) * min(burstiness / 2, 1.0)
-        varied = several * np.minimum(came * burstiness / (1 - growth**2) / servers, widest)
+        return 1 + several * (np.clip(found, 1.0, most) - 1), varied, met
+
+    # Larger batches leave fewer to come: the size that is followed by its own is found by bisection.
+    low, high = np.ones_like(arrivals), most + np.zeros_like(arrivals)
+    for _ in range(_ROUNDS):
+        middle = np.sqrt(low * high)
+        grows = next_batch(middle)[0] > middle
+        low, high = np.where(grows, middle, low), np.where(grows, high, middle)
+    taken = np.sqrt(low * high)
+    _, varied, met = next_batch(taken)
     mean = alone.mean + (taken - 1) * more
     busy = np.clip(arrivals * mean / taken, 0.0, 1.0)
     # Second moment: of the batch's mean length, of one request's own spread, and of the number taken.
@@ -188,7 +200,9 @@ def gather(
     burst = clump(met * mean * servers, burstiness) / servers
     # A request finds itself in a long service more often than in a short one (length bias): E[S^2] / E[S].
     others = np.clip(met * square / mean, 0.0, most - 1)
-    spread = np.maximum(cube / mean - (square / mean) ** 2, 0.0) * np.where(others < most - 1, 1.0, 0.0)
+    # How much longer varies less and less as batches fill up: full ones have no more to vary.
+    unfilled = 1 - others / np.maximum(most - 1, 1e-9)
+    spread = np.maximum(cube / mean - (square / mean) ** 2, 0.0) * np.clip(UNFILLED * unfilled, 0.0, 1.0)
     return Gathered(
         taken=taken,
         busy=busy,

@@ -159,3 +159,21 @@ def test_lengths_have_the_mean_that_they_say(cv: float, most: float) -> None:
     assert parts[-1] <= max(1 + 2 * cv, most) + 1e-9
     drawn = np.minimum(spread.scale * np.random.default_rng(3).lognormal(0, spread.sigma, 400_000), spread.most)
     assert np.mean(parts[36:]) == pytest.approx(np.sort(drawn)[-40_000:].mean(), rel=0.02)
+
+
+@pytest.mark.parametrize("servers", [1, 8, 64, 267, 1000])
+def test_waits_grow_with_the_load_up_to_saturation(servers: int) -> None:
+    """The number taken at once settles however steeply it reacts: no wait falls by more than 3 % where more arrive."""
+    loads = np.linspace(0.5, 0.98, 200)
+    alone, more, together = 0.05, 0.04, 4.0
+    full = alone + (together - 1) * more
+    every = np.ones_like(loads)
+    lone = Moments(every * alone, every * alone**2, every * alone**3)
+    other = Moments(every * more, every * more**2, every * more**3)
+    gathered = gather(
+        loads * together / full, every * servers, alone=lone, more=every * more, other=other, together=every * together
+    )
+    queue = wait(every * servers, loads, gathered, together=together)
+    late = queue.quantile(0.95)
+    assert np.all(np.diff(gathered.taken) >= -1e-3)
+    assert np.all(late >= 0.97 * np.maximum.accumulate(late))
