@@ -197,6 +197,7 @@ class _Replay:
         for name in names:
             meter = self._meters[name]
             whole.ttft.extend(meter.ttft)
+            whole.wait.extend(meter.wait)
             whole.tpot.extend(meter.tpot)
             whole.e2e.extend(meter.e2e)
             whole.kept += meter.kept
@@ -231,6 +232,7 @@ class _Replay:
             **{f"ttft_p{q}_s": quantile(meter.ttft, q / 100) for q in (50, 95, 99)},
             **{f"tpot_p{q}_s": quantile(meter.tpot, q / 100) for q in (50, 95, 99)},
             **{f"e2e_p{q}_s": quantile(meter.e2e, q / 100) for q in (50, 95)},
+            **{f"wait_p{q}_s": quantile(meter.wait, q / 100) for q in (50, 95)},
             output_tokens_per_s=tokens,
             output_tokens_per_s_per_device=tokens / self._plan.devices,
             requests_per_s=served[0] / seconds,
