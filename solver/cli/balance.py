@@ -89,8 +89,8 @@ def _words(found: BalancePoint) -> Iterator[str]:
     yield f"  attention takes {attention:.3g} times the time of a token's matrix products"
     if found.selection is not None:
         yield (
-            f"  its sparse attention takes {found.selection.flop:.2g} of the arithmetic and reads {found.selection.byte:.2g} of "
-            "the bytes that attending to all keys would"
+            f"  its sparse attention takes {found.selection.flop:.2g} of the arithmetic and reads "
+            f"{found.selection.byte:.2g} of the bytes that attending to all keys would"
         )
     if found.kv_context is not None:
         yield f"  KV caches are read for as long as weights at {found.kv_context:,.0f} tokens of context and the balance batch"

@@ -284,9 +284,9 @@ def _missed(
     """For every promise that the replays break, the share of its limit that the program must be asked for next.
 
     A promise holds if every replay keeps it, and for every group of replays of the same traffic their mean with so many
-    half-widths of a single one's confidence interval: another replay will then keep it too. If not, what the program is asked for
-    falls in proportion, from what it was asked for or, if that is less, from what it predicts: a limit that does not
-    bind would change nothing.
+    half-widths of a single one's confidence interval: another replay will then keep it too. If not, what the program is
+    asked for falls in proportion, from what it was asked for or, if that is less, from what it predicts: a limit that
+    does not bind would change nothing.
     """
     found: Derating = {}
     scenario = plan.scenario

@@ -61,7 +61,9 @@ def test_reversible_layers_stand_beside_plain_ones(scenario: Path) -> None:
     assert ran.status == 0, ran.error
     dearer = re.search(r"not reversible: .* tokens, \+(\d+\.\d)%", ran.out)
     assert dearer, "to be allowed to reverse never costs more"
-(scenario: Path) -> None:
+
+
+def test_pinned_degrees_stay(scenario: Path) -> None:
     pins = ["--set", "layout.tp=8", "--set", "layout.pp=1", "--set", "layout.micro_batch=2"]
     degrees = json.loads(rackplan("train", scenario, *pins, "--json").out)["degrees"]
     assert (degrees["tp"], degrees["pp"], degrees["micro_batch"]) == (8, 1, 2)
