@@ -68,7 +68,7 @@ class ClassMeter:
     Attributes
     ----------
     ttft, tpot, e2e: latencies in order of completion [s]; TPOT only of those with more than one output token.
-    wait: of each TTFT, what the passes of its own prompt do not take: for a train, for a seat, for its caches [s].
+    wait: of each TTFT, what it would not take alone: for a train, for a seat, for its caches to arrive [s].
     output_tokens: of the finished ones. kept: how many kept every promise by themselves.
     """
 
@@ -86,7 +86,7 @@ class ClassMeter:
         gaps = arrival.output_tokens - 1
         each = (request.end_s - request.first_s) / gaps if gaps else 0.0
         self.ttft.append(first)
-        self.wait.append(max(first - request.latency_s, 0.0))
+        self.wait.append(max(first - request.alone_s, 0.0))
         self.e2e.append(whole)
         if gaps:
             self.tpot.append(each)

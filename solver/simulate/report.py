@@ -23,8 +23,8 @@ class Figures:
     Attributes
     ----------
     requests: how many.
-    wait_p50_s, wait_p95_s: of the time to first token, what the passes of the prompt itself do not take: it waits for
-        the step under way to end, for other prompts, for its caches to arrive [s].
+    wait_p50_s, wait_p95_s: of the time to first token, what a request alone would not take: it waits for the step under
+        way to end, for other prompts, for its caches to arrive [s].
     goodput_requests_per_s: of those that kept every promise by themselves.
     """
 
@@ -169,7 +169,7 @@ def _lines(report: ReplayReport) -> Sequence[str]:
     lines.append(f"{'goodput_requests_per_s':24}{'':12}{report.overall.goodput_requests_per_s:12.4g}")
     lines.append(
         f"a request waits {show_seconds(report.overall.wait_p50_s)} for its train in the median and "
-        f"{show_seconds(report.overall.wait_p95_s)} at p95: what of its TTFT is not the passes of its own prompt"
+        f"{show_seconds(report.overall.wait_p95_s)} at p95: what its TTFT would not take alone"
     )
     lines += [
         f"pool {pool.name}: busy {pool.utilisation:.0%}, KV cache at most {pool.kv_fullest:.0%} full"

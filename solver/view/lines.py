@@ -37,7 +37,7 @@ def lines(series: Series, title: str, x: str, y: str, logarithmic: bool = True) 
     # Room around the lines, so that none lies on an axis.
     kind = alt.Scale(type="log", nice=False, padding=14) if logarithmic else alt.Scale(zero=False, padding=14)
     axis = log_axis() if logarithmic else alt.Axis(format=",~r", tickCount=7)
-    places = {row["x"] for row in rows}
+    places = {place for points in series.values() for place, value in points if value is not None}
     across = log_axis(places) if logarithmic and len(places) <= FEW else axis
     names, count = list(series), len(series)
     legend = alt.Legend(orient="bottom", columns=2, labelLimit=320, symbolType="stroke", symbolSize=500)
