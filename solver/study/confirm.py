@@ -67,7 +67,8 @@ class Trial:
     traces: replayed instead, whole: what really came says more than what is drawn.
     margins: half-widths of a replay's 95 % confidence interval by which promises must hold.
     rounds: times that promises are tightened; relaxations: that limits between are tried where what held is dear.
-    same_shapes: whether pools of the same shapes are looked for first.
+    same_shapes: whether pools of the same shapes are looked for first, which is quick; not where there are several
+        promises, which pools may share in many ways.
     """
 
     seeds: tuple[int, ...] = (101, 102, 103)
@@ -194,7 +195,7 @@ class _Loop:
     def planned(self, derating: Derating) -> Plan | None:
         """The plan under stricter limits, as one of the scenario itself; None if there is none."""
         wanted = tightened(self.first.scenario, derating)
-        if self.how.same_shapes:
+        if self.how.same_shapes and len({_slo(wanted, c.slo) for c in wanted.traffic.classes}) == 1:
             near = self._accepted(_with_shapes_of(self.first, wanted))
             first = self.first.objective.usd_per_million_output_tokens
             if near is not None and near.objective.usd_per_million_output_tokens <= first * (1 + NEAR):
