@@ -35,7 +35,7 @@ GROUPS: tuple[tuple[Callable[[Evidence], Iterator[str]], ...], ...] = (
     (routing.shares_add_up, experts.every_expert_present),
     (idle_kv.records_are_whole, experts.recorded_loads_are_balanced),
     (idle_kv.ages_give_what_is_claimed, idle_kv.tiers_hold_it, idle_kv.money_is_right),
-    (memory.ledger_holds, memory.limits_hold),
+    (memory.ledger_holds, memory.limits_hold, legality.steps_hold_their_prompts),
     (promises.loads_are_served, promises.capacities_keep_promises),
     (promises.prediction_holds, promises.promises_are_kept, failures.losses_are_survived),
     (money.rent_is_right, money.arithmetic_is_right, money.provenance_is_right, links.loads_are_right),

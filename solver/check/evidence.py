@@ -32,7 +32,7 @@ class Evidence:
 
     def __init__(self, plan: Plan, instance: Instance) -> None:
         self.plan = plan
-        self.instance = instance
+        self.instance = instance.shared_as(pool.serves for pool in plan.pools)
 
     @cached_property
     def by_pool(self) -> dict[str, list[Placed]]:
@@ -43,7 +43,7 @@ class Evidence:
         return dict(found)
 
     def group(self, pool: Pool) -> PromiseGroup:
-        """The promise that a pool serves."""
+        """The classes that a pool serves, with their promises."""
         return next(g for g in self.instance.groups if pool.serves == tuple(c.name for c in g.classes))
 
     def calibration(self, pool: Pool) -> Calibration:
@@ -104,7 +104,7 @@ class Evidence:
         )
 
     def mix(self, pool: Pool) -> Mix:
-        """What a pool serves: the classes of its promise, with the idle KV that the plan keeps for them there."""
+        """What a pool serves: its classes, with the idle KV that the plan keeps for them there."""
         records = {tier.request_class: tier for tier in self.plan.kv_tiers if tier.pool == pool.name}
         classes = self.group(pool).classes
         if not records:

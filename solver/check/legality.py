@@ -40,6 +40,20 @@ def pools_connect(evidence: Evidence) -> Iterator[str]:
             yield from (f"pool {prefill.name} cannot hand over to pool {decode.name}: {fault}" for fault in faults)
 
 
+def steps_hold_their_prompts(evidence: Evidence) -> Iterator[str]:
+    """Only prefill replicas take several prompts a step, and the longest of them fit its tokens together."""
+    for pool in evidence.plan.pools:
+        together = pool.prompts_per_step
+        if pool.role != "prefill" and together != 1:
+            yield f"pool {pool.name} is said to take {together} prompts a step; only prefill pools take more than one"
+        longest = evidence.mix(pool).longest_prompt
+        if together > 1 and together * longest > pool.chunk_tokens:
+            yield (
+                f"{together} prompts of {longest:.0f} tokens do not fit the {pool.chunk_tokens} tokens of a step of pool "
+                f"{pool.name}"
+            )
+
+
 def _between(evidence: Evidence, prefill: Pool, decode: Pool) -> Iterator[str]:
     instance = evidence.instance
     devices = instance.devices[prefill.device], instance.devices[decode.device]

@@ -63,8 +63,13 @@ def _limits(evidence: Evidence, pool: Pool) -> Iterator[str]:
     if all(differs(limits.memory_fraction, fraction) for fraction in known):
         allowed = " or ".join(f"{fraction:g}" for fraction in known)
         yield f"pool {pool.name} has memory_fraction {limits.memory_fraction}; the scenario and its engine say {allowed}"
-    if any(size > limits.max_sequences for size in limits.captured_batch_sizes):
-        yield f"pool {pool.name} captures graphs for more than its {limits.max_sequences} sequences"
+    usual = engine_rules(pool.engine, pool.engine_version).captured_batch_sizes
+    sizes = (*(size for size in usual if size < limits.max_sequences), limits.max_sequences) if usual else ()
+    if limits.captured_batch_sizes != sizes:
+        yield (
+            f"pool {pool.name} captures graphs of batches that are not {pool.engine}'s own up to its {limits.max_sequences} "
+            "sequences, at which steps are priced"
+        )
 
 
 def _fractions(evidence: Evidence, pool: Pool) -> tuple[float, ...]:

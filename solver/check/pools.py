@@ -24,14 +24,17 @@ def names_and_kinds(evidence: Evidence) -> Iterator[str]:
         if pool.device not in fleets:
             yield f"pool {pool.name} wants {pool.device}; the cluster has healthy {', '.join(sorted(fleets))}"
         if pool.serves not in groups:
-            yield f"pool {pool.name} serves {', '.join(pool.serves) or 'nobody'}, which are not the classes of one promise"
+            yield (
+                f"pool {pool.name} serves {', '.join(pool.serves) or 'nobody'}, which are not all classes of the promises that "
+                "share its pools"
+            )
     if len({pool.engine for pool in plan.pools}) > 1:
         yield "the pools run on different engines, which cannot hand over KV caches"
     yield from _roles(evidence)
 
 
 def _roles(evidence: Evidence) -> Iterator[str]:
-    """Each promise is served by unified pools, or by prefill and decode pools."""
+    """Classes that share pools are served by unified ones, or by prefill and decode pools."""
     for group in evidence.instance.groups:
         names = tuple(c.name for c in group.classes)
         roles = {pool.role for pool in evidence.plan.pools if pool.serves == names}

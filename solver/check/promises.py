@@ -56,20 +56,22 @@ def _operating_point(evidence: Evidence, pool: Pool) -> Iterator[str]:
 def capacities_keep_promises(evidence: Evidence) -> Iterator[str]:
     """At the most that each pool is said to serve, its own part of every promise still holds."""
     for pool in evidence.plan.pools:
-        most, slo = pool.capacity_requests_per_s_per_replica, evidence.group(pool).slo
-        service = evidence.priced[pool.name].at(most)
+        most, priced = pool.capacity_requests_per_s_per_replica, evidence.priced[pool.name]
+        service = priced.at(most)
         if differs(float(service.requests_per_s[0]), most, 1e-4):
             yield f"pool {pool.name} cannot serve the {most:.6g} requests/s a replica that it is said to reach"
             continue
-        limits = [("TTFT", service.ttft_p95, slo.ttft_p95_s)] if pool.role != "decode" else []
-        limits += [("TPOT", service.tpot_p95, slo.tpot_p95_s)] if pool.role != "prefill" else []
-        for name, values, limit in limits:
-            worst = float(values.max())
-            if limit is not None and worst > limit * (1 + 1e-3):
-                yield (
-                    f"pool {pool.name} reaches {most:.6g} requests/s a replica only with a {name} p95 of {worst:.6g} s; "
-                    f"{limit:.6g} s were promised"
-                )
+        for position, slo in enumerate(evidence.group(pool).slos):
+            own = [entry for entry, member in enumerate(priced.mix.member) if member == position]
+            limits = [("TTFT", service.ttft_p95, slo.ttft_p95_s)] if pool.role != "decode" else []
+            limits += [("TPOT", service.tpot_p95, slo.tpot_p95_s)] if pool.role != "prefill" else []
+            for name, values, limit in limits:
+                worst = float(values[0, own].max())
+                if limit is not None and worst > limit * (1 + 1e-3):
+                    yield (
+                        f"pool {pool.name} reaches {most:.6g} requests/s a replica only with a {name} p95 of {worst:.6g} s "
+                        f"for class {pool.serves[position]!r}; {limit:.6g} s were promised"
+                    )
 
 
 def _demand(evidence: Evidence) -> Iterator[str]:
@@ -160,13 +162,13 @@ def promises_are_kept(evidence: Evidence) -> Iterator[str]:
     """The 95th percentile of every class is within its promise."""
     figures = _latencies(evidence)
     for group in evidence.instance.groups:
-        for request_class in group.classes:
+        for request_class, slo in zip(group.classes, group.slos, strict=True):
             found = figures[request_class.name]
             for name, value, limit in (
-                ("TTFT", found.ttft_p95_s, group.slo.ttft_p95_s),
-                ("TPOT", found.tpot_p95_s, group.slo.tpot_p95_s),
-                ("inter-token latency", found.itl_p95_s, group.slo.itl_p95_s),
-                ("end-to-end latency", found.e2e_p95_s, group.slo.e2e_p95_s),
+                ("TTFT", found.ttft_p95_s, slo.ttft_p95_s),
+                ("TPOT", found.tpot_p95_s, slo.tpot_p95_s),
+                ("inter-token latency", found.itl_p95_s, slo.itl_p95_s),
+                ("end-to-end latency", found.e2e_p95_s, slo.e2e_p95_s),
             ):
                 if limit is not None and value > limit * (1 + SLACK):
                     yield f"{name} p95 of class {request_class.name!r} is {value:.6g} s; {limit:.6g} s were promised"

@@ -9,7 +9,7 @@ from solver.check.evidence import Evidence, differs
 
 
 def shares_add_up(evidence: Evidence) -> Iterator[str]:
-    """Each class is routed to every pool of its promise, in the roles they have, in the same shares as its companions.
+    """Each class is routed to every pool that serves it, in the roles they have, in the same shares as its companions.
 
     The prediction is of the same classes.
     """
@@ -31,4 +31,4 @@ def shares_add_up(evidence: Evidence) -> Iterator[str]:
                 if differs(math.fsum(shares.values()), 1.0):
                     yield f"the {role} shares of class {name!r} add up to {math.fsum(shares.values()):.6g}"
             if table != plan.routing.get(names[0]):
-                yield f"classes {names[0]!r} and {name!r} share a promise but are routed differently"
+                yield f"classes {names[0]!r} and {name!r} share their pools but are routed differently"

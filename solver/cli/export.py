@@ -17,7 +17,7 @@ from solver.cli.train import is_training_plan_file
 def export(
     plan: PlanFile,
     engine: Annotated[
-        str, typer.Option(help="vllm, sglang, trtllm, dynamo or lws; for a training plan megatron or torchtitan.")
+        str, typer.Option(help="vllm, sglang, trtllm, dynamo, lws or llm-d; for a training plan megatron or torchtitan.")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write into.")],
     as_json: AsJson = False,

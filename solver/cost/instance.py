@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import networkx as nx
@@ -32,38 +33,61 @@ LENGTH_STEP = 1024
 MOST_CALIBRATION = 2**20
 
 
+#: Promises of which every way to share pools is tried; of more, those in which neighbours by strictness share.
+MOST_PARTITIONED = 4
+#: Pools that more promises than that share among them, at most, where they do not have pools of their own.
+MOST_RUNS = 3
+
+#: Which promises share pools: a set partition of their positions.
+Sharing = tuple[tuple[int, ...], ...]
+
+
 @dataclass(frozen=True)
 class PromiseGroup:
-    """Request classes that share a promise.
+    """Request classes that share pools, each with its own promise.
 
     Attributes
     ----------
     index: position among the groups.
+    slos: promise of each class.
     requests_per_s: arrivals (objective ``cost``), or share of the mix (``throughput``).
     """
 
     index: int
-    slo: SLO
+    slos: tuple[SLO, ...]
     classes: tuple[RequestClass, ...]
     mix: Mix
     requests_per_s: float
 
+    @classmethod
+    def of(cls, index: int, members: Sequence[tuple[SLO, RequestClass]]) -> PromiseGroup:
+        """The group of some classes with their promises."""
+        slos, classes = zip(*members, strict=True)
+        return cls(index, slos, classes, Mix.of(classes), math.fsum(c.requests_per_s for c in classes))
+
     @property
     def promise(self) -> Promise:
-        """Limits on the 95th percentile."""
-        slo = self.slo
-        return Promise(
-            *(math.inf if v is None else v for v in (slo.ttft_p95_s, slo.tpot_p95_s, slo.itl_p95_s, slo.e2e_p95_s))
-        )
+        """Limits on the 95th percentile, by class."""
+
+        def limits(name: str) -> NDArray[np.float64]:
+            return np.array([math.inf if (v := getattr(slo, name)) is None else v for slo in self.slos])
+
+        return Promise(*(limits(name) for name in ("ttft_p95_s", "tpot_p95_s", "itl_p95_s", "e2e_p95_s")))
 
 
 @dataclass(frozen=True)
 class Instance:
-    """A scenario and all that its names stand for."""
+    """A scenario and all that its names stand for.
+
+    Attributes
+    ----------
+    sharing: which promises share pools; each has its own where nothing is said.
+    """
 
     scenario: Scenario
     llm: LLM
     cluster: nx.Graph[str]
+    sharing: Sharing | None = None
 
     @classmethod
     def of(cls, scenario: Scenario, folder: Path = Path(".")) -> Instance:
@@ -87,13 +111,53 @@ class Instance:
         return found
 
     @cached_property
+    def promises(self) -> tuple[SLO, ...]:
+        """The promises that differ."""
+        return tuple(slo for slo, _ in self.scenario.traffic.groups(self.scenario.slo))
+
+    @cached_property
     def groups(self) -> tuple[PromiseGroup, ...]:
-        """Classes by promise."""
-        pairs = self.scenario.traffic.groups(self.scenario.slo)
+        """Classes by the pools that they share, in the order of the scenario."""
+        promised = [(self._promise(c), c) for c in self.scenario.traffic.classes]
+        sharing = self.sharing or tuple((n,) for n in range(len(self.promises)))
         return tuple(
-            PromiseGroup(index, slo, classes, Mix.of(classes), math.fsum(c.requests_per_s for c in classes))
-            for index, (slo, classes) in enumerate(pairs)
+            PromiseGroup.of(index, [(slo, c) for slo, c in promised if self.promises.index(slo) in together])
+            for index, together in enumerate(sharing)
         )
+
+    def _promise(self, request_class: RequestClass) -> SLO:
+        default = self.scenario.slo
+        return request_class.slo.over(default) if request_class.slo else default
+
+    def sharings(self) -> Iterator[Sharing]:
+        """Ways in which promises may share pools, all sharing first, each with its own last.
+
+        All ways for up to ``MOST_PARTITIONED`` promises; of more those with at most ``MOST_RUNS`` groups of neighbours by
+        strictness.
+        """
+        count = len(self.promises)
+        if count <= MOST_PARTITIONED:
+            yield from sorted(_partitions(tuple(range(count))), key=len)
+            return
+        by_strictness = sorted(range(count), key=lambda n: _strictness(self.promises[n]))
+        for runs in range(1, MOST_RUNS + 1):
+            for cuts in combinations(range(1, count), runs - 1):
+                ends = pairwise((0, *cuts, count))
+                yield tuple(sorted(tuple(sorted(by_strictness[first:end])) for first, end in ends))
+        yield tuple((n,) for n in range(count))
+
+    def shared_as(self, pools: Iterable[Sequence[str]]) -> Instance:
+        """The same with promises sharing pools as in a plan; as it is where that is no partition of the promises.
+
+        Parameters
+        ----------
+        pools: names of the classes that each pool serves.
+        """
+        of_class = {c.name: self.promises.index(self._promise(c)) for c in self.scenario.traffic.classes}
+        served = {frozenset(of_class[name] for name in names if name in of_class) for names in pools}
+        sharing = tuple(sorted(tuple(sorted(together)) for together in served if together))
+        whole = sorted(n for together in sharing for n in together) == list(range(len(self.promises)))
+        return replace(self, sharing=sharing) if whole else self
 
     @cached_property
     def devices(self) -> Mapping[str, Device]:
@@ -192,6 +256,29 @@ class Instance:
     def usd_per_hour(self, device: str) -> float:
         """Price of one device for an hour; raises as :meth:`rent`."""
         return self.rent(device).usd_per_hour
+
+
+def _partitions(members: tuple[int, ...]) -> Iterator[Sharing]:
+    """Every set partition.
+
+    >>> sorted(_partitions((0, 1, 2)))
+    [((0,), (1,), (2,)), ((0,), (1, 2)), ((0, 1), (2,)), ((0, 1, 2),), ((0, 2), (1,))]
+    """
+    if not members:
+        yield ()
+        return
+    first, *rest = members
+    for count in range(len(rest) + 1):
+        for company in combinations(rest, count):
+            others = tuple(n for n in rest if n not in company)
+            for partition in _partitions(others):
+                yield ((first, *company), *partition)
+
+
+def _strictness(slo: SLO) -> tuple[float, ...]:
+    """Order of promises, the strictest first."""
+    limits = (slo.tpot_p95_s, slo.ttft_p95_s, slo.itl_p95_s, slo.e2e_p95_s)
+    return tuple(math.inf if limit is None else limit for limit in limits)
 
 
 def _beside(folder: Path, name: str) -> str:

@@ -1,7 +1,7 @@
 """What engines need to serve a plan at one address: commands, routers, configuration files, expert maps, manifests.
 
 >>> sorted(TARGETS)
-['dynamo', 'lws', 'sglang', 'trtllm', 'vllm']
+['dynamo', 'llm-d', 'lws', 'sglang', 'trtllm', 'vllm']
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from solver.errors import UnknownName
 from solver.export.dynamo import dynamo
 from solver.export.files import ExportedFiles
+from solver.export.llmd import llmd
 from solver.export.lws import lws
 from solver.export.shell import shell
 from solver.plan import Plan
@@ -24,6 +25,7 @@ TARGETS: dict[str, Callable[[Plan], ExportedFiles]] = {
     "trtllm": lambda plan: shell(plan, "trtllm"),
     "dynamo": dynamo,
     "lws": lws,
+    "llm-d": llmd,
 }
 
 

@@ -48,7 +48,7 @@ def lws(plan: Plan) -> ExportedFiles:
     warnings: list[str] = []
     for pool in plan.pools:
         command = COMMANDS[deployment.engine](deployment, pool)
-        files[f"{safe(pool.name)}.yaml"] = documents_text(_manifests(deployment, pool, command))
+        files[f"{safe(pool.name)}.yaml"] = documents_text(replica_sets(deployment, pool, command))
         warnings += command.lost
         if command.mpi:
             warnings.append(f"pool {pool.name} starts over MPI: its pods read SSH keys from the Secret {_KEYS}")
@@ -58,7 +58,8 @@ def lws(plan: Plan) -> ExportedFiles:
     return ExportedFiles(files, tuple(dict.fromkeys(warnings)))
 
 
-def _manifests(deployment: Deployment, pool: Pool, command: Command) -> list[Document]:
+def replica_sets(deployment: Deployment, pool: Pool, command: Command) -> list[Document]:
+    """The LeaderWorkerSet of a pool, and the ConfigMap of its files where it has any."""
     name, size = safe(pool.name), pool.hosts_per_replica
     leader, worker = (_pod(deployment, pool, command, more) for more in (command.leader, command.follower))
     front = leader["containers"][0]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import topologies
-from solver.cost.instance import Instance
+from solver.cost.instance import Instance, Sharing
 from solver.experts.recorded import embedded
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.assembly.alternatives import Forbidden
@@ -18,7 +20,7 @@ from solver.optimize.assembly.explain import why_none
 from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.feedback import Search
 from solver.optimize.layout.losses import without
-from solver.optimize.layout.market import Offer, market
+from solver.optimize.layout.market import Offer
 from solver.optimize.layout.search import NoLayout
 from solver.optimize.layout.standing import standing
 from solver.plan import Plan
@@ -69,33 +71,95 @@ def solve_scenario(
     return replace(able, status=best.status, found=best)
 
 
+@dataclass(frozen=True)
+class _Solved:
+    """What the search of one engine found, with promises sharing pools in one way."""
+
+    engine: Engine
+    instance: Instance
+    result: Plan | NoLayout
+    offer: Offer
+
+
 def _solve(instance: Instance, effort: Effort, alternatives: int, running: Plan | None) -> Outcome:
-    """Solve for each engine in question and take the best."""
+    """Solve for each engine in question, and each way in which promises may share pools, and take the best."""
     scenario = instance.scenario
     wanted = replace(effort, gap=scenario.options.gap * SHARE_OF_GAP)
-    engines = scenario.engines
+    engines, sharings = scenario.engines, tuple(instance.sharings())
     stand = standing(running, _healthy(instance)) if running is not None else ()
-    solved: list[tuple[Engine, Plan | NoLayout, Offer]] = []
-    for number, engine in enumerate(engines):
-        share = replace(wanted, clock=wanted.clock and wanted.clock.part(1 / (len(engines) - number)))
-        solved.append((engine, *Search(instance, engine, share, standing=stand).best()))
-    plans = [(engine, result) for engine, result, _ in solved if isinstance(result, Plan)]
+    solved: list[_Solved] = []
+    ways = list(product(sharings, engines))
+    skipped = 0
+    for number, (sharing, engine) in enumerate(ways):
+        known = min((s.result.objective.usd_per_hour for s in solved if isinstance(s.result, Plan)), default=math.inf)
+        if number >= len(engines) and _least_usd(instance, sharing) >= known:
+            continue
+        if number >= len(engines) and wanted.late and math.isfinite(known):
+            skipped += 1
+            continue
+        share = replace(wanted, clock=wanted.clock and wanted.clock.part(1 / (len(ways) - number)))
+        shared = replace(instance, sharing=sharing)
+        solved.append(_Solved(engine, shared, *Search(shared, engine, share, standing=stand).best()))
+    plans = [(s, s.result) for s in solved if isinstance(s.result, Plan)]
     if not plans:
-        proven = all(isinstance(result, NoLayout) and result.proven for _, result, _ in solved)
-        reason = next((r.because for _, r, _ in solved if isinstance(r, NoLayout) and r.because), "")
+        proven = all(isinstance(s.result, NoLayout) and s.result.proven for s in solved)
+        reason = next((s.result.because for s in solved if isinstance(s.result, NoLayout) and s.result.because), "")
         if reason:
             return Outcome("infeasible" if proven else "unknown", None, reason)
-        refusal = why_none(instance, market(instance), [found for _, _, found in solved], wanted, proven)
+        refusal = why_none(instance, [s.offer for s in solved[-len(engines) :]], wanted, proven)
         return Outcome("infeasible" if proven else "unknown", None, refusal.reason, refusal=refusal)
-    best = min((plan for _, plan in plans), key=lambda plan: plan.objective.usd_per_million_output_tokens)
-    undecided = any(isinstance(result, NoLayout) and not result.proven for _, result, _ in solved)
+    chosen, best = min(plans, key=lambda pair: pair[1].objective.usd_per_million_output_tokens)
+    undecided = any(isinstance(s.result, NoLayout) and not s.result.proven for s in solved)
     best = with_bound(best, 0.0 if undecided else min(plan.objective.bound for _, plan in plans))
+    best = _over(best, len(sharings), skipped)
+    instance = chosen.instance
     best = _with_price_of_survival(instance, best, wanted)
     if len(engines) > 1:
-        best = _with_doubted_ranking(instance, best, [engine for engine, _ in plans])
+        best = _with_doubted_ranking(instance, best, list(dict.fromkeys(s.engine for s, _ in plans)))
     if alternatives and not wanted.late:
         best = _with_alternatives(instance, best, alternatives, wanted)
-    return Outcome(best.status, best, by_engine=tuple(plans) if len(engines) > 1 else ())
+    return Outcome(best.status, best, by_engine=_by_engine(plans) if len(engines) > 1 else ())
+
+
+def _least_usd(instance: Instance, sharing: Sharing) -> float:
+    """What no plan undercuts in which promises share pools in one way: a replica for each group [USD/h].
+
+    Owned clusters cost the same however they are used; what serves most is not known before it is searched.
+    """
+    scenario = instance.scenario
+    if scenario.objective == "throughput":
+        return -math.inf
+    if scenario.owned:
+        return math.inf
+    replicas = [
+        math.ceil(instance.llm.weight_bytes / max(fleet.device.hbm_bytes, fleet.device.hbm_usable_bytes))
+        * instance.usd_per_hour(fleet.device.name)
+        for fleet in instance.fleets
+    ]
+    hosts = [
+        min(host.rented for host in domains.profile.hosts) * instance.usd_per_hour(fleet.device.name)
+        for fleet in instance.fleets
+        for domains in fleet.classes
+    ]
+    return max(len(sharing) * min(replicas), min(hosts) if scenario.billing != "device" else 0.0)
+
+
+def _over(plan: Plan, sharings: int, skipped: int) -> Plan:
+    """The plan, saying which ways to share pools its bound is about where there are several."""
+    if sharings == 1:
+        return plan
+    said = "; promises that share pools share those of both phases, and share them whole"
+    said += f"; without {skipped} ways to share pools that there was no time to search" if skipped else ""
+    provenance = plan.provenance.model_copy(update={"bound_over": plan.provenance.bound_over + said})
+    return plan.model_copy(update={"provenance": provenance})
+
+
+def _by_engine(plans: Sequence[tuple[_Solved, Plan]]) -> tuple[tuple[Engine, Plan], ...]:
+    """The best plan of each engine."""
+    found: dict[Engine, Plan] = {}
+    for solved, plan in sorted(plans, key=lambda pair: pair[1].objective.usd_per_million_output_tokens):
+        found.setdefault(solved.engine, plan)
+    return tuple((engine, found[engine]) for engine in dict.fromkeys(s.engine for s, _ in plans))
 
 
 def _with_doubted_ranking(instance: Instance, best: Plan, engines: Sequence[str]) -> Plan:

@@ -444,7 +444,8 @@ class Plan(Record):
     @field_validator("schema_version")
     @classmethod
     def _same_major(cls, version: str) -> str:
-        if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+        numbers = version.split(".")
+        if numbers[0] != SCHEMA_VERSION.split(".")[0] or not all(number.isdecimal() for number in numbers):
             raise ValueError(
                 f"this is schema version {version[:20]}; this rackplan reads version {SCHEMA_VERSION}. Solve its scenario "
                 "again: rackplan solve PLAN.json -o PLAN.json"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Literal
 
 from solver.cost.instance import Instance
@@ -74,8 +75,9 @@ def prove(plan: Plan, seconds: float = 60.0) -> Proof:
     outside = tuple(_outside(instance))
     stated, proven, size = plan.objective.bound, math.inf, (0, 0)
     target = _target(instance, stated)
-    for engine in _engines(plan):
-        search = _Search(instance, stock(instance, engine), target)
+    for sharing, engine in product(instance.sharings(), _engines(plan)):
+        shared = replace(instance, sharing=sharing)
+        search = _Search(shared, stock(shared, engine), target)
         bound = search.bound(left)
         found = search.counterexample(left()) if not outside and not search.enough(bound) else ""
         size = max(size, search.size)

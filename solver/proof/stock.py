@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -131,10 +130,11 @@ def promises(group: PromiseGroup, role: Role) -> Iterator[tuple[int, Promise]]:
     if role == "unified":
         yield 0, whole
         return
-    steps = max(max(c.output_tokens for c in group.classes) - 1, 1)
-    for number, share in enumerate(SHARES if math.isfinite(whole.e2e) else (0.0,)):
-        first = min(whole.ttft, share * whole.e2e) if math.isfinite(whole.e2e) else whole.ttft
-        rest = min(whole.tpot, (1 - share) * whole.e2e / steps)
+    limited = np.isfinite(whole.e2e)
+    steps = np.maximum([c.output_tokens - 1 for c in group.classes], 1)
+    for number, share in enumerate(SHARES if limited.any() else (0.0,)):
+        first = np.where(limited, np.minimum(whole.ttft, share * np.where(limited, whole.e2e, 1.0)), whole.ttft)
+        rest = np.minimum(whole.tpot, (1 - share) * whole.e2e / steps)
         yield number, Promise(ttft=first) if role == "prefill" else Promise(tpot=rest, itl=whole.itl)
 
 

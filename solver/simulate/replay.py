@@ -108,7 +108,9 @@ class _Replay:
     def __init__(self, plan: Plan, run: Run, instance: Instance, env: simpy.Environment) -> None:
         self._plan, self._run, self._env = plan, run, env
         self._site = Site(env, plan, instance, run.seed, self._ended)
-        self._limits: dict[str, SLO] = {c.name: group.slo for group in instance.groups for c in group.classes}
+        self._limits: dict[str, SLO] = {
+            c.name: slo for group in instance.groups for slo, c in zip(group.slos, group.classes, strict=True)
+        }
         self._meters: dict[str, ClassMeter] = {name: ClassMeter() for name in self._limits}
         self._served: dict[str, list[int]] = defaultdict(lambda: [0, 0])
         self._samples = Samples()

@@ -73,8 +73,8 @@ def curve(scene: Scene, pool: Pool) -> Curve:
         points=tuple(_point(scene, pool, priced, priced.at_batch(load)) for load in _loads(pool, priced, chosen.load)),
         chosen=chosen,
         holds=math.inf if pool.role == "prefill" else priced.limit,
-        ttft_limit_s=slo.ttft,
-        tpot_limit_s=slo.tpot,
+        ttft_limit_s=float(np.min(slo.ttft)),
+        tpot_limit_s=float(np.min(slo.tpot)),
         stages=pool.parallelism.pp,
     )
 

@@ -85,8 +85,8 @@ class Scene:
         return sum(self.is_healthy(device) for device in self.devices)
 
     def group(self, pool: Pool) -> PromiseGroup:
-        """The promise that a pool serves."""
-        return next(group for group in self.instance.groups if pool.serves == tuple(c.name for c in group.classes))
+        """The classes that a pool serves, with their promises."""
+        return self._evidence.group(pool)
 
     @cached_property
     def _evidence(self) -> Evidence:

@@ -48,9 +48,8 @@ def promises_kept(scene: Scene) -> list[PromiseKept]:
     """Every promise beside its prediction, class by class."""
     found = []
     for group in scene.instance.groups:
-        for request_class in group.classes:
+        for request_class, slo in zip(group.classes, group.slos, strict=True):
             latency = scene.plan.prediction.classes[request_class.name]
-            slo = group.slo
             whole = latency.ttft_p95_s + max(request_class.output_tokens - 1, 0) * latency.tpot_p95_s
             pairs = (
                 ("TTFT p95", latency.ttft_p95_s, slo.ttft_p95_s),

@@ -65,7 +65,7 @@ def unified() -> Plan:
         "engine": "vllm",
         "constraints": {"roles": ["unified"], "forbid": ["tp", "pp"]},
     }
-    return solve_scenario(Scenario.from_mapping(scenario, "unified"), Effort(time_limit_s=20, gap=0.05)).plan
+    return solve_scenario(Scenario.from_mapping(scenario, "unified"), Effort(time_limit_s=120, gap=0.05)).plan
 
 
 def by_vllm(plan: Plan, engines: Path, folder: Path) -> dict[str, float]:

@@ -39,7 +39,7 @@ def deployment(engines: Path, tmp_path: Path) -> Iterator[dict[str, Any]]:
         "engine": "vllm",
         "constraints": {"roles": ["prefill", "decode"], "forbid": ["tp", "pp"]},
     }
-    plan = solve_scenario(Scenario.from_mapping(scenario, "tiny"), Effort(time_limit_s=20, gap=0.05)).plan
+    plan = solve_scenario(Scenario.from_mapping(scenario, "tiny"), Effort(time_limit_s=120, gap=0.05)).plan
     out = tmp_path / "out"
     export(plan, "vllm").save(out)
     table = json.loads((out / "hosts.json").read_text())

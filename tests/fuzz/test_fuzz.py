@@ -52,7 +52,7 @@ def cluster() -> dict[str, Any]:
 
 @cache
 def plan() -> dict[str, Any]:
-    found = solve_scenario(Scenario.from_mapping(SCENARIO, "fuzz"), Effort(time_limit_s=10, workers=1)).found
+    found = solve_scenario(Scenario.from_mapping(SCENARIO, "fuzz"), Effort(time_limit_s=120, workers=1)).found
     assert found is not None
     return json.loads(found.model_dump_json(by_alias=True))  # type: ignore[no-any-return]
 

@@ -14,7 +14,7 @@ from solver.optimize.layout.program import LEVELS
 from solver.optimize.layout.realise import realise
 from solver.optimize.layout.search import NoLayout
 
-EFFORT = Effort(time_limit_s=20, workers=1)
+EFFORT = Effort(time_limit_s=120, workers=1)
 #: The program counts a multiple of the mix in steps of its ceiling, and rates in steps of the largest row.
 ROUNDING = 3 / LEVELS
 

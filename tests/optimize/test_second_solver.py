@@ -47,7 +47,7 @@ def test_two_solvers_agree(block: int, optimistic: bool) -> None:
         if not columns:
             continue
         program = integerise(write(market, columns, optimistic).linear, optimistic)
-        answer = run(program, Effort(time_limit_s=20, workers=1))
+        answer = run(program, Effort(time_limit_s=120, workers=1))
         expected = highs(program)
         if expected is None:
             assert answer.status == "infeasible", seed

@@ -24,8 +24,8 @@ def test_terms_take_the_cheapest_price_of_their_own_kind(basis):
 
 
 def test_a_price_that_is_missing_names_those_that_are_known():
-    with pytest.raises(BadInput, match=r"no on-demand price is known for device 'gb200'.*reserved-3y 3.3 USD/h"):
-        list_price(devices()["gb200"], "on-demand")
+    with pytest.raises(BadInput, match=r"no on-demand price is known for device 'gb300'.*reserved-3y 3.96 USD/h"):
+        list_price(devices()["gb300"], "on-demand")
     with pytest.raises(BadInput, match=r"no price of source:lambda is known for device 'l40s'; known: on-demand 1 USD/h"):
         list_price(devices()["l40s"], "source:lambda")
 

@@ -20,8 +20,9 @@ WIDTH = 2e-5
 MOST_EVALUATIONS = 60
 #: Where more load may serve fewer requests/s, the best point is known to serve at most this much less than the peak.
 PEAK_WIDTH = 1e-3
-#: Share of the load at which a row must serve less, else its peak is looked for.
-LIGHTER = 0.8
+#: Share of the load at which a row must serve clearly less (this share of the requests/s), else its peak is looked for: past
+#: a peak the requests/s fall to a plateau, and may rise on it again by a hair.
+LIGHTER, CLEARLY = 0.8, 0.98
 #: Points of the first look for a peak, and how far below the heaviest load it starts, as a ratio.
 PEAK_POINTS, PEAK_RANGE = 12, 64.0
 
@@ -154,8 +155,8 @@ def best_load(rate: Callable[[Rows, Floats], Floats], allowed: Bracket) -> BestL
     best[rows] = rate(rows, load[rows])
     # Nothing between the two ends of the bracket serves more than the rate per load at its lower end allows.
     reach[rows] = best[rows] * allowed.failed[rows] / load[rows]
-    # Where a little less load serves no less, the peak lies further down.
-    fewer = rate(rows, load[rows] * LIGHTER) >= best[rows]
+    # Where a little less load serves about as much, the peak may lie further down.
+    fewer = rate(rows, load[rows] * LIGHTER) >= CLEARLY * best[rows]
     rows = rows[fewer]
     if len(rows):
         _look_for_peaks(rate, rows, load, best, reach)

@@ -27,12 +27,12 @@ _ROUNDS = 6
 
 @dataclass(frozen=True)
 class Promise:
-    """Limits on the 95th percentile [s]; infinite where nothing was promised. Scalars."""
+    """Limits on the 95th percentile [s], one for all or one for each class (classes,); infinite where nothing was promised."""
 
-    ttft: float = np.inf
-    tpot: float = np.inf
-    itl: float = np.inf
-    e2e: float = np.inf
+    ttft: Floats | float = np.inf
+    tpot: Floats | float = np.inf
+    itl: Floats | float = np.inf
+    e2e: Floats | float = np.inf
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Service:
     first: FirstToken | None = None
 
     def excess(self, promise: Promise, mix: Mix) -> Floats:
-        """How far the worst class overshoots the tightest promise: latency / limit - 1, at most 0 if all are kept (R,)."""
+        """How far any class overshoots its promise: the largest latency / limit - 1, at most 0 if all are kept (R,)."""
         e2e = self.ttft_p95 + np.maximum(mix.output - 1, 0) * self.tpot_p95
         pairs = (
             (self.ttft_p95, promise.ttft),
@@ -74,8 +74,10 @@ class Service:
         )
         worst = np.full(len(self.batch), -1.0)
         for latency, limit in pairs:
-            if np.isfinite(limit):
-                worst = np.maximum(worst, latency.max(axis=1) / limit - 1)
+            if np.any(np.isfinite(limit)):
+                # A limit of each class is one of each of its entries.
+                of_entries = np.asarray(limit, float)[list(mix.member)] if np.ndim(limit) else limit
+                worst = np.maximum(worst, (latency / of_entries).max(axis=1) - 1)
         return worst
 
 

@@ -28,11 +28,11 @@ def binding(instance: Instance, plan: Plan, exchanges: Mapping[str, Exchange | N
 
 def _promises(instance: Instance, plan: Plan) -> Iterator[Binding]:
     for group in instance.groups:
-        for request_class in group.classes:
+        for request_class, slo in zip(group.classes, group.slos, strict=True):
             figures = plan.prediction.classes[request_class.name]
             for name, value, limit in (
-                ("TTFT", figures.ttft_p95_s, group.slo.ttft_p95_s),
-                ("TPOT", figures.tpot_p95_s, group.slo.tpot_p95_s),
+                ("TTFT", figures.ttft_p95_s, slo.ttft_p95_s),
+                ("TPOT", figures.tpot_p95_s, slo.tpot_p95_s),
             ):
                 if limit is not None:
                     yield Binding(

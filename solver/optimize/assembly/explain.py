@@ -9,12 +9,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 
 from solver.cost.instance import Instance
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.assembly.outcome import Refusal, WayOut
 from solver.optimize.layout.market import Offer, market, offer
-from solver.optimize.layout.program import Market
 from solver.optimize.layout.search import Layout, best_layout
 from solver.replica import Engine
 from solver.workload import SLO, Constraints, Scenario
@@ -26,8 +26,8 @@ MOST_RELAXATION = 1000.0
 FEW_AGES_S = (60.0, 600.0)
 
 
-def why_none(instance: Instance, whole: Market, offers: Sequence[Offer], effort: Effort, proven: bool) -> Refusal:
-    """What is in conflict, and every way out, the cheapest first."""
+def why_none(instance: Instance, offers: Sequence[Offer], effort: Effort, proven: bool) -> Refusal:
+    """What is in conflict, and every way out that the time allows to find, the cheapest first."""
     if not proven:
         return Refusal(
             f"No plan was found within the time limit of {effort.time_limit_s:g} s, and none was excluded: allow more time."
@@ -35,9 +35,11 @@ def why_none(instance: Instance, whole: Market, offers: Sequence[Offer], effort:
     if all(not offered.columns for offered in offers) and (hopeless := _never_legal(instance, offers)):
         return Refusal(hopeless)
     engines = [offered.engine for offered in offers]
-    ways = tuple(sorted(_ways_out(_coarse(instance), whole, engines, effort), key=lambda way: way.loss))
+    ways = tuple(sorted(_ways_out(_coarse(instance), engines, effort), key=lambda way: way.loss))
     rules = tuple(_rules(instance))
     conflict = f"No plan exists. These rules cannot all hold: {'; '.join(rules)}."
+    if not ways and effort.late:
+        return Refusal(f"{conflict} {effort.time_limit_s:g} s did not suffice to try giving them up one by one.", rules)
     if not ways:
         return Refusal(f"{conflict} Giving up any one of them does not help.", rules)
     return Refusal(f"{conflict} Cheapest to give up: {ways[0].rule} ({ways[0].offer}).", rules, ways)
@@ -75,9 +77,10 @@ def _rules(instance: Instance) -> Iterator[str]:
     scenario = instance.scenario
     healthy = sum(fleet.devices for fleet in instance.fleets)
     yield f"at most {min(healthy, scenario.constraints.max_devices or healthy)} devices"
-    for group in instance.groups:
-        names = "" if len(instance.groups) == 1 else f" for {', '.join(c.name for c in group.classes)}"
-        for what, limit in _limits(group.slo):
+    promised = scenario.traffic.groups(scenario.slo)
+    for slo, classes in promised:
+        names = "" if len(promised) == 1 else f" for {', '.join(c.name for c in classes)}"
+        for what, limit in _limits(slo):
             yield f"{what} p95 at most {show_seconds(limit)}{names}"
     if scenario.objective == "cost":
         yield f"at least {scenario.traffic.requests_per_s:.4g} requests/s"
@@ -102,49 +105,53 @@ def _limits(slo: SLO) -> Iterator[tuple[str, float]]:
             yield what, limit
 
 
-def _ways_out(instance: Instance, whole: Market, engines: Sequence[Engine], effort: Effort) -> Iterator[WayOut]:
-    """Every rule that alone stands in the way, with what is reachable without it."""
+def _ways_out(instance: Instance, engines: Sequence[Engine], effort: Effort) -> Iterator[WayOut]:
+    """Every rule that alone stands in the way, with what is reachable without it; fewer of them where time runs out."""
     scenario = instance.scenario
 
-    def solvable(changed: Scenario) -> Layout | None:
-        return _any_layout(replace(instance, scenario=changed), engines, effort)
+    def solvable(changed: Scenario) -> bool:
+        return any(True for _ in _layouts(replace(instance, scenario=changed), engines, effort))
 
     if scenario.objective == "cost":
-        most = solvable(scenario.model_copy(update={"objective": "throughput"}))
-        if most is not None and most.value > 0:
-            reachable = most.value * scenario.traffic.requests_per_s
-            yield WayOut("throughput", f"{reachable:.3g} requests/s is reachable", max(0.0, 1 - most.value))
+        fullest = replace(instance, scenario=scenario.model_copy(update={"objective": "throughput"}))
+        most = max((layout.value for layout in _layouts(fullest, engines, effort)), default=0.0)
+        if most > 0:
+            reachable = most * scenario.traffic.requests_per_s
+            yield WayOut("throughput", f"{reachable:.3g} requests/s is reachable", max(0.0, 1 - most))
     for name, words in (
         ("ttft_p95_s", "TTFT"),
         ("tpot_p95_s", "TPOT"),
         ("itl_p95_s", "inter-token latency"),
         ("e2e_p95_s", "end-to-end latency"),
     ):
-        if any(getattr(group.slo, name) is not None for group in instance.groups):
-            factor = _least_factor(lambda f, name=name: solvable(_relaxed(scenario, name, f)) is not None)  # type: ignore[misc]
+        limits = [limit for slo in instance.promises if (limit := getattr(slo, name)) is not None]
+        if limits:
+            factor = _least_factor(lambda f, name=name: solvable(_relaxed(scenario, name, f)))  # type: ignore[misc]
             if factor is not None:
-                limit = min(v for group in instance.groups if (v := getattr(group.slo, name)) is not None)
-                yield WayOut(f"{words} p95", f"{show_seconds(limit * factor)} is reachable", 1 - 1 / factor)
+                yield WayOut(f"{words} p95", f"{show_seconds(min(limits) * factor)} is reachable", 1 - 1 / factor)
     options = {"survive_domain_failures": 0, "survive_host_failures": 0}
     if any(getattr(scenario.options, name) for name in options):
         changed = scenario.model_copy(update={"options": scenario.options.model_copy(update=options)})
-        if solvable(changed) is not None:
+        if solvable(changed):
             yield WayOut("surviving failures", "without it there is a plan", 0.5)
     freed = Constraints(max_model_len=scenario.constraints.max_model_len)
     if scenario.constraints != freed:
         changed = scenario.model_copy(update={"constraints": freed})
-        if solvable(changed) is not None:
+        if solvable(changed):
             yield WayOut("the constraints", "without them there is a plan", 0.9)
 
 
-def _any_layout(instance: Instance, engines: Sequence[Engine], effort: Effort) -> Layout | None:
-    whole = market(instance)
-    for engine in engines:
-        offered = offer(instance, engine, whole)
+def _layouts(instance: Instance, engines: Sequence[Engine], effort: Effort) -> Iterator[Layout]:
+    """The best layout of every engine and every way in which promises may share pools, as far as the time goes."""
+    for sharing, engine in product(instance.sharings(), engines):
+        if effort.late:
+            return
+        shared = replace(instance, sharing=sharing)
+        whole = market(shared)
+        offered = offer(shared, engine, whole, effort=effort)
         found = best_layout(offered.within(whole), offered.columns, effort)
         if isinstance(found, Layout):
-            return found
-    return None
+            yield found
 
 
 def _relaxed(scenario: Scenario, name: str, factor: float) -> Scenario:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -244,13 +243,11 @@ def promises(group: PromiseGroup, role: Role) -> Iterator[tuple[int, Promise]]:
     if role == "unified":
         yield 0, whole
         return
-    divisions = SPLITS if math.isfinite(whole.e2e) else (0.0,)
-    longest = max(c.output_tokens for c in group.classes)
-    for index, share in enumerate(divisions):
-        first, rest = whole.ttft, whole.tpot
-        if math.isfinite(whole.e2e):
-            first = min(first, share * whole.e2e)
-            rest = min(rest, (1 - share) * whole.e2e / max(longest - 1, 1))
+    divided = bool(np.any(np.isfinite(whole.e2e)))
+    steps = np.array([max(c.output_tokens - 1, 1) for c in group.classes])
+    for index, share in enumerate(SPLITS if divided else (0.0,)):
+        first = np.minimum(whole.ttft, share * whole.e2e) if divided else whole.ttft
+        rest = np.minimum(whole.tpot, (1 - share) * whole.e2e / steps)
         yield index, Promise(ttft=first) if role == "prefill" else Promise(tpot=rest, itl=whole.itl)
 
 

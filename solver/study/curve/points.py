@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
+from solver.check.evidence import Evidence
 from solver.check.floor import cost_floor
 from solver.cost.instance import Instance
 from solver.cost.pool.mix import Mix
@@ -124,10 +127,9 @@ def lecture_usd(plan: Plan, instance: Instance) -> float:
 
     Prompts cost their matrix products at the peak, decoding the longer of the lecture's two lines, and nothing idles.
     """
-    usd_per_hour = 0.0
+    usd_per_hour, evidence = 0.0, Evidence(plan, instance)
     for pool in plan.pools:
-        group = next(g for g in instance.groups if pool.serves == tuple(c.name for c in g.classes))
-        mix, requests = group.mix, pool.requests_per_s_per_replica
+        mix, requests = evidence.group(pool).mix, pool.requests_per_s_per_replica
         shape, device = pool.parallelism.shape(), instance.fleet(pool.device).device
         serving = lecture_serving(instance, pool.device, shape.devices, mix.context)
         seconds = 0.0
@@ -150,7 +152,7 @@ def lecture_serving(instance: Instance, device: str, devices: int, context: floa
 
 def roofline(instance: Instance) -> float | None:
     """USD per million output tokens on the envelope of rooflines at the promised TPOT; None where even they are slower."""
-    slowest = min((g.promise.tpot for g in instance.groups), default=math.inf)
+    slowest = min(float(np.min(g.promise.tpot)) for g in instance.groups)
     classes = [c for group in instance.groups for c in group.classes]
     mix = Mix.of(classes)
     drafts = instance.scenario.speculation

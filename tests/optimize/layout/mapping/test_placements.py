@@ -17,7 +17,7 @@ from solver.optimize.layout.search import Chosen, Layout
 from solver.optimize.layout.standing import Standing
 from solver.space.shapes import Footprint
 
-EFFORT = Effort(time_limit_s=10, workers=1)
+EFFORT = Effort(time_limit_s=120, workers=1)
 
 
 def supplies_of(graph):

@@ -1,0 +1,38 @@
+"""The best load below the end of a bracket, on curves of every shape that requests/s have."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from solver.cost.pool.operating_point import PEAK_WIDTH, WIDTH, Bracket, best_load
+
+Floats = NDArray[np.float64]
+
+
+def hump(load: Floats, peak: float, plateau: float, rise: float) -> Floats:
+    """Grows to 1 at the peak, falls to a plateau, and rises on it again by so much per factor e of load."""
+    falls = (load / peak) * np.exp(1 - load / peak)
+    return np.where(load < peak, falls, np.maximum(falls, plateau + rise * np.log1p(load / peak)))
+
+
+@given(
+    peak=st.floats(20, 3000), end=st.floats(1.5, 40), plateau=st.floats(0.3, 0.9), rise=st.sampled_from([0.0, 1e-5, 1e-4])
+)
+def test_a_peak_before_a_plateau_is_found(peak: float, end: float, plateau: float, rise: float) -> None:
+    load = np.array([peak * end])
+    found = best_load(lambda rows, x: hump(x, peak, plateau, rise), Bracket(load, load * (1 + WIDTH)))
+    loads = np.geomspace(load[0] / 64, load[0], 20_000)
+    most = hump(loads, peak, plateau, rise).max()
+    assert hump(found.load, peak, plateau, rise)[0] >= most / (1 + 2 * PEAK_WIDTH)
+    assert found.reach[0] >= most * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("power", [0.3, 0.7, 1.0])
+def test_what_always_grows_is_best_at_the_end(power: float) -> None:
+    load = np.array([50.0])
+    found = best_load(lambda rows, x: x**power, Bracket(load, load * (1 + WIDTH)))
+    assert found.load[0] == 50.0
