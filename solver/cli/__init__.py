@@ -38,6 +38,7 @@ def main() -> None:
         fidelity,
         init,
         judge,
+        measure,
         pipelines,
         predict,
         schema,

@@ -87,6 +87,11 @@ def _words(found: BalancePoint) -> Iterator[str]:
     yield f"  the lecture's closed form: {lecture}{f' ({why})' if why else ''}; r = {closed.kv_slope_ratio:.3g}"
     attention = closed.attention_flop / (2 * closed.active_parameters)
     yield f"  attention takes {attention:.3g} times the time of a token's matrix products"
+    if found.selection is not None:
+        yield (
+            f"  its sparse attention takes {found.selection.flop:.2g} of the arithmetic and reads "
+            f"{found.selection.byte:.2g} of the bytes that attending to all keys would"
+        )
     if found.kv_context is not None:
         yield f"  KV caches are read for as long as weights at {found.kv_context:,.0f} tokens of context and the balance batch"
     if found.last_context is not None:
@@ -115,6 +120,7 @@ def _plain(found: BalancePoint) -> dict[str, Any]:
         "disagreement": found.disagreement(),
         "kv_slope_ratio": closed.kv_slope_ratio,
         "attention_over_matrices": closed.attention_flop / (2 * closed.active_parameters),
+        "selection": None if found.selection is None else found.selection._asdict(),
         "kv_context": found.kv_context,
         "last_context": found.last_context,
         "drain_s": found.drain_s,

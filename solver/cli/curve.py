@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,23 +76,20 @@ def curve(
     drawn.show(over, points, _numbers(values), (speed_ratio, price_ratio), journal, (time_limit, workers, seed))
 
 
-@app.command(epilog=f"Example: rackplan frontier deepseek-v3-2xnvl72 --points 20 -o frontier.svg. {EXAMPLE}")
-def frontier(
-    scenario: _Scenario,
-    points: _Points = 20,
-    speed_ratio: _SpeedRatio = 2.5,
-    price_ratio: _PriceRatio = 6.0,
-    output: _Output = None,
-    settings: _Settings = None,
-    journal: _Journal = None,
-    time_limit: _TimeLimit = 60.0,
-    workers: _Workers = 2,
-    seed: _Seed = None,
-    as_json: AsJson = False,
-) -> None:
+def _options_of(whole: Callable[..., None], *settled: str, **defaults: object) -> inspect.Signature:
+    """The options of a command, without those that are settled and with some other defaults."""
+    given = inspect.signature(whole, eval_str=True).parameters
+    kept = [option.replace(kind=option.KEYWORD_ONLY) for name, option in given.items() if name not in settled]
+    return inspect.Signature([option.replace(default=defaults.get(option.name, option.default)) for option in kept])
+
+
+def frontier(**given: Any) -> None:
     """Least cost per token at every speed a user may get: short for curve --over speed."""
-    drawn = _Drawn(scenario, settings or [], output or [], as_json)
-    drawn.show("speed", points, (), (speed_ratio, price_ratio), journal, (time_limit, workers, seed))
+    curve(over="speed", **given)
+
+
+vars(frontier)["__signature__"] = _options_of(curve, "over", "values", points=20)
+app.command(epilog=f"Example: rackplan frontier deepseek-v3-2xnvl72 --points 20 -o frontier.svg. {EXAMPLE}")(frontier)
 
 
 class _Drawn:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +20,7 @@ from topologies.units import show_seconds
 if TYPE_CHECKING:
     from solver.optimize.assembly.outcome import Outcome
     from solver.plan import Confirmation
+    from solver.study.confirm import Trial
     from solver.workload import Scenario
 
 _Text = Annotated[str | None, typer.Option()]
@@ -71,8 +74,13 @@ def solve(
         str | None, typer.Option(help="Devices, hosts or racks that are lost, such as rack0/host3,rack1.")
     ] = None,
     confirm: Annotated[
-        bool, typer.Option("--confirm", help="Replay the plan, and tighten promises that it misses until they hold.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--confirm/--no-confirm",
+            help="Replay the plan at length, and tighten promises that it misses until they hold; or not at all. Without "
+            "either, one short replay, and promises that it misses are tightened twice at most.",
+        ),
+    ] = None,
     confirm_traces: Annotated[
         list[Path] | None,
         typer.Option("--confirm-trace", help="Confirm with this trace instead of drawn traffic (implies --confirm)."),
@@ -86,6 +94,7 @@ def solve(
     from solver.optimize.layout.losses import without as without_devices
     from solver.optimize.solve import solve_scenario
     from solver.plan import Plan
+    from solver.study.confirm import confirm as confirmed
 
     flags: dict[str, Any] = {
         "llm.config": llm,
@@ -115,11 +124,10 @@ def solve(
     with _live() as progress, interruptible(effort.clock) as stopped:
         effort = replace(effort, progress=progress)
         outcome = solve_scenario(wanted, effort, folder, alternatives, running)
-        if confirm or confirm_traces:
-            from solver.study.confirm import Trial
-            from solver.study.confirm import confirm as confirmed
-
-            outcome = confirmed(wanted, outcome, effort, folder, Trial(traces=tuple(confirm_traces or ())))
+        if confirm is not False or confirm_traces:
+            again = partial(solve_scenario, alternatives=alternatives, running=running)
+            trial = _trial(bool(confirm or confirm_traces), confirm_traces or (), seed)
+            outcome = confirmed(wanted, outcome, effort, folder, trial, again)
     if outcome.found is None and html is not None:
         _save_refusal(wanted, folder, outcome, html)
     plan = outcome.plan
@@ -135,6 +143,8 @@ def solve(
         print(outcome)
         if plan.confirmation is not None:
             print(_told(plan.confirmation))
+        elif confirm is not False:
+            print("  not replayed: too many requests would be under way for a short replay; --confirm takes its time")
     if stopped.status:
         print(f"rackplan: interrupted; this is the best plan so far, gap {plan.objective.gap:.2%}", file=sys.stderr)
         raise typer.Exit(stopped.status)
@@ -151,12 +161,26 @@ def _save_refusal(scenario: Scenario, folder: Path, outcome: Outcome, path: Path
     write_file(path, render_refusal(Instance.of(scenario, folder), outcome.reason, rules, ways))
 
 
+def _trial(thorough: bool, traces: Sequence[Path], seed: int | None) -> Trial:
+    """How the plan is replayed."""
+    from solver.study.confirm import CPU_S, Glance, Trial
+
+    return Trial(traces=tuple(traces)) if thorough else Glance(cpu_s=CPU_S if seed is None else None)
+
+
 def _told(confirmation: Confirmation) -> str:
-    """What the replays showed, in one line."""
+    """What the replays showed, and what they changed."""
     figures = ", ".join(f"{name[:-2]} {show_seconds(value)}" for name, value in confirmation.simulated.items())
     word = "confirmed" if confirmation.kept else "NOT confirmed: promises are missed"
-    replays = ", ".join(confirmation.traces) or f"{len(confirmation.seeds)} replays"
-    return f"  {word} in {replays} ({figures}); cost {confirmation.cost_rise:+.1%} for it"
+    count = len(confirmation.seeds)
+    drawn = f"{count} replays" if count > 1 else f"a replay of {confirmation.requests:,} requests"
+    line = f"  {word} in {', '.join(confirmation.traces) or drawn} ({figures}); cost {confirmation.cost_rise:+.1%} for it"
+    asked = ", ".join(
+        f"{field.removesuffix('_s').replace('_', ' ')} of {name} by {1 - factor:.1%}"
+        for name, factors in confirmation.derating.items()
+        for field, factor in factors.items()
+    )
+    return f"{line}: the program was asked for less, {asked}; bound and gap are those without replay" if asked else line
 
 
 def _live() -> Any:

@@ -104,3 +104,11 @@ def show_training(
         sys.stdout.write(dump_training(plan))
     else:
         print(summary(plan))
+        if wanted.training.reversible:
+            stored = wanted.training.model_copy(update={"reversible": False})
+            plain = solve_training(wanted.model_copy(update={"training": stored}), folder, time_limit_s)
+            usd = plain.objective.usd_per_million_tokens
+            print(
+                f"the same network with layers that are not reversible: {usd:.4g} USD per million training tokens, "
+                f"{usd / plan.objective.usd_per_million_tokens - 1:+.1%}"
+            )

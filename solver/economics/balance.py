@@ -20,7 +20,7 @@ from solver.cost.calibration import Calibration
 from solver.cost.steps.speeds import Speeds
 from solver.cost.steps.step import Load, StagePlacement, StepTime, step
 from solver.cost.steps.work import Degrees, Work
-from solver.economics.roofline import Serving
+from solver.economics.roofline import Serving, attention_flop, kv_read_bytes, without_selection
 from solver.economics.trains import drain_s
 from solver.errors import BadInput
 from solver.llm import LLM
@@ -53,6 +53,19 @@ class ThirdRoof(NamedTuple):
 
     shape: Parallelism
     over_compute: float
+
+
+class Selection(NamedTuple):
+    """What sparse attention spares a token at a context: arithmetic and bytes with it over those of all keys.
+
+    >>> import topologies
+    >>> spared = balance(LLM.from_config("deepseek-v3.2"), topologies.device("gb200"), 100_000).selection
+    >>> f"{spared.flop:.2f} of the arithmetic, {spared.byte:.2f} of the bytes"
+    '0.08 of the arithmetic, 0.14 of the bytes'
+    """
+
+    flop: float
+    byte: float
 
 
 @dataclass(frozen=True)
@@ -121,6 +134,15 @@ class BalancePoint:
         batch = np.array([(self.batch or MOST_BATCH) / shape.dp])
         compute, _, network, _ = self._step(shape, domains, batch, np.array([self.context])).parts_s()
         return ThirdRoof(shape, float(network[0] / compute[0]))
+
+    @cached_property
+    def selection(self) -> Selection | None:
+        """What its sparse attention spares at this context; None where it attends to all keys anyway."""
+        whole = without_selection(self.llm)
+        if whole == self.llm or not self.context:
+            return None
+        flop, byte = (of(self.llm, self.context) / of(whole, self.context) for of in (attention_flop, kv_read_bytes))
+        return Selection(flop, byte)
 
     def reading(self, batch: Floats, context: Floats | None = None) -> Roofs:
         """Arithmetic, memory traffic and steps of whole batches on one device that had room for all (N,)."""

@@ -11,7 +11,7 @@ Source: Pope and Patel, lecture of 2026; the scaling book (additive form); Erdil
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from solver.cost.steps.roofline import experts_touched
 from solver.errors import BadInput
-from solver.llm import LLM, Dtype
+from solver.llm import LLM, Dtype, Layer
 from topologies import Device
 
 Floats = NDArray[np.float64]
@@ -182,6 +182,18 @@ def kv_read_bytes(llm: LLM, context: float) -> float:
         )
         for one, count in ((layer.attention, number) for layer, number in llm.layer_kinds)
     )
+
+
+def without_selection(llm: LLM) -> LLM:
+    """The same LLM where every query attends to all keys of its window, and no indexer selects among them."""
+
+    def whole(layer: Layer) -> Layer:
+        return replace(
+            layer,
+            attention=replace(layer.attention, budget=None, indexer_flop_per_key=0, kv_extra_bytes_per_token=0),
+        )
+
+    return replace(llm, layers=tuple(whole(layer) for layer in llm.layers))
 
 
 def weights_read(llm: LLM, batch: Floats) -> Floats:

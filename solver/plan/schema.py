@@ -379,7 +379,7 @@ class Binding(Record):
 
 
 class Confirmation(Record):
-    """What a replay of the plan showed (``rackplan solve --confirm``).
+    """What a replay of the plan showed.
 
     Attributes
     ----------

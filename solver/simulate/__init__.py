@@ -11,7 +11,7 @@ time, and replicas that fail. So it tests the formulas of :mod:`solver.cost.pool
 """
 
 from solver.simulate.failures import Failure
-from solver.simulate.replay import Run, replay
+from solver.simulate.replay import Run, replay, unrecorded_s
 from solver.simulate.report import PromiseVerdict, ReplayReport
 
-__all__ = ["Failure", "PromiseVerdict", "ReplayReport", "Run", "replay"]
+__all__ = ["Failure", "PromiseVerdict", "ReplayReport", "Run", "replay", "unrecorded_s"]

@@ -63,17 +63,19 @@ class PoolMeter:
 
 @dataclass
 class ClassMeter:
-    """Requests of one class that arrived while it was recording: 24 bytes each, whatever their length.
+    """Requests of one class that arrived while it was recording: 28 bytes each, whatever their length.
 
     Attributes
     ----------
     ttft, tpot, e2e: latencies in order of completion [s]; TPOT only of those with more than one output token.
+    wait: of each TTFT, what it would not take alone: for a train, for a seat, for its caches to arrive [s].
     output_tokens: of the finished ones. kept: how many kept every promise by themselves.
     """
 
     ttft: array[float] = field(default_factory=lambda: array("f"))
     tpot: array[float] = field(default_factory=lambda: array("f"))
     e2e: array[float] = field(default_factory=lambda: array("f"))
+    wait: array[float] = field(default_factory=lambda: array("f"))
     output_tokens: int = 0
     kept: int = 0
 
@@ -84,6 +86,7 @@ class ClassMeter:
         gaps = arrival.output_tokens - 1
         each = (request.end_s - request.first_s) / gaps if gaps else 0.0
         self.ttft.append(first)
+        self.wait.append(max(first - request.alone_s, 0.0))
         self.e2e.append(whole)
         if gaps:
             self.tpot.append(each)

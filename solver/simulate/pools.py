@@ -148,7 +148,8 @@ class PrefillPool(PoolAtWork):
             if request.attempt == attempt:
                 train.ready(request, rank % self.ranks)
 
-        later(self.env, self._admission_s + request.load_s, arrives)
+        request.alone_s = self._admission_s + request.load_s
+        later(self.env, request.alone_s, arrives)
         return rank
 
     def _out(self, first: int, request: ServedRequest, rank: int) -> None:
@@ -160,6 +161,7 @@ class PrefillPool(PoolAtWork):
             if request.attempt == attempt:
                 self._left(self, request, rank)
 
+        request.alone_s += self._first_token * request.latency_s
         later(self.env, (self._first_token - 1) * request.latency_s, seen)
 
     def release(self, request: ServedRequest, rank: int) -> None:
@@ -272,7 +274,8 @@ class UnifiedPool(PoolAtWork):
             if request.attempt == attempt:
                 train.ready(request)
 
-        later(self.env, self._admission_s + self._steps * step_s + request.load_s, arrives)
+        request.alone_s = self._admission_s + request.load_s
+        later(self.env, request.alone_s + self._steps * step_s, arrives)
         return rank
 
     def _begun(self, request: ServedRequest) -> None:

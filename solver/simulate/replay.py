@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 WARM_UP_STAYS, COOL_DOWN_STAYS = 3.0, 1.0
 #: Looks at the pools in a run.
 SAMPLES = 240
-#: Requests between two calls of ``progress``.
-PROGRESS_EVERY = 500
+#: Requests between two calls of ``progress``, and of ``stop``.
+PROGRESS_EVERY, STOP_EVERY = 500, 1000
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class Run:
     trace, reading: a trace instead of drawn traffic, and how it is read.
     day, period_s: relative swing of the rate over a day, and its length [s].
     progress: called with requests so far and in all.
+    stop: asked now and then with how many requests were recorded so far and what they saw; True ends the recording of
+        drawn traffic there.
     """
 
     requests: int = 20_000
@@ -66,6 +68,7 @@ class Run:
     day: float = 0.0
     period_s: float = DAY_S
     progress: Callable[[int, int], None] | None = None
+    stop: Callable[[int, Sequence[PromiseVerdict]], bool] | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.rate <= 1000:
@@ -76,6 +79,11 @@ class Run:
             raise BadInput(f"{self.seconds:g} s: simulate between 0 and 1e8 s")
         if not 0 <= self.day < 1:
             raise BadInput(f"a daily swing of {self.day:g} is not from 0 to below 1")
+
+
+def unrecorded_s(plan: Plan) -> float:
+    """How long drawn traffic comes before and after what is recorded [s]."""
+    return (WARM_UP_STAYS + COOL_DOWN_STAYS) * stay_s(plan)
 
 
 def replay(plan: Plan, run: Run | None = None, instance: Instance | None = None) -> ReplayReport:
@@ -129,16 +137,26 @@ class _Replay:
         return self._told()
 
     def _arrivals(self) -> Generator[Any, Any, None]:
-        env, progress = self._env, self._run.progress
+        env, progress, stop = self._env, self._run.progress, self._run.stop
         for number, arrival in enumerate(self._traffic()):
             if arrival.time_s > env.now:
                 yield env.timeout(arrival.time_s - env.now)
             self._site.arrive(arrival)
             if progress is not None and number % PROGRESS_EVERY == 0:
                 progress(number, max(self._expected, number))
+            if stop is not None and number % STOP_EVERY == 0 and env.now < self._until_s < math.inf:
+                recorded_so_far = sum(len(meter.ttft) for meter in self._meters.values())
+                if stop(recorded_so_far, tuple(self._verdicts(list(self._limits)))):
+                    self._end()
         if math.isinf(self._until_s):
             self._until_s = env.now
             self._record(False)
+
+    def _end(self) -> None:
+        """Record nothing more; traffic goes on until what was recorded has left."""
+        self._record(False)
+        self._stop_s -= self._until_s - self._env.now
+        self._until_s = self._env.now
 
     def _traffic(self) -> Iterable[Arrival]:
         run, classes = self._run, self._plan.scenario.traffic.classes
@@ -168,6 +186,8 @@ class _Replay:
 
     def _window(self) -> Generator[Any, Any, None]:
         yield self._env.timeout(self._from_s)
+        if self._until_s <= self._from_s:
+            return
         self._record(True)
         yield self._env.timeout(self._until_s - self._from_s)
         self._record(False)
@@ -199,6 +219,7 @@ class _Replay:
         for name in names:
             meter = self._meters[name]
             whole.ttft.extend(meter.ttft)
+            whole.wait.extend(meter.wait)
             whole.tpot.extend(meter.tpot)
             whole.e2e.extend(meter.e2e)
             whole.kept += meter.kept
@@ -233,6 +254,7 @@ class _Replay:
             **{f"ttft_p{q}_s": quantile(meter.ttft, q / 100) for q in (50, 95, 99)},
             **{f"tpot_p{q}_s": quantile(meter.tpot, q / 100) for q in (50, 95, 99)},
             **{f"e2e_p{q}_s": quantile(meter.e2e, q / 100) for q in (50, 95)},
+            **{f"wait_p{q}_s": quantile(meter.wait, q / 100) for q in (50, 95)},
             output_tokens_per_s=tokens,
             output_tokens_per_s_per_device=tokens / self._plan.devices,
             requests_per_s=served[0] / seconds,

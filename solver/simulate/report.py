@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from solver.simulate.meters import NOWHERE, Samples
+from topologies.units import show_seconds
 
 #: Figures that prediction and simulation share.
 SHARED = ("ttft_p50_s", "ttft_p95_s", "tpot_p50_s", "tpot_p95_s")
@@ -22,6 +23,8 @@ class Figures:
     Attributes
     ----------
     requests: how many.
+    wait_p50_s, wait_p95_s: of the time to first token, what a request alone would not take: it waits for the step under
+        way to end, for other prompts, for its caches to arrive [s].
     goodput_requests_per_s: of those that kept every promise by themselves.
     """
 
@@ -34,6 +37,8 @@ class Figures:
     tpot_p99_s: float
     e2e_p50_s: float
     e2e_p95_s: float
+    wait_p50_s: float
+    wait_p95_s: float
     output_tokens_per_s: float
     output_tokens_per_s_per_device: float
     requests_per_s: float
@@ -162,6 +167,10 @@ def _lines(report: ReplayReport) -> Sequence[str]:
         f"{'requests_per_s':24}{report.predicted['']['requests_per_s']:12.4g}{report.overall.requests_per_s:12.4g}"
     )
     lines.append(f"{'goodput_requests_per_s':24}{'':12}{report.overall.goodput_requests_per_s:12.4g}")
+    lines.append(
+        f"a request waits {show_seconds(report.overall.wait_p50_s)} for its train in the median and "
+        f"{show_seconds(report.overall.wait_p95_s)} at p95: what its TTFT would not take alone"
+    )
     lines += [
         f"pool {pool.name}: busy {pool.utilisation:.0%}, KV cache at most {pool.kv_fullest:.0%} full"
         + (f", {pool.preempted:,} sequences preempted" if pool.preempted else "")

@@ -40,11 +40,12 @@ class ServedRequest:
     done: prompt tokens prefilled. latency_s: time that its passes take alone; spent_s: when its first token will be out.
     finish_step: step of its rank at which it ends; -1 = it lost its place.
     lag_s: how much later than on the device the client sees its tokens. load_s: to load what it reuses.
+    alone_s: what its first token would take if nobody else were there: admission, loading, passes, and that lag.
     """
 
     __slots__ = (
         *("arrival", "attempt", "base", "cached", "compute", "done", "end_s", "finish_step", "first_s", "generated"),
-        *("lag_s", "latency_s", "load_s", "spent_s"),
+        *("alone_s", "lag_s", "latency_s", "load_s", "spent_s"),
     )
 
     def __init__(self, arrival: Arrival) -> None:
@@ -59,7 +60,7 @@ class ServedRequest:
         """Start (over) with so many prompt tokens to prefill."""
         self.compute, self.cached = compute, cached
         self.done = 0.0
-        self.latency_s = self.spent_s = self.lag_s = 0.0
+        self.latency_s = self.spent_s = self.lag_s = self.alone_s = 0.0
         self.finish_step = 0
         self.base = self.generated
         self.attempt += 1

@@ -141,6 +141,7 @@ class UnifiedRank(Train):
             for request in ended:
                 request.latency_s += chunk.latency_s
                 request.lag_s = (chunking.first_token - 1) * request.latency_s
+                request.alone_s += request.latency_s + request.lag_s
                 request.spent_s = self.env.now + offset + chunk.latency_s + request.lag_s
                 self._joining.append(request)
             for request in self._chunked:

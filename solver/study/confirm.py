@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from statistics import fmean
+from time import process_time
 
 from solver.check import violations
 from solver.cost.instance import Instance
@@ -21,8 +22,8 @@ from solver.optimize.assembly.binding import binding
 from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import solve_scenario
 from solver.plan import Confirmation, Plan
-from solver.simulate import PromiseVerdict, ReplayReport, Run, replay
-from solver.workload import SLO, Scenario
+from solver.simulate import PromiseVerdict, ReplayReport, Run, replay, unrecorded_s
+from solver.workload import SLO, PinnedPool, Scenario
 
 #: Times that promises are tightened before the plan is returned as not confirmed.
 MOST_ROUNDS = 6
@@ -34,6 +35,12 @@ SURE = 1.5
 HALVINGS = 2
 #: Times that limits between those that failed and those that held are tried, where what held costs more than this share.
 RELAXATIONS, DEARER = 4, 0.02
+#: The short replay of every solve: arrivals, warm-up included, which take some 0.2 ms of CPU each; how many must be recorded
+#: for a verdict, and for an early one; CPU seconds after which recording ends anyway, so that all takes three.
+ARRIVALS, LEAST, EARLY, CPU_S = 13_000, 1000, 7000, 2.0
+#: Half-widths by which the short replay's promises must hold, and from which on it is sure that they do and stops; how much
+#: dearer a plan of the same shapes may be before others are looked for.
+GLANCE, CERTAIN, NEAR = 0.5, 3.0, 0.1
 #: More requests than any trace has.
 WHOLE = 100_000_000
 #: The promises by their names in verdicts.
@@ -58,17 +65,62 @@ class Trial:
     ----------
     seeds: of the replays of drawn traffic; requests: recorded in each.
     traces: replayed instead, whole: what really came says more than what is drawn.
+    margins: half-widths of a replay's 95 % confidence interval by which promises must hold.
+    rounds: times that promises are tightened; relaxations: that limits between are tried where what held is dear.
+    same_shapes: whether pools of the same shapes are looked for first, which is quick; not where there are several
+        promises, which pools may share in many ways.
     """
 
     seeds: tuple[int, ...] = (101, 102, 103)
     requests: int = 20_000
     traces: tuple[Path, ...] = ()
+    margins: float = SURE
+    rounds: int = MOST_ROUNDS
+    relaxations: int = RELAXATIONS
+    same_shapes: bool = False
 
     def reports(self, plan: Plan) -> list[list[ReplayReport]]:
         """Replays of the plan, those of the same traffic together."""
         if self.traces:
             return [[replay(plan, Run(requests=WHOLE, seed=self.seeds[0], trace=trace))] for trace in self.traces]
         return [[replay(plan, Run(requests=self.requests, seed=seed)) for seed in self.seeds]]
+
+
+@dataclass(frozen=True)
+class Glance(Trial):
+    """One short replay, stopped as soon as it is sure: what every solve does with its plan.
+
+    A plan whose requests stay so long, or come so fast, that the warm-up takes all arrivals is not judged.
+
+    Attributes
+    ----------
+    cpu_s: after which recording ends; None in seeded runs, whose plan must not depend on a clock.
+    """
+
+    seeds: tuple[int, ...] = (101,)
+    margins: float = GLANCE
+    rounds: int = 2
+    relaxations: int = 0
+    same_shapes: bool = True
+    cpu_s: float | None = CPU_S
+
+    def reports(self, plan: Plan) -> list[list[ReplayReport]]:
+        """The replay; none where too little could be recorded."""
+        requests = ARRIVALS - round(unrecorded_s(plan) * plan.prediction.requests_per_s)
+        if requests < LEAST:
+            return []
+        end_s = inf if self.cpu_s is None else process_time() + self.cpu_s
+
+        def stop(recorded: int, verdicts: Sequence[PromiseVerdict]) -> bool:
+            return process_time() > end_s or (recorded >= EARLY and all(map(_certain, verdicts)))
+
+        report = replay(plan, Run(requests=requests, seed=self.seeds[0], stop=stop))
+        return [[report]] if report.verdicts and report.overall.requests >= LEAST else []
+
+
+def _certain(verdict: PromiseVerdict) -> bool:
+    """Whether a promise holds by so much that more requests would hardly change it; how far a miss is takes all of them."""
+    return verdict.limit_s - verdict.simulated_s > CERTAIN * verdict.margin_s
 
 
 def confirm(
@@ -81,6 +133,8 @@ def confirm(
 ) -> Outcome:
     """The outcome with a plan that keeps its promises in replay, or with the best one and what it misses.
 
+    Without a confirmation it comes back where the trial cannot judge it.
+
     Parameters
     ----------
     outcome: of solving the scenario.
@@ -90,7 +144,7 @@ def confirm(
         return outcome
     loop = _Loop(outcome.found, trial or Trial(), lambda wanted: solve(wanted, effort, folder).found)
     last = tried = loop.tried(outcome.found, {})
-    for _ in range(MOST_ROUNDS):
+    for _ in range(loop.how.rounds):
         if not tried.missed:
             break
         tighter = loop.tighter(tried)
@@ -132,13 +186,24 @@ class _Loop:
     def tried(self, plan: Plan, derating: Derating) -> _Tried:
         """Replay a plan and write down what that showed."""
         reports = self.how.reports(plan)
-        missed = _missed(plan, reports, derating)
+        if not reports:
+            return _Tried(plan, derating, {})
+        missed = _missed(plan, reports, derating, self.how.margins)
         record = _confirmation(plan, self.first, list(chain.from_iterable(reports)), self.how, derating, not missed)
         return _Tried(plan.model_copy(update={"confirmation": record}), derating, missed)
 
     def planned(self, derating: Derating) -> Plan | None:
         """The plan under stricter limits, as one of the scenario itself; None if there is none."""
-        found = self.solve(tightened(self.first.scenario, derating))
+        wanted = tightened(self.first.scenario, derating)
+        if self.how.same_shapes and len({_slo(wanted, c.slo) for c in wanted.traffic.classes}) == 1:
+            near = self._accepted(_with_shapes_of(self.first, wanted))
+            first = self.first.objective.usd_per_million_output_tokens
+            if near is not None and near.objective.usd_per_million_output_tokens <= first * (1 + NEAR):
+                return near
+        return self._accepted(wanted)
+
+    def _accepted(self, wanted: Scenario) -> Plan | None:
+        found = self.solve(wanted)
         plan = None if found is None else as_asked(found, self.first)
         return None if plan is None or violations(plan) else plan
 
@@ -155,7 +220,7 @@ class _Loop:
     def relaxed(self, failed: _Tried, held: _Tried) -> _Tried:
         """The cheapest plan that holds, between limits that were too lax and limits that may be too strict."""
         lax, strict, best = failed.derating, held.derating, held
-        for _ in range(RELAXATIONS):
+        for _ in range(self.how.relaxations):
             if best.cost <= failed.cost * (1 + DEARER):
                 break
             middle = _between(lax, strict)
@@ -168,6 +233,16 @@ class _Loop:
                 tried = self.tried(plan, middle)
                 lax, strict, best = (middle, strict, best) if tried.missed else (lax, middle, tried)
         return best
+
+
+def _with_shapes_of(plan: Plan, scenario: Scenario) -> Scenario:
+    """The scenario with no pools but some of the shapes that a plan has: a small search."""
+    shapes = [
+        PinnedPool(role=pool.role, parallelism=pool.parallelism.model_dump(), device=pool.device) for pool in plan.pools
+    ]
+    distinct = tuple(shape for place, shape in enumerate(shapes) if shape not in shapes[:place])
+    limits = scenario.constraints.model_copy(update={"pools": distinct, "other_pools": False})
+    return scenario.model_copy(update={"constraints": limits})
 
 
 def _between(lax: Derating, strict: Derating) -> Derating:
@@ -204,13 +279,15 @@ def as_asked(plan: Plan, first: Plan) -> Plan:
     return asked.model_copy(update={"binding": (*told, *kept)})
 
 
-def _missed(plan: Plan, groups: Sequence[Sequence[ReplayReport]], derating: Derating) -> Derating:
+def _missed(
+    plan: Plan, groups: Sequence[Sequence[ReplayReport]], derating: Derating, margins: float
+) -> Derating:
     """For every promise that the replays break, the share of its limit that the program must be asked for next.
 
-    A promise holds if every replay keeps it, and for every group of replays of the same traffic their mean with three
-    standard deviations of a single one: another replay will then keep it too. If not, what the program is asked for
-    falls in proportion, from what it was asked for or, if that is less, from what it predicts: a limit that does not
-    bind would change nothing.
+    A promise holds if every replay keeps it, and for every group of replays of the same traffic their mean with so many
+    half-widths of a single one's confidence interval: another replay will then keep it too. If not, what the program is
+    asked for falls in proportion, from what it was asked for or, if that is less, from what it predicts: a limit that
+    does not bind would change nothing.
     """
     found: Derating = {}
     scenario = plan.scenario
@@ -219,7 +296,7 @@ def _missed(plan: Plan, groups: Sequence[Sequence[ReplayReport]], derating: Dera
         verdicts = [{(v.class_name, v.promise): v for v in report.verdicts} for report in reports]
         for name in verdicts[0]:
             together = [each[name] for each in verdicts if name in each]
-            one, likely = together[0], _likely(together)
+            one, likely = together[0], _likely(together, margins)
             if likely <= one.limit_s:
                 continue
             key = slos[one.class_name], FIELDS[one.promise]
@@ -229,9 +306,9 @@ def _missed(plan: Plan, groups: Sequence[Sequence[ReplayReport]], derating: Dera
     return found
 
 
-def _likely(verdicts: Sequence[PromiseVerdict]) -> float:
+def _likely(verdicts: Sequence[PromiseVerdict], margins: float) -> float:
     """What another replay of the same traffic will hardly exceed [s]."""
-    margin = SURE * fmean(verdict.margin_s for verdict in verdicts)
+    margin = margins * fmean(verdict.margin_s for verdict in verdicts)
     mean = fmean(verdict.simulated_s for verdict in verdicts)
     return max(mean + (margin if isfinite(margin) else 0.0), *(verdict.simulated_s for verdict in verdicts))
 
@@ -256,7 +333,7 @@ def _confirmation(
     return Confirmation(
         kept=kept,
         seeds=() if how.traces else how.seeds,
-        requests=how.requests,
+        requests=max(min(report.overall.requests for report in reports), 1),
         traces=tuple(trace.name for trace in how.traces),
         simulated={figure: fmean(getattr(r.overall, figure) for r in reports) for figure in names},
         classes=classes,

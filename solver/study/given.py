@@ -143,7 +143,7 @@ def _predict(pool: GivenPool) -> dict[str, Any]:
         "memory": priced.memory_bytes(min(max(figures["batch_per_rank"], 1.0), priced.limit)),
         "roofline": {f"{name}_s": value for name, value in zip(names, parts, strict=True)}
         | {"bound_by": names[int(np.argmax(parts))]},
-        "extrapolated": [*llm.notes, *([doubt] if doubt else []), *_waiting(pool, figures)],
+        "extrapolated": [*llm.notes, *([doubt] if doubt else []), *_waiting(pool, figures), *_staged(pool, priced)],
     }
 
 
@@ -179,6 +179,23 @@ def _waiting(pool: GivenPool, figures: dict[str, Any]) -> list[str]:
     return [
         f"of {(pool.concurrency or 0.0) / ranks:.4g} requests in flight on a rank {held:.4g} fit (KV cache and the engine's "
         f"limit); the others {waits}; {enough} such replicas hold all"
+    ]
+
+
+def _staged(pool: GivenPool, priced: PricedPool) -> list[str]:
+    """What a pipeline does to the room for KV caches, against as many devices without stages."""
+    stages = priced.setup.parallelism.pp
+    if stages == 1:
+        return []
+    ranks = priced.setup.parallelism.dp
+    try:
+        plain = _predict(pool.model_copy(update={"parallelism": {**pool.parallelism, "pp": 1}}))
+    except BadInput:
+        return [f"without its {stages} stages the LLM does not fit"]
+    apart = stages * ranks * plain["most_sequences_per_rank"]
+    return [
+        f"its {stages} stages hold {ranks * priced.limit:.4g} sequences in all; {stages} replicas without stages, on as many "
+        f"devices, hold {apart:.4g}"
     ]
 
 

@@ -21,7 +21,8 @@ from solver.replica import ROLES, Parallelism, Role, Setup
 from solver.space.candidates import Candidate, holds_longest, price
 from solver.space.legality import Inquiry, handover_faults
 from solver.space.shapes import Footprint, most_replicas, shapes
-from solver.workload import PinnedPool, Scenario
+from solver.workload import SLO, PinnedPool, Scenario, Traffic
+from topologies.units import show_seconds
 
 _DEGREE = re.compile(r"(tp|pp|ep|dp|moe_tp|cp)(\d+)")
 _SETTING = re.compile(r"(chunk|batch)=?(\d+)")
@@ -132,12 +133,34 @@ def why_not(
     limits = scenario.constraints.model_copy(update={"pools": pools, "other_pools": False})
     outcome = solve_scenario(scenario.model_copy(update={"constraints": limits}), effort, folder)
     if outcome.found is None:
-        return Verdict((outcome.reason,) if outcome.status == "infeasible" else ())
+        if outcome.status != "infeasible":
+            return Verdict(())
+        return Verdict((outcome.reason, *_reached(scenario.model_copy(update={"constraints": limits}), effort, folder)))
     mine = outcome.found.objective.usd_per_million_output_tokens
     if best is None:
         free = solve_scenario(scenario, effort, folder).found
         best = mine if free is None else free.objective.usd_per_million_output_tokens
     return Verdict((), mine, best)
+
+
+def _reached(scenario: Scenario, effort: Effort | None, folder: Path) -> Iterator[str]:
+    """What pools that miss the demand serve at most: within the promises, or without any where those rule them out."""
+    wanted = scenario.traffic.requests_per_s
+    free: dict[str, Any] = {"slo": SLO(), "traffic": _unpromised(scenario.traffic)}
+    for told, relaxed in (("Within the promises", {}), ("Without any promise", free)):
+        most = solve_scenario(scenario.model_copy(update={"objective": "throughput", **relaxed}), effort, folder).found
+        if most is not None:
+            seen = most.prediction
+            yield (
+                f"{told} these pools serve at most {seen.requests_per_s:.4g} of the {wanted:.4g} requests/s asked for, with "
+                f"TTFT p95 {show_seconds(seen.ttft_p95_s)} and TPOT p95 {show_seconds(seen.tpot_p95_s)}."
+            )
+            return
+
+
+def _unpromised(traffic: Traffic) -> Traffic:
+    """The same traffic, where no class has promises of its own."""
+    return traffic.model_copy(update={"classes": tuple(c.model_copy(update={"slo": None}) for c in traffic.classes)})
 
 
 def _faults(instance: Instance, engine: str, pools: Sequence[PinnedPool]) -> Iterator[str]:

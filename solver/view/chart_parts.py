@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from solver.view.amounts import percent, quantity
@@ -36,9 +37,9 @@ def load_axis(curve: Curve) -> Any:
     return alt.X("load:Q", title="running sequences on a rank", scale=scale, axis=log_axis())
 
 
-def log_axis() -> Any:
-    """Labels at 1, 2 and 5 of every power of ten, as many as there is room for."""
-    values = [digit * 10.0**power for power in range(-9, 18) for digit in (1, 2, 5)]
+def log_axis(places: Collection[float] = ()) -> Any:
+    """Labels at a few places, else at 1, 2 and 5 of every power of ten, as many as there is room for."""
+    values = sorted(places) or [digit * 10.0**power for power in range(-9, 18) for digit in (1, 2, 5)]
     words = "datum.value >= 1e6 || datum.value < 1e-3 ? format(datum.value, '~e') : format(datum.value, ',~r')"
     return altair().Axis(values=values, labelExpr=words, labelOverlap="greedy", labelSeparation=6)
 

@@ -47,10 +47,12 @@ def test_what_is_not_there_costs_nothing(priced: tuple[Plan, CostFloor]) -> None
     idle = 1 - plan.devices / 8
     assert found.parts["whole hosts"] / found.cost == pytest.approx(idle, abs=1e-9)
     if plan.pools[0].engine == "ideal":
-        assert abs(found.parts["kernels"]) + abs(found.parts["launches"]) < 1e-9 * found.cost
+        measured = ("GEMM kernels", "attention kernels", "uneven experts", "launches")
+        assert sum(abs(found.parts[name]) for name in measured) < 1e-9 * found.cost
     else:
         assert all(part >= -1e-12 for part in found.parts.values())
-        assert found.parts["launches"] > 0
+        assert min(found.parts[name] for name in ("GEMM kernels", "attention kernels", "launches")) > 0
+        assert found.parts["uneven experts"] == pytest.approx(0, abs=1e-12), "a dense LLM has no experts"
 
 
 def test_sentences_name_the_largest_cause(priced: tuple[Plan, CostFloor]) -> None:

@@ -102,6 +102,18 @@ def test_a_plan_is_confirmed(folder, tmp_path):
     assert rackplan("check", plan).status == 0
 
 
+def test_a_glance_is_the_default(folder, tmp_path):
+    """One short replay, the same twice with a seed; none where that is asked for."""
+    plans = [tmp_path / "one.json", tmp_path / "other.json"]
+    for plan in plans:
+        ran = rackplan("solve", folder / "scenario.yaml", "--seed", 1, "-o", plan)
+        assert "confirmed in a replay of" in ran.out
+    assert plans[0].read_text() == plans[1].read_text()
+    ran = rackplan("solve", folder / "scenario.yaml", "--seed", 1, "--no-confirm", "-o", plans[0])
+    assert "replay" not in ran.out
+    assert json.loads(plans[0].read_text())["confirmation"] is None
+
+
 def test_a_plan_is_confirmed_with_what_really_came(folder, tmp_path):
     """The mean rate of a trace that comes in spells needs more than its mean; the plan holds for another such day."""
     path, plan = trace(tmp_path / "day.csv", rate=60), tmp_path / "plan.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import pytest
 
@@ -12,7 +13,7 @@ from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.simulate import PromiseVerdict, ReplayReport, Run, replay
-from solver.study.confirm import Trial, as_asked, confirm, tightened
+from solver.study.confirm import ARRIVALS, EARLY, Glance, Trial, as_asked, confirm, tightened
 from solver.workload import Scenario
 
 EFFORT = Effort(time_limit_s=20, workers=1, seed=1)
@@ -145,3 +146,52 @@ def test_half_a_step_where_nothing_keeps_the_whole_one(monkeypatch: pytest.Monke
     assert factors == pytest.approx([0.5, 0.5**0.5], abs=0.01)
     assert plan.confirmation is not None
     assert plan.confirmation.kept
+
+
+def test_a_glance_stops_as_soon_as_it_is_sure() -> None:
+    """Promises that hold by far need no more requests than a verdict takes; the plan is left as it was."""
+    first = solve_scenario(bursty("cost"), EFFORT).plan
+    loose = first.scenario.slo.model_copy(update={"ttft_p95_s": 30.0, "tpot_p95_s": 1.0})
+    easy = first.model_copy(update={"scenario": first.scenario.model_copy(update={"slo": loose})})
+    plan = confirm(easy.scenario, Outcome("optimal", easy), EFFORT, trial=Glance(cpu_s=None)).plan
+    assert plan.confirmation is not None
+    assert EARLY <= plan.confirmation.requests < EARLY + 2000 < ARRIVALS
+    assert plan.model_copy(update={"confirmation": None}) == easy
+
+
+def test_a_glance_tightens_what_it_sees_missed() -> None:
+    """The promise holds in the replay of the plan that comes back, and bound and gap are those of the first."""
+    first = solve_scenario(bursty(), EFFORT)
+    plan = confirm(bursty(), first, EFFORT, trial=Glance(cpu_s=None)).plan
+    assert plan.confirmation is not None
+    assert plan.confirmation.kept
+    assert plan.confirmation.derating
+    assert plan.objective.bound <= first.plan.objective.bound * (1 + 1e-9)
+    assert plan.objective.gap == pytest.approx(
+        1 - plan.objective.bound / plan.objective.usd_per_million_output_tokens, abs=1e-9
+    )
+    assert not violations(plan)
+
+
+def test_a_glance_does_not_judge_what_it_cannot_see() -> None:
+    """Where those who wait for their last token are more than a glance serves, nothing is claimed."""
+    first = solve_scenario(bursty("cost"), EFFORT).plan
+    crowd = first.prediction.model_copy(update={"requests_per_s": 1e6})
+    outcome = Outcome("optimal", first.model_copy(update={"prediction": crowd}))
+    assert confirm(first.scenario, outcome, EFFORT, trial=Glance(cpu_s=None)) == outcome
+
+
+def test_recording_ends_when_it_is_told_to() -> None:
+    plan = solve_scenario(bursty("cost"), EFFORT).plan
+    seen: list[int] = []
+
+    def stop(recorded: int, verdicts: Sequence[PromiseVerdict]) -> bool:
+        seen.append(recorded)
+        return recorded >= 2000
+
+    report = replay(plan, Run(requests=20_000, seed=1, stop=stop))
+    assert seen == sorted(seen)
+    assert 2000 <= report.overall.requests < 4000
+    assert report.under_way == 0
+    whole = replay(plan, Run(requests=20_000, seed=1))
+    assert report.overall.tpot_p50_s == pytest.approx(whole.overall.tpot_p50_s, rel=0.05)

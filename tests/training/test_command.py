@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,13 @@ def test_an_llm_of_the_catalog_in_words(scenario: Path) -> None:
     assert ran.status == 0, ran.error
     assert "USD per million training tokens" in ran.out
     assert "causal attention" in ran.out
+
+
+def test_reversible_layers_stand_beside_plain_ones(scenario: Path) -> None:
+    ran = rackplan("train", scenario, "--set", "training.framework=any", "--set", "training.reversible=true")
+    assert ran.status == 0, ran.error
+    dearer = re.search(r"not reversible: .* tokens, \+(\d+\.\d)%", ran.out)
+    assert dearer, "to be allowed to reverse never costs more"
 
 
 def test_pinned_degrees_stay(scenario: Path) -> None:

@@ -3,13 +3,15 @@
 Every line of the waterfall is the same pool at the same load under physics with one more cause in it, and what the cause
 adds. So the parts add up to the whole by construction; which of two that overlap is blamed follows from the order::
 
-    arithmetic   matrix products at the peak of the data sheet: what is left at a full batch of short contexts
-    batch        weights read beyond what this arithmetic hides
-    KV cache     caches read; attention: FLOP over them (MLA's are as many as those of the matrices)
-    kernels      what kernels reach of the peaks, activations, experts loaded unevenly
-    network      collectives, and hops between stages
-    launches     kernels, scheduler and sampler of every step
-    waiting      prefill that is not busy all the time, so that prompts need not queue
+    arithmetic         matrix products at the peak of the data sheet: what is left at a full batch of short contexts
+    batch              weights read beyond what this arithmetic hides
+    KV cache           caches read; attention: FLOP over them (MLA's are as many as those of the matrices)
+    GEMM kernels       what matrix products reach of the peaks
+    attention kernels  what attention reaches of them, and how well arithmetic and reading overlap
+    uneven experts     the fullest rank's experts over the mean
+    network            collectives, and hops between stages
+    launches           kernels, scheduler and sampler of every step
+    waiting            prefill that is not busy all the time, so that prompts need not queue
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ from solver.cost.steps.speeds import Rate, Speeds
 from topologies import Device
 
 #: Causes in their order.
-CAUSES = ("arithmetic", "batch", "KV cache", "attention", "kernels", "network", "launches", "waiting")
+CAUSES = (
+    *("arithmetic", "batch", "KV cache", "attention"),
+    *("GEMM kernels", "attention kernels", "uneven experts", "network", "launches", "waiting"),
+)
 _MATRICES = ("project_in", "project_out", "dense", "shared", "experts", "plain")
 _LATENCIES = ("all_reduce_s", "gather_s", "dispatch_s", "combine_s", "hop_s")
 _GAPS = ("layer_s", "activation_s", "head_norm_s", "recurrent_s", "indexer_s", "step_s", "sequence_s")
@@ -91,6 +96,8 @@ def _stages(pool: PricedPool, device: Device) -> Iterator[PricedPool]:
     kernels = (*_MATRICES, "attention", "prompt")
     gapless: dict[str, Any] = {name: replace(getattr(own, name), launch=_NOTHING) for name in kernels}
     smooth = replace(own, **gapless | dict.fromkeys(_GAPS, _NOTHING))
+    yield under(replace(quiet, head_flop=own.head_flop, **{name: gapless[name] for name in _MATRICES}))
+    yield under(_unconnected(smooth))
     yield under(_unconnected(smooth), measured=True)
     yield under(smooth, measured=True)
     yield pool

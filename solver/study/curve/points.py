@@ -16,7 +16,7 @@ from solver.cost.pool.mix import Mix
 from solver.cost.pool.waterfall import CAUSES
 from solver.economics.envelope import MeanRequest, Rented, least_usd
 from solver.economics.roofline import Serving, prefill_s
-from solver.plan import Plan
+from solver.plan import KVTier, Plan
 from topologies.units import show_seconds
 
 #: Causes that the lecture's two straight lines have; what they say of them differs from the engine's by ``blocks``.
@@ -83,6 +83,12 @@ class CostPoint:
         }
 
 
+def _waits(tier: KVTier) -> str:
+    """Where the idle KV of a class waits."""
+    places = ", ".join(f"{size / 1e9:,.0f} GB in {place}" for place, size in tier.bytes.items() if size)
+    return f"; idle KV of {tier.request_class}: {places}, {tier.hit_rate:.0%} find theirs" if places else ""
+
+
 def point_of(plan: Plan, at: float, instance: Instance | None = None) -> CostPoint:
     """The point of a solved plan."""
     instance = instance or Instance.of(plan.scenario)
@@ -99,7 +105,8 @@ def point_of(plan: Plan, at: float, instance: Instance | None = None) -> CostPoi
             f"{pool.replicas} x ({pool.parallelism.shape()}) {pool.device} "
             f"batch {pool.batch_per_rank * pool.parallelism.dp:,.0f} step {show_seconds(pool.step_s)}"
             for pool in decoding
-        ),
+        )
+        + "".join(_waits(tier) for tier in plan.kv_tiers),
         figures={
             "usd_per_million_tokens": objective.usd_per_million_tokens,
             "usd_per_hour": objective.usd_per_hour,

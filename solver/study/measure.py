@@ -1,0 +1,170 @@
+"""What to measure before a plan is trusted: one replica of each of its shapes under a load test, with what to expect.
+
+A run is one replica by itself in a closed loop, which every load tester can drive and which says what its steps take; the
+hand-over between pools and the queues before them are not in it. Runs are ordered by what hangs on them: the share of the
+cost that the shape takes, over the measured runs behind the mechanism that has fewest. What a run is worth to the decision,
+as a fall of expected regret, takes draws of the calibration and is not in this order yet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from solver.check.evidence import Evidence
+from solver.cost.instance import Instance
+from solver.cost.pool.closed_loop import closed_loop, prefill_loop
+from solver.cost.pool.prediction import interval_80
+from solver.cost.support import Support
+from solver.plan import Plan, Pool
+from solver.workload import RequestClass
+
+#: Requests of a run: so many rounds of what is in flight, but no fewer than this.
+ROUNDS, LEAST_REQUESTS = 5, 64
+#: Mechanisms that a replica by itself does not have.
+NOT_ALONE = ("hand-over between pools", "KV that waits between turns")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A figure and the range that holds for 80 % of the runs that the calibration was tested on."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, value: float, sigma: float) -> Expected:
+        """With the spread of the calibration's logarithmic errors."""
+        return cls(value, *interval_80(value, sigma))
+
+
+@dataclass(frozen=True)
+class LoadTest:
+    """One run: a replica of a pool by itself, with so many requests in flight.
+
+    Attributes
+    ----------
+    pool: whose replica it is. layout: in words. devices: of the replica.
+    concurrency: requests in flight; requests: in all. prompt_tokens, output_tokens: of each, all alike.
+    expected: figures by name: ``ttft_p50_ms`` (``ttft_ms``, a mean, where prompts alone are served), ``tpot_ms``,
+        ``requests_per_s``, ``output_tokens_per_s``.
+    share: of the cost that pools of this shape take. runs: measured ones behind the mechanism that has fewest, under the
+        plan's engine. because: that mechanism, in words.
+    """
+
+    pool: str
+    layout: str
+    devices: int
+    concurrency: int
+    requests: int
+    prompt_tokens: int
+    output_tokens: int
+    expected: dict[str, Expected]
+    share: float
+    runs: int
+    because: str
+
+    @property
+    def worth(self) -> float:
+        """By which runs are ordered: share of the cost over measured runs, of which one is counted more than there are."""
+        return self.share / (1 + self.runs)
+
+    @property
+    def seconds(self) -> float:
+        """How long it takes once the engine is up [s]."""
+        return self.requests / self.expected["requests_per_s"].value
+
+    @property
+    def device_hours(self) -> float:
+        """What it costs in time of devices, without their start [h]."""
+        return self.devices * self.seconds / 3600
+
+    def plain(self) -> dict[str, Any]:
+        """The run as data that JSON can hold."""
+        return asdict(self) | {"worth": self.worth, "seconds": self.seconds, "device_hours": self.device_hours}
+
+
+def load_tests(plan: Plan, instance: Instance | None = None) -> list[LoadTest]:
+    """A run for every shape of a plan's pools, that on which most hangs first.
+
+    Raises
+    ------
+    BadInput: a scenario that cannot be used.
+    """
+    evidence = Evidence(plan, instance or Instance.of(plan.scenario))
+    rents = {pool.name: evidence.instance.usd_per_hour(pool.device) * pool.devices for pool in plan.pools}
+    whole = math.fsum(rents.values())
+    alike: dict[tuple[object, ...], list[Pool]] = {}
+    for pool in plan.pools:
+        alike.setdefault((pool.role, pool.device, pool.setup().held), []).append(pool)
+    found = (_of(evidence, pools[0], math.fsum(rents[pool.name] for pool in pools) / whole) for pools in alike.values())
+    return sorted(found, key=lambda test: (-test.worth, test.pool))
+
+
+def lone(plan: Plan, name: str) -> Plan:
+    """The plan of one replica of a pool by itself, which serves whole requests: for export, not for the witness."""
+    pool = plan.pool(name).model_copy(update={"role": "unified", "replicas": 1, "connector": None})
+    return plan.model_copy(
+        update={
+            "pools": (pool,),
+            "placement": tuple(p for p in plan.placement if (p.pool, p.replica) == (name, 0)),
+            "experts": tuple(one for one in plan.experts if one.pool == name),
+            "kv_tiers": (),
+            "routing": {served: {"unified": {name: 1.0}} for served in plan.routing},
+        }
+    )
+
+
+def _of(evidence: Evidence, pool: Pool, share: float) -> LoadTest:
+    classes = evidence.group(pool).classes
+    prompt = max(round(_mean(classes, "prompt_tokens")), 1)
+    output = 1 if pool.role == "prefill" else max(round(_mean(classes, "output_tokens")), 2)
+    shape = pool.parallelism.shape()
+    seats = shape.pp * pool.prompts_per_step if pool.role == "prefill" else pool.batch_per_rank
+    concurrency = max(round(seats * shape.dp), 1)
+    alone = (each for each in pool.rests_on if each.mechanism not in NOT_ALONE)
+    weakest = min(alone, key=lambda each: (each.engine_runs, each.runs))
+    return LoadTest(
+        pool=pool.name,
+        layout=f"1 x {shape.devices} {pool.device} ({shape}) on {pool.engine} {pool.engine_version}",
+        devices=shape.devices,
+        concurrency=concurrency,
+        requests=max(ROUNDS * concurrency, LEAST_REQUESTS),
+        prompt_tokens=prompt,
+        output_tokens=output,
+        expected=dict(_expected(evidence, pool, concurrency, prompt, output)),
+        share=share,
+        runs=weakest.engine_runs,
+        because=str(Support(weakest.mechanism, weakest.runs, weakest.engine_runs)),
+    )
+
+
+def _mean(classes: tuple[RequestClass, ...], what: str) -> float:
+    """Mean over the requests that arrive."""
+    arriving = math.fsum(c.requests_per_s for c in classes)
+    return math.fsum(getattr(c, what) * c.requests_per_s for c in classes) / arriving
+
+
+def _expected(
+    evidence: Evidence, pool: Pool, concurrency: int, prompt: int, output: int
+) -> Iterator[tuple[str, Expected]]:
+    """Figures of the replica in the closed loop, as the plan's own calibration has them."""
+    replicas, calibration = evidence.priced[pool.name].replicas, evidence.calibration(pool)
+    load, prompts, outputs = (np.array([float(value)]) for value in (concurrency, prompt, output))
+    room = np.minimum(replicas.ledger.requests(prompts + outputs / 2), float(pool.limits.max_sequences))
+    if pool.role == "prefill":
+        first = prefill_loop(replicas, load, prompts, most=room)
+        yield "ttft_ms", Expected.of(float(first.ttft_s[0]) * 1e3, calibration.ttft_sigma)
+        yield "requests_per_s", Expected.of(float(first.prompts_per_s[0]), calibration.tpot_sigma)
+        return
+    found = closed_loop(replicas, load, prompts, outputs, most=room)
+    rate = float(found.output_tokens_per_s(load, outputs)[0])
+    yield "ttft_p50_ms", Expected.of(float(found.ttft_p50_s[0]) * 1e3, calibration.ttft_sigma)
+    yield "tpot_ms", Expected.of(float(found.tpot_s[0]) * 1e3, calibration.tpot_sigma)
+    yield "requests_per_s", Expected.of(rate / output, calibration.tpot_sigma)
+    yield "output_tokens_per_s", Expected.of(rate, calibration.tpot_sigma)
