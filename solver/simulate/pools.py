@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from solver.cost.pool.priced import PricedPool
+from solver.cost.pool.queueing import crowdedness
 from solver.plan import Pool
 from solver.simulate.decode import DecodeReplica
 from solver.simulate.meters import PoolMeter
@@ -267,12 +268,13 @@ class UnifiedPool(PoolAtWork):
         batch = train.batch
         context = batch.tokens / len(batch.running) if batch.running else self.priced.mix.context
         step_s = self.pace.decode_s(max(train.running, 1), context)
+        steps = self._steps * crowdedness(train.company)
 
         def arrives() -> None:
             if request.attempt == attempt:
                 train.ready(request)
 
-        later(self.env, self._admission_s + self._steps * step_s + request.load_s, arrives)
+        later(self.env, self._admission_s + steps * step_s + request.load_s, arrives)
         return rank
 
     def _begun(self, request: ServedRequest) -> None:
