@@ -182,9 +182,13 @@ class Calibration:
     )
     lockstep: float = _parameter(0, "1", 0, 1, "theta: dp ranks stall each other as dp^theta independent ranks would")
 
-    admission_s: float = _parameter(
-        0, "s", 0, 10, "tokenizer, server and scheduler before a request's first step", "engine", 0.03, 0.75
+    server_s: float = _parameter(
+        0, "s", 0, 10, "tokenizer and server before the first step of a request that is alone"
     )
+    admission_s: float = _parameter(
+        0, "s", 0, 10, "further time of server and scheduler before a request's first step, beside many others", "engine", 0.03,
+        0.75,
+    )  # fmt: skip
     admission_steps: float = _parameter(
         0,
         "1",

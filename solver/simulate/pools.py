@@ -126,7 +126,7 @@ class PrefillPool(PoolAtWork):
         super().__init__(env, pool, priced)
         self._left = left
         speeds = priced.replicas.speeds
-        self._admission_s, self._first_token = float(speeds.admission_s[0]), float(speeds.first_token[0])
+        self._admission_s, self._first_token = float(speeds.admitted_s()[0]), float(speeds.first_token[0])
         self.trains: list[PrefillReplica] = [
             PrefillReplica(
                 env, self.pace, self.room, self.ranks, float(pool.chunk_tokens), pool.prompts_per_step, self.meter,
@@ -240,7 +240,7 @@ class UnifiedPool(PoolAtWork):
         super().__init__(env, pool, priced)
         self._finished = finished
         speeds, dp = priced.replicas.speeds, self.ranks
-        self._admission_s, self._steps = float(speeds.admission_s[0]), float(speeds.admission_steps[0])
+        self._speeds, self._steps = speeds, float(speeds.admission_steps[0])
         chunking = Chunking(float(pool.chunk_tokens), pool.parallelism.pp, float(speeds.first_token[0]))
         stalled = (dp ** float(speeds.lockstep[0]) - 1) / (dp - 1) if dp > 1 else 0.0
         self._rank_of: dict[ServedRequest, int] = {}
@@ -268,13 +268,14 @@ class UnifiedPool(PoolAtWork):
         batch = train.batch
         context = batch.tokens / len(batch.running) if batch.running else self.priced.mix.context
         step_s = self.pace.decode_s(max(train.running, 1), context)
-        steps = self._steps * crowdedness(train.company)
+        felt = crowdedness(train.company)
+        admitted_s = float(self._speeds.admitted_s(felt)[0]) + self._steps * felt * step_s
 
         def arrives() -> None:
             if request.attempt == attempt:
                 train.ready(request)
 
-        later(self.env, self._admission_s + steps * step_s + request.load_s, arrives)
+        later(self.env, admitted_s + request.load_s, arrives)
         return rank
 
     def _begun(self, request: ServedRequest) -> None:

@@ -21,7 +21,7 @@ from solver.cost.steps.speeds import Speeds
 from solver.errors import BadFile, UnknownName
 from solver.llm import LLM
 from solver.replica import Parallelism, Setup
-from solver.study.fidelity.fitting import Measured, fit
+from solver.study.fidelity.fitting import RunsToFit, fit
 from solver.study.fidelity.measured import PricedRuns, RunFamily
 
 
@@ -157,8 +157,8 @@ def table(count: int) -> PricedRuns:
     )  # fmt: skip
 
 
-def as_measured(runs: PricedRuns, calibration: Calibration) -> Measured:
-    return Measured(runs, None, *runs.predict({FAMILY: calibration}, 3), np.zeros(len(runs), bool))
+def as_measured(runs: PricedRuns, calibration: Calibration) -> RunsToFit:
+    return RunsToFit(runs, None, *runs.predict({FAMILY: calibration}, 3), np.zeros(len(runs), bool))
 
 
 def test_a_fit_finds_the_engine_behind_the_runs() -> None:

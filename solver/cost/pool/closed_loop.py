@@ -111,7 +111,7 @@ def closed_loop(
     ahead = 1 + clumping * np.maximum(held - 1, 0.0) / together
     others = np.maximum(held * pool.work.dp - 1, 0.0)
     felt = crowdedness(others)
-    boarded = cal.admission_s + (0.5 * np.minimum(others, 1.0) + cal.admission_steps * felt) * step
+    boarded = cal.admitted_s(felt) + (0.5 * np.minimum(others, 1.0) + cal.admission_steps * felt) * step
     ttft = boarded + (1 + (cal.first_token - 1) * felt) * latency * ahead
     # The mean holds the crowd at the start of a run, a tenth of the requests of most benchmarks; the median does not.
     middle = np.where(np.asarray(burst) > 0, ttft, boarded + latency)
@@ -161,7 +161,7 @@ def prefill_loop(
     # A pipeline divides what is in flight over its stages' micro-batches.
     together = np.clip(held / pool.work.pp, 1.0, np.maximum(np.floor(pool.chunk_tokens / prompt), 1.0))
     latency, occupied, steps = pool.prompt_s(prompt, 0.0, company=company, prompts_per_step=together)
-    own = cal.admission_s + cal.first_token * latency
+    own = cal.admitted_s() + cal.first_token * latency
     rate = np.minimum(held / own, together / occupied)
     return PrefillLoop(
         ttft_s=np.maximum(per_rank / rate, own),

@@ -88,15 +88,15 @@ def occupancy_quantile(mean: Floats, ranks: Floats, quantile: float, averaging: 
 
 #: Requests beside a prompt with whom it feels half of what company costs before its first token. Set in sight of vLLM's TTFT of
 #: lone requests (14 ms for Llama-3.1-8B on an H100).
-HALF_FELT = 4.0
+HALF_FELT = 6.0
 
 
 def crowdedness(others: _Number) -> _Number:
-    """Share of the extra steps and delays before a first token that a prompt feels beside so many running requests.
+    """Share of the delays and extra steps before a first token that a prompt feels beside so many running requests.
 
-    Schedulers overlap steps, and the host serves everybody in turn: both cost nothing where nobody else runs.
+    Schedulers overlap steps, and the host serves everybody in turn: both cost next to nothing beside one or two others.
 
-    >>> crowdedness(np.array([0.0, 4.0])).tolist()
+    >>> crowdedness(np.array([0.0, 6.0])).tolist()
     [0.0, 0.5]
     """
-    return others / (others + HALF_FELT)
+    return others**2 / (others**2 + HALF_FELT**2)

@@ -142,7 +142,7 @@ def prefill_at(
         together=prompts_per_step,
         step=headway,
         boards=shared,
-        reserved=pool.speeds.admission_s,
+        reserved=pool.speeds.admitted_s(),
     )
     # The first token is out when the cache has landed: transfers grow with the prompt as prefills do.
     sent = np.stack([pool.landing_s(float(tokens)) for tokens in mix.prompt + mix.cached], axis=1)
@@ -207,7 +207,8 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     # rho: what arrives over what is served when every chunk is as full as it can be.
     load = arrivals * (lone.mean + (together - 1) * more.mean) / together
     boarding = speeds.admission_steps * step
-    reserved = speeds.admission_s + boarding * crowdedness(batch * dp)
+    typical = crowdedness(batch * dp)
+    reserved = speeds.admitted_s(typical) + boarding * typical
     queue = wait(
         ranks,
         load,
@@ -294,7 +295,7 @@ def _first_token(pool: Replicas, latency: Floats, felt: Floats | float = 1.0) ->
     """
     speeds = pool.speeds
     longer = 1 + (speeds.first_token - 1) * felt
-    return speeds.admission_s[:, None, None] + longer[:, None, None] * latency
+    return np.broadcast_to(speeds.admitted_s(felt), longer.shape)[:, None, None] + longer[:, None, None] * latency
 
 
 def _company(load: Floats, replicas: Floats, dp: Floats, burstiness: float) -> Floats:

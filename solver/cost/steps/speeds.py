@@ -85,7 +85,7 @@ class Speeds:
     captured, prefill_launch, step_s, sequence_s, smoothness: as in :class:`Calibration`.
     scale_up, scale_out: bandwidth that one device reaches in one direction [B/s].
     all_reduce_s, all_reduce_growth, gather_s, dispatch_s, combine_s, hop_s: network floors.
-    routing_scatter, routing_spread, prefill_share, lockstep, admission_s, admission_steps, first_token, clumping,
+    routing_scatter, routing_spread, prefill_share, lockstep, server_s, admission_s, admission_steps, first_token, clumping,
         burst_clumping: as in :class:`Calibration`.
     """
 
@@ -121,11 +121,16 @@ class Speeds:
     routing_spread: Floats
     prefill_share: Floats
     lockstep: Floats
+    server_s: Floats
     admission_s: Floats
     admission_steps: Floats
     first_token: Floats
     clumping: Floats
     burst_clumping: Floats
+
+    def admitted_s(self, felt: Floats | float = 1.0) -> Floats:
+        """Seconds before a request's first step, of what company costs that share felt (R,)."""
+        return np.asarray(self.server_s + self.admission_s * felt)
 
     @classmethod
     def of(
@@ -149,6 +154,7 @@ class Speeds:
             *("layer_s", "activation_s", "head_norm_s", "recurrent_s", "indexer_s", "captured", "prefill_launch"),
             *("step_s", "sequence_s", "smoothness", "all_reduce_s", "all_reduce_growth", "gather_s", "dispatch_s"),
             *("combine_s", "hop_s", "routing_scatter", "routing_spread", "prefill_share", "lockstep", "admission_s"),
+            "server_s",
             *("admission_steps", "first_token", "clumping", "burst_clumping"),
         )
         taken: dict[str, Any] = {name: np.array([getattr(calibration, name)]) for name in same}

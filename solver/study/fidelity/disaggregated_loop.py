@@ -66,7 +66,7 @@ def disaggregated_loop(
     ahead = speeds.clumping * np.maximum(concurrency / feeders - 1, 0.0)
     together = np.minimum(fit, 1 + ahead)
     batch_s = prefill.prompt_s(prompt, 0.0, prompts_per_step=together)[1]
-    base = speeds.admission_s + speeds.first_token * alone + ahead / together * batch_s + transfer
+    base = speeds.admitted_s() + speeds.first_token * alone + ahead / together * batch_s + transfer
     most = fit * feeders / prefill.prompt_s(prompt, 0.0, prompts_per_step=fit)[1]
     # What decode has no room for waits, with its prompt done.
     held = ranks * room

@@ -102,7 +102,7 @@ class _Knob:
 
 
 @dataclass(frozen=True)
-class Measured:
+class RunsToFit:
     """Runs to fit to, unified and disaggregated, with their latencies [s]; NaN where one was not measured.
 
     Attributes
@@ -140,7 +140,7 @@ class Measured:
         return np.concatenate(tpot), np.where(self.median, np.concatenate(middle), np.concatenate(ttft))
 
 
-def fit(known: Measured, start: Mapping[Family, Calibration], near: Mapping[str, float] | None = None) -> Fitted:
+def fit(known: RunsToFit, start: Mapping[Family, Calibration], near: Mapping[str, float] | None = None) -> Fitted:
     """Calibrations that predict measured runs best, near the ones to start from.
 
     Parameters

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from solver.cost.calibration import Calibration
-from solver.study.fidelity.fitting import Fitted, Measured, fit
+from solver.study.fidelity.fitting import Fitted, RunsToFit, fit
 from solver.study.fidelity.measured import Family, PricedApart, PricedRuns
 from solver.study.fidelity.predict import Predicted, families, predict
 from solver.study.fidelity.runs import MeasuredRun, Runs, architecture, measured, served, served_apart
@@ -43,7 +43,7 @@ def fit_runs(
     tpot, ttft = (measured(runs, name)[order] / 1e3 for name in ("tpot_ms", "ttft_ms"))
     median = np.array([runs.runs[position].statistic == "median" for position in order])
     tables = PricedRuns(parts) if parts else None, PricedApart(apart) if apart else None
-    return fit(Measured(*tables, tpot, ttft, median), start, near)
+    return fit(RunsToFit(*tables, tpot, ttft, median), start, near)
 
 
 def predict_held_out(
