@@ -376,6 +376,15 @@ def _numbers(release: str) -> tuple[float, ...]:
     return (*numbers[:-1], numbers[-1] - 1 / (2 + int(found[2])) if found[2] else numbers[-1])
 
 
+def is_version(release: str) -> bool:
+    """Whether a release is known by its number, not by the month of its runs.
+
+    >>> is_version("0.5.9"), is_version("2026-02"), is_version("atom")
+    (True, False, False)
+    """
+    return bool(_numbers(release))
+
+
 def newest(releases: Collection[str], current: str) -> str:
     """The highest of some versions that is not above the current one; the latest month where there is none.
 

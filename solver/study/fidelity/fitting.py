@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.cost.calibration import UNKNOWN, Calibration, Spread, newest, parameters
+from solver.cost.calibration import UNKNOWN, Calibration, Spread, is_version, newest, parameters
 from solver.cost.pool.closed_loop import ROUNDS
 from solver.cost.steps.speeds import kernel_format
-from solver.cost.support import main_format
+from solver.cost.support import main_format, shape
 from solver.engines import engine_rules
 from solver.study.fidelity.measured import Family, Origin, PricedApart, PricedRuns
 
@@ -239,9 +239,16 @@ def _release_knobs(origins: Sequence[Origin]) -> list[_Knob]:
 
 
 def _current(family: Family, origins: Sequence[Origin]) -> str:
-    """The newest release of an engine that was measured and is not newer than the engine whose rules are known."""
-    measured = {origin.release or UNKNOWN for origin in origins if origin.family == family}
-    return newest(measured, engine_rules(family[0]).version)
+    """The newest release that was measured with several LLMs, else the newest; none newer than the engine whose rules are known.
+
+    What one LLM lost in a release may be its own (GLM-5's sparse attention under SGLang 0.5.12).
+    """
+    llms: dict[str, set[str]] = {}
+    for origin in origins:
+        if origin.family == family:
+            llms.setdefault(origin.release or UNKNOWN, set()).add(shape(origin.llm))
+    several = [release for release, names in llms.items() if len(names) > 1 and is_version(release)]
+    return newest(several or llms, engine_rules(family[0]).version)
 
 
 def _put(start: Mapping[Family, Calibration], knobs: Sequence[_Knob], x: Floats) -> dict[Family, Calibration]:
