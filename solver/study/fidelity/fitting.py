@@ -239,7 +239,7 @@ def _release_knobs(origins: Sequence[Origin]) -> list[_Knob]:
 
 
 def _current(family: Family, origins: Sequence[Origin]) -> str:
-    """The newest release that was measured with several LLMs, else the newest; none newer than the engine whose rules are known.
+    """The newest release that several LLMs were measured in, else the newest; none above the engine whose rules are known.
 
     What one LLM lost in a release may be its own (GLM-5's sparse attention under SGLang 0.5.12).
     """
