@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     epilog="Example: rackplan fidelity runs.csv --fit ours.json, then put calibration: ours.json into a scenario."
 )
 def fidelity(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Measured serving runs: CSV, one a line, or JSON records.")],
+    data: Annotated[
+        list[Path], typer.Argument(metavar="DATA...", help="Measured serving runs: CSV, one a line, or JSON records.")
+    ],
     fit: Annotated[Path | None, typer.Option(help="Fit calibrations to the runs and write them here.")] = None,
     leave_out: Annotated[
-        str | None, typer.Option(help="Predict each llm, device, engine or random fifth by a fit to the others.")
+        str | None, typer.Option(help="Predict each llm, device, engine, role or random fifth by a fit to the others.")
     ] = None,
     calibration: Annotated[
         Path | None, typer.Option(help="Calibrations to judge instead of the packaged ones.")
@@ -39,19 +41,20 @@ def fidelity(
     from rich.console import Console
 
     from solver.cost.calibration import calibrations_from_json
-    from solver.study.fidelity import packaged_for, predict, read_runs, report
+    from solver.study.fidelity import Runs, packaged_for, predict, read_runs, report
     from solver.study.fidelity.chart import save
     from solver.study.fidelity.held_out import SPLITS, fit_runs, predict_held_out
     from solver.workload.files import parse_document, read_text
 
     if leave_out is not None and leave_out not in SPLITS:
         raise BadInput(f"--leave-out {leave_out[:40]!r}: one of {', '.join(SPLITS)}")
-    ready([fit, chart, tally], [data, calibration])
-    runs = read_runs(str(data))
+    ready([fit, chart, tally], [*data, calibration])
+    files = [read_runs(str(path)) for path in data]
+    runs = Runs.of(files)
     if tally is not None:
         from solver.study.fidelity.tally import counted
 
-        _write(tally, counted([runs]))
+        _write(tally, counted(files))
     start, doubts = packaged_for(runs)
     if calibration is not None:
         text = read_text(calibration, 2**20)
@@ -61,8 +64,8 @@ def fidelity(
     if fit is not None:
         fitted = fit_runs(runs, start)
         if fitted is None:
-            raise BadInput(f"{data}: no unified run to fit to")
-        _write(fit, {"calibrations": [cal.to_json() for cal in fitted.labelled(str(data.name))]})
+            raise BadInput(f"{runs.source}: no run to fit to")
+        _write(fit, {"calibrations": [cal.to_json() for cal in fitted.labelled(runs.source)]})
     with Console(stderr=True).status("predicting") as status:
         if leave_out is not None:
             found = predict_held_out(runs, start, leave_out, lambda fold: status.update(f"without {fold}"))
@@ -89,7 +92,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 
 def _text(found: FidelityReport) -> str:
-    from solver.study.fidelity.report import SLICES
+    from solver.study.fidelity.report import QUANTITIES, SLICES
 
     lines = [f"{len(found.runs.runs)} runs of {found.runs.source}"]
     for quantity, figures in found.overall.items():
@@ -120,11 +123,11 @@ def _text(found: FidelityReport) -> str:
             f"  {label:46} {tpot.runs:4} {tpot.mape:6.1%} {tpot.bias:+6.1%} {ttft.median:6.1%} {rate.mape:6.1%}"
         )
     for kind in SLICES:
-        lines.append(f"  {'by ' + kind:46} runs   TPOT   bias   TTFT  throughput   inside 80 %: TPOT, TTFT")
+        lines.append(f"  {'by ' + kind:46} runs   TPOT   bias   TTFT  throughput   inside 80 %: TPOT, TTFT, throughput")
         for label, of in found.by[kind].items():
             tpot, ttft, rate = of["tpot"], of["ttft"], of["throughput"]
             covered = found.covered_by[kind].get(label, {})
-            shares = ", ".join(f"{covered[q]:.0%}" if q in covered else "few" for q in ("tpot", "ttft"))
+            shares = ", ".join(f"{covered[q]:.0%}" if q in covered else "few" for q in QUANTITIES)
             lines.append(
                 f"  {label:46} {tpot.runs:4} {tpot.mape:6.1%} {tpot.bias:+6.1%} {ttft.median:6.1%} {rate.mape:6.1%}   {shares}"
             )

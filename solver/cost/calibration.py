@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, reduce
 from importlib.resources import files
@@ -60,6 +61,9 @@ class Kernel:
     memory: float = _parameter(1, "1", 0.02, 1.3, "share of HBM bandwidth reached when reading weights or the KV cache")
     compute: float = _parameter(1, "1", 0.02, 1.3, "share of peak FLOP/s reached at large sizes")
     moves: float = _parameter(0, "1", 0, 100, "times that activations cross HBM")
+    pace: float = _parameter(
+        1, "1", 0.2, 3, "speed in serving over that of the timed kernel", "engine", 1.0, 0.1
+    )
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,29 @@ class Kernels:
     mxfp4: Kernel = Kernel()
     int4: Kernel = Kernel()
     int8: Kernel = Kernel()
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far fitted numbers may be from the truth: normal in their logarithms.
+
+    Attributes
+    ----------
+    paths: of the fitted numbers (P,).
+    factor: lower triangle L of their covariance L L^T, row by row (P, P).
+    """
+
+    paths: tuple[str, ...]
+    factor: tuple[tuple[float, ...], ...]
+
+    def moved(self, values: Sequence[float], normal: Sequence[float]) -> dict[str, float]:
+        """The numbers at ``values`` (P,), moved by as many standard normal deviations (P,)."""
+        found = {}
+        for path, value, row in zip(self.paths, values, self.factor, strict=True):
+            known = parameters()[path]
+            off = math.fsum(part * deviation for part, deviation in zip(row, normal, strict=False))
+            found[path] = min(max(value * math.exp(off), known["low"]), known["high"])
+        return found
 
 
 @dataclass(frozen=True)
@@ -90,6 +117,14 @@ class Calibration:
     as_of: str = ""
     #: LLMs and devices of the serving runs, as ``llm on device``.
     measured: tuple[str, ...] = ()
+    #: Device whose kernels were timed: others of its generation lose as many seconds per FLOP beyond their peak.
+    timed_on: str = ""
+    #: The release of the engine that the parameters are of.
+    release: str = ""
+    #: Other releases and what launches, latencies and host time took in them, relative to now.
+    releases: tuple[tuple[str, float], ...] = ()
+    #: What the fit left open.
+    spread: Spread | None = None
 
     gemm: Kernels = field(default=Kernels(), metadata={"meaning": "projections and dense FFN"})
     experts: Kernels = field(default=Kernels(), metadata={"meaning": "the fused mixture-of-experts kernel"})
@@ -101,7 +136,7 @@ class Calibration:
     smoothness: float = _parameter(math.inf, "1", 1, math.inf, "p of the smooth maximum (compute^p + memory^p)^(1/p)")
 
     captured: float = _parameter(
-        1, "1", 0.1, 3, "share of the isolated kernels' launches that a captured graph leaves", "both", 0.95, 0.1
+        1, "1", 0.1, 3, "share of the isolated kernels' launches that a captured graph leaves", "both", 0.95, 0.15
     )
     prefill_launch: float = _parameter(
         0, "1", 0, 10, "further launch time, relative, in steps that carry prompts", "engine", 0.5, 0.2
@@ -124,7 +159,7 @@ class Calibration:
     scale_out: float = _parameter(1, "1", 0.1, 1.0, "share of scale-out bandwidth that transfers reach")
     all_reduce_s: float = _parameter(0, "s", 0, 1e-3, "latency of a two-rank all-reduce")
     all_reduce_growth: float = _parameter(
-        0, "1", 0, 2, "growth of that latency for each further rank", "generation", 0.3, 0.2
+        0, "1", 0, 2, "growth of that latency for each further rank", "generation", 0.3, 0.3
     )
     gather_s: float = _parameter(
         0, "s", 0, 1e-3, "latency of an all-gather or reduce-scatter of data-parallel ranks", "engine", 6e-06, 0.3
@@ -147,9 +182,13 @@ class Calibration:
     )
     lockstep: float = _parameter(0, "1", 0, 1, "theta: dp ranks stall each other as dp^theta independent ranks would")
 
-    admission_s: float = _parameter(
-        0, "s", 0, 10, "tokenizer, server and scheduler before a request's first step", "engine", 0.03, 0.75
+    server_s: float = _parameter(
+        0, "s", 0, 10, "tokenizer and server before the first step of a request that is alone"
     )
+    admission_s: float = _parameter(
+        0, "s", 0, 10, "further time of server and scheduler before a request's first step, beside many others", "engine", 0.03,
+        0.75,
+    )  # fmt: skip
     admission_steps: float = _parameter(
         0,
         "1",
@@ -190,6 +229,9 @@ class Calibration:
     ttft_sigma: float = _parameter(
         0, "1", 0, 3, "standard deviation of log(measured / predicted) TTFT left out of the fit"
     )
+    throughput_sigma: float = _parameter(
+        0, "1", 0, 3, "standard deviation of log(measured / predicted) throughput left out of the fit"
+    )
 
     def value(self, path: str) -> float:
         """The number at a path, such as ``gemm.fp8.memory``."""
@@ -199,6 +241,30 @@ class Calibration:
     def untouched(self) -> Calibration:
         """What kernel timings alone say: every number that serving runs were fitted to is back where a fit starts."""
         return self.with_values({path: k["typical"] for path, k in parameters().items() if k["typical"] is not None})
+
+    def in_release(self, release: str | None) -> Calibration:
+        """The same engine in an earlier release: every launch, latency and host time takes as much longer as it did then.
+
+        None means the current one, which also stands in for those that were not measured: what one LLM lost or won in a release
+        says little of another's.
+        """
+        factor = dict(self.releases).get(release or "", 1.0)
+        if factor == 1:
+            return self
+        known = parameters()
+        slower = {path: min(self.value(path) * factor, known[path]["high"]) for path in OF_A_RELEASE}
+        return self.with_values(slower)
+
+    def drawn(self, normal: Sequence[float]) -> Calibration:
+        """Another calibration that the runs allow as well: every fitted number moved along the covariance of the fit.
+
+        Parameters
+        ----------
+        normal: independent standard normal deviations, one for each of ``spread.paths``.
+        """
+        if self.spread is None:
+            return self
+        return self.with_values(self.spread.moved([self.value(path) for path in self.spread.paths], normal))
 
     def with_values(self, values: Mapping[str, float]) -> Calibration:
         """The same calibration with the numbers at some paths changed."""
@@ -232,7 +298,13 @@ class Calibration:
         measured = content.get("measured", ())
         if not isinstance(measured, list | tuple) or not all(isinstance(entry, str) for entry in measured):
             raise BadFile(f"{source}: measured lists texts such as 'llama-3.1-8b on h100'")
-        return replace(cls().with_values(values), **labels, measured=tuple(measured))
+        return replace(
+            cls().with_values(values),
+            **labels,
+            measured=tuple(measured),
+            releases=_releases(content.get("releases", {}), source),
+            spread=_spread(content.get("spread"), source),
+        )
 
     def doubt(self, llm: str, device: str) -> str | None:
         """Why predictions of an LLM on a device extrapolate; None where such runs were measured, or nothing ever was."""
@@ -248,8 +320,15 @@ class Calibration:
             for path, known in parameters().items()
             if self.value(path) != ideal.value(path)
         }
-        labels = {key: getattr(self, key) for key in _LABELS}
-        return labels | ({"measured": list(self.measured)} if self.measured else {}) | {"parameters": table}
+        content: dict[str, Any] = {key: getattr(self, key) for key in _LABELS}
+        if self.measured:
+            content["measured"] = list(self.measured)
+        content["parameters"] = table
+        if self.releases:
+            content["releases"] = dict(self.releases)
+        if self.spread is not None:
+            content["spread"] = {"paths": list(self.spread.paths), "factor": [list(row) for row in self.spread.factor]}
+        return content
 
 
 def calibrations_from_json(content: object, source: str) -> dict[tuple[str, str], Calibration]:
@@ -274,7 +353,69 @@ def _same(entry: str, llm: str, device: str) -> bool:
 
 #: Parameters of earlier calibrations that engines' memory rules say now.
 _OF_THE_ENGINE = ("memory_fraction", "kv_share")
-_LABELS = ("name", "engine", "generation", "fitted_on", "as_of")
+#: The release of runs of which nothing was recorded.
+UNKNOWN = "unknown"
+_LABELS = ("name", "engine", "generation", "fitted_on", "as_of", "timed_on", "release")
+#: What an engine's release changes in one ratio: launches, latencies and host time. Kernels stay what they are.
+OF_A_RELEASE = (
+    *("captured", "layer_s", "activation_s", "head_norm_s", "recurrent_s", "indexer_s", "step_s", "sequence_s"),
+    *("all_reduce_s", "gather_s", "dispatch_s", "combine_s"),
+)
+
+
+def _numbers(release: str) -> tuple[float, ...]:
+    """The numbers of a version, a candidate before the release it leads to; none of a month, which names runs without one.
+
+    >>> _numbers("1.2rc6") < _numbers("1.2") < _numbers("1.2.1"), _numbers("2026-02")
+    (True, ())
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)*)(?:rc(\d+))?", release)
+    if not found:
+        return ()
+    numbers = [float(part) for part in found[1].split(".")]
+    return (*numbers[:-1], numbers[-1] - 1 / (2 + int(found[2])) if found[2] else numbers[-1])
+
+
+def is_version(release: str) -> bool:
+    """Whether a release is known by its number, not by the month of its runs.
+
+    >>> is_version("0.5.9"), is_version("2026-02"), is_version("atom")
+    (True, False, False)
+    """
+    return bool(_numbers(release))
+
+
+def newest(releases: Collection[str], current: str) -> str:
+    """The highest of some versions that is not above the current one; the latest month where there is none.
+
+    >>> newest({"0.13", "0.9", "1.3", "2026-02"}, "0.33"), newest({"2025-10", "2025-11"}, "0.33")
+    ('0.13', '2025-11')
+    """
+    return max(releases, key=lambda name: (_numbers(name) <= _numbers(current), _numbers(name), name))
+
+
+def _releases(content: object, source: str) -> tuple[tuple[str, float], ...]:
+    if not isinstance(content, Mapping) or not all(
+        isinstance(value, int | float) and 0.1 <= value <= 10 for value in content.values()
+    ):
+        raise BadFile(f"{source}: releases maps names of releases to what their overheads took, 0.1 to 10 times today's")
+    return tuple((str(name), float(value)) for name, value in content.items())
+
+
+def _spread(content: object, source: str) -> Spread | None:
+    if content is None:
+        return None
+    wrong = BadFile(f"{source}: spread has the paths of parameters, and the rows of a lower triangle as factor")
+    if not isinstance(content, Mapping) or not {"paths", "factor"} <= set(content):
+        raise wrong
+    paths, factor = content["paths"], content["factor"]
+    if not isinstance(paths, list) or not isinstance(factor, list) or len(paths) != len(factor):
+        raise wrong
+    for place, (path, row) in enumerate(zip(paths, factor, strict=True), start=1):
+        numbers = isinstance(row, list) and all(isinstance(v, int | float) and abs(v) <= 10 for v in row)
+        if path not in parameters() or not numbers or len(row) != place:
+            raise wrong
+    return Spread(tuple(paths), tuple(tuple(map(float, row)) for row in factor))
 
 
 def _put(holder: Any, path: list[str], value: float) -> Any:

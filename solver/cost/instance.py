@@ -218,6 +218,7 @@ class Instance:
             if len(known) == 1 or (engine, generation) in known:
                 return known.get((engine, generation), next(iter(known.values()))), None
         found, doubt = packaged(engine, generation)
+        found = found.in_release(self.scenario.engine_version)
         return found, doubt or found.doubt(self.llm.name, device)
 
     def drafts(self, role: Role) -> tuple[int, ...]:

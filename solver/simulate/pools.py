@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from solver.cost.pool.priced import PricedPool
+from solver.cost.pool.queueing import crowdedness
 from solver.plan import Pool
 from solver.simulate.decode import DecodeReplica
 from solver.simulate.meters import PoolMeter
@@ -125,7 +126,7 @@ class PrefillPool(PoolAtWork):
         super().__init__(env, pool, priced)
         self._left = left
         speeds = priced.replicas.speeds
-        self._admission_s, self._first_token = float(speeds.admission_s[0]), float(speeds.first_token[0])
+        self._admission_s, self._first_token = float(speeds.admitted_s()[0]), float(speeds.first_token[0])
         self.trains: list[PrefillReplica] = [
             PrefillReplica(
                 env, self.pace, self.room, self.ranks, float(pool.chunk_tokens), pool.prompts_per_step, self.meter,
@@ -241,7 +242,7 @@ class UnifiedPool(PoolAtWork):
         super().__init__(env, pool, priced)
         self._finished = finished
         speeds, dp = priced.replicas.speeds, self.ranks
-        self._admission_s, self._steps = float(speeds.admission_s[0]), float(speeds.admission_steps[0])
+        self._speeds, self._steps = speeds, float(speeds.admission_steps[0])
         chunking = Chunking(float(pool.chunk_tokens), pool.parallelism.pp, float(speeds.first_token[0]))
         stalled = (dp ** float(speeds.lockstep[0]) - 1) / (dp - 1) if dp > 1 else 0.0
         self._rank_of: dict[ServedRequest, int] = {}
@@ -269,13 +270,15 @@ class UnifiedPool(PoolAtWork):
         batch = train.batch
         context = batch.tokens / len(batch.running) if batch.running else self.priced.mix.context
         step_s = self.pace.decode_s(max(train.running, 1), context)
+        felt = crowdedness(train.company)
+        admitted_s = float(self._speeds.admitted_s(felt)[0])
 
         def arrives() -> None:
             if request.attempt == attempt:
                 train.ready(request)
 
-        request.alone_s = self._admission_s + request.load_s
-        later(self.env, request.alone_s + self._steps * step_s, arrives)
+        request.alone_s = admitted_s + request.load_s
+        later(self.env, request.alone_s + self._steps * felt * step_s, arrives)
         return rank
 
     def _begun(self, request: ServedRequest) -> None:

@@ -10,6 +10,7 @@ from itertools import count
 from random import Random
 from typing import TYPE_CHECKING
 
+from solver.cost.pool.queueing import crowdedness
 from solver.simulate.decode import Batch, context_of
 from solver.simulate.pace import Pace
 from solver.simulate.requests import ServedRequest
@@ -89,6 +90,11 @@ class UnifiedRank(Train):
         """Sequences past their prompt."""
         return len(self.batch.running) - len(self._chunked)
 
+    @property
+    def company(self) -> float:
+        """Sequences past their prompt on all ranks of the replica."""
+        return float(sum(peer.running for peer in self._peers))
+
     def board(self) -> tuple[int, float]:
         """A step with chunks of prompts where any can be admitted, else steps until the next sequence ends."""
         if self.batch.steps_until_full < 1:
@@ -140,7 +146,7 @@ class UnifiedRank(Train):
             chunk = self._pace.chunk(taken, keys / taken, decoding, company)
             for request in ended:
                 request.latency_s += chunk.latency_s
-                request.lag_s = (chunking.first_token - 1) * request.latency_s
+                request.lag_s = (chunking.first_token - 1) * crowdedness(self.company) * request.latency_s
                 request.alone_s += request.latency_s + request.lag_s
                 request.spent_s = self.env.now + offset + chunk.latency_s + request.lag_s
                 self._joining.append(request)

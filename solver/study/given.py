@@ -119,6 +119,7 @@ def _predict(pool: GivenPool) -> dict[str, Any]:
     )  # fmt: skip
     _must_start(setup, rules, llm, fleet)
     calibration, doubt = packaged(rules.name, fleet.device.generation)
+    calibration = calibration.in_release(engine_and_version(pool.engine)[1])
     request = RequestClass(
         "given", prompt_tokens=pool.prompt_tokens, output_tokens=pool.output_tokens, requests_per_s=1.0
     )

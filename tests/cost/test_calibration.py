@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import topologies
-from solver.cost.calibration import Calibration, calibrations_from_json, packaged, packaged_calibrations, parameters
+from solver.cost.calibration import (
+    Calibration,
+    Spread,
+    calibrations_from_json,
+    packaged,
+    packaged_calibrations,
+    parameters,
+)
+from solver.cost.steps.speeds import Speeds
 from solver.errors import BadFile, UnknownName
 from solver.llm import LLM
 from solver.replica import Parallelism, Setup
-from solver.study.fidelity.fitting import fit
+from solver.study.fidelity.fitting import RunsToFit, fit
 from solver.study.fidelity.measured import PricedRuns, RunFamily
 
 
@@ -71,6 +80,66 @@ def test_unmeasured_devices_borrow_and_say_so() -> None:
         packaged("sglng", "hopper")
 
 
+FAMILY = ("vllm", "hopper")
+
+
+def test_an_older_release_scales_launches_latencies_and_host_time_alone() -> None:
+    now = replace(packaged(*FAMILY)[0], release="0.19", releases=(("0.13", 1.5), ("unknown", 1.2)))
+    then = now.in_release("0.13")
+    assert then.step_s == pytest.approx(1.5 * now.step_s)
+    assert then.all_reduce_s == pytest.approx(1.5 * now.all_reduce_s)
+    assert (then.gemm, then.experts, then.scale_up) == (now.gemm, now.experts, now.scale_up)
+    assert now.in_release(None) == now.in_release("0.33") == now.in_release("0.19") == now
+    assert now.in_release("0.15") == now.in_release("2025-10") == now
+
+
+def test_draws_scatter_as_the_covariance_says() -> None:
+    paths = ("step_s", "captured")
+    known = replace(packaged(*FAMILY)[0], spread=Spread(paths, ((0.2,), (-0.06, 0.08))))
+    rng = np.random.default_rng(7)
+    drawn = [known.drawn(rng.standard_normal(2).tolist()) for _ in range(4000)]
+    logs = np.log([[each.value(path) / known.value(path) for path in paths] for each in drawn])
+    assert np.cov(logs.T) == pytest.approx(np.array([[0.04, -0.012], [-0.012, 0.01]]), abs=0.002)
+    assert known.drawn([0.0, 0.0]) == known
+    assert Calibration().drawn([]) == Calibration()
+
+
+@pytest.mark.parametrize("calibration", packaged_calibrations().values(), ids=lambda c: c.name)
+def test_what_a_fit_left_open_is_kept(calibration: Calibration) -> None:
+    assert calibration.spread is not None
+    factor = [[*row, *[0.0] * (len(calibration.spread.paths) - len(row))] for row in calibration.spread.factor]
+    deviation = np.sqrt(np.diag(np.array(factor) @ np.array(factor).T))
+    known = parameters()
+    for path, left in zip(calibration.spread.paths, deviation, strict=True):
+        assert 0 < left <= known[path]["spread"] + 1e-3, f"{path}: runs only narrow a prior"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"releases": {"0.13": 70}},
+        {"spread": {"paths": ["step_s"], "factor": [[0.1, 0.2]]}},
+        {"spread": {"paths": ["step_s"]}},
+        {"spread": {"paths": ["stp_s"], "factor": [[0.1]]}},
+    ],
+)
+def test_a_wrong_spread_or_release_is_one_line(wrong: dict[str, object]) -> None:
+    with pytest.raises(BadFile, match=r"ours\.json: (spread|releases)"):
+        Calibration.from_json({"parameters": {"step_s": 1e-3}} | wrong, "ours.json")
+
+
+def test_a_device_with_fewer_tensor_cores_loses_as_many_seconds() -> None:
+    """H20: 15 % of H200's FLOP/s, so what a GEMM loses beside them is a smaller share of its time."""
+    calibration = packaged("sglang", "hopper")[0]
+    precision = LLM.from_config("deepseek-v3").precision
+    slow, fast = (Speeds.of(topologies.device(name), precision, calibration).experts.flop for name in ("h20", "h200"))
+    peaks = [topologies.device(name).flops["fp8"] for name in ("h20", "h200")]
+    assert slow * peaks[0] < fast * peaks[1]
+    assert slow - 1 / peaks[0] / calibration.experts.fp8_block.pace == pytest.approx(
+        fast - 1 / peaks[1] / calibration.experts.fp8_block.pace
+    )
+
+
 def table(count: int) -> PricedRuns:
     rng = np.random.default_rng(5)
     llm, device = LLM.from_config("llama-3.1-8b"), topologies.device("h100")
@@ -79,7 +148,7 @@ def table(count: int) -> PricedRuns:
     return PricedRuns(
         [
             RunFamily(
-                llm, device, "vllm", setups,
+                llm, device, "vllm", "0.19", setups,
                 concurrency=rng.choice([1.0, 4, 16, 64], count), prompt=rng.choice([500.0, 4000], count),
                 output=rng.choice([200.0, 1000], count), burst=0 * ones, accepted=ones, most=1e6 * ones,
                     cache_known=True,
@@ -88,27 +157,45 @@ def table(count: int) -> PricedRuns:
     )  # fmt: skip
 
 
+def as_measured(runs: PricedRuns, calibration: Calibration) -> RunsToFit:
+    return RunsToFit(runs, None, *runs.predict({FAMILY: calibration}, 3), np.zeros(len(runs), bool))
+
+
 def test_a_fit_finds_the_engine_behind_the_runs() -> None:
-    family = ("vllm", "hopper")
-    start = packaged(*family)[0].untouched()
+    start = packaged(*FAMILY)[0].untouched()
     truth = start.with_values({"captured": 1.2, "step_s": 9e-4, "first_token": 1.8, "admission_s": 0.06})
-    runs = table(150)
-    tpot, ttft = runs.predict({family: truth})
-    found = fit(runs, tpot, ttft, {family: start})
-    before = np.abs(runs.predict({family: start})[0] / tpot - 1).mean()
-    after = np.abs(found.tpot_s / tpot - 1).mean()
+    known = as_measured(table(150), truth)
+    found = fit(known, {FAMILY: start})
+    before = np.abs(known.predict({FAMILY: start})[0] / known.tpot_s - 1).mean()
+    after = np.abs(found.tpot_s / known.tpot_s - 1).mean()
     assert before > 0.08
-    assert after < before / 4
-    assert abs(found.calibrations[family].value("captured") - 1.2) < abs(start.captured - 1.2)
+    assert after < before / 2
+    assert abs(found.calibrations[FAMILY].value("captured") - 1.2) < abs(start.captured - 1.2)
     assert any(label.startswith("gather_s") for label in found.undetermined)
+    assert found.calibrations[FAMILY].release == "0.19"
 
 
 def test_a_fit_to_nothing_new_moves_nothing() -> None:
-    family = ("vllm", "hopper")
-    start = packaged(*family)[0].untouched()
-    runs = table(40)
-    found = fit(runs, *runs.predict({family: start}, 3), {family: start})
-    assert found.calibrations[family].captured == pytest.approx(start.captured, rel=0.02)
+    start = packaged(*FAMILY)[0].untouched()
+    found = fit(as_measured(table(40), start), {FAMILY: start})
+    assert found.calibrations[FAMILY].captured == pytest.approx(start.captured, rel=0.02)
+
+
+def test_a_fit_tells_releases_from_each_other() -> None:
+    """The same runs under two releases, the older with half as much again of every overhead."""
+    start = replace(packaged(*FAMILY)[0].untouched(), releases=(("0.13", 1.5),))
+    (now,) = table(120).parts
+    both = PricedRuns([now, replace(now, release="0.13")])
+    found = fit(as_measured(both, start), {FAMILY: replace(start, releases=())}).calibrations[FAMILY]
+    assert 1.2 < dict(found.releases)["0.13"] < 1.6
+
+
+def test_a_fit_sets_out_from_another() -> None:
+    start = packaged(*FAMILY)[0].untouched()
+    known = as_measured(table(60), start.with_values({"captured": 1.1}))
+    first = fit(known, {FAMILY: start})
+    again = fit(known, {FAMILY: start}, first.moved)
+    assert again.calibrations[FAMILY].captured == pytest.approx(first.calibrations[FAMILY].captured, rel=0.01)
 
 
 def test_what_was_not_measured_is_doubted() -> None:

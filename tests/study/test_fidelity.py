@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from solver.errors import BadFile
-from solver.study.fidelity import packaged_for, predict, read_runs, report
+from solver.study.fidelity import Runs, packaged_for, predict, read_runs, report
 from solver.study.fidelity.accuracy import accuracy, decisions
+from solver.study.fidelity.held_out import predict_held_out
 from solver.study.fidelity.runs import MeasuredRun, architecture, served_llm
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "measured"
@@ -162,6 +163,38 @@ def test_every_record_of_november_is_read(shared_data: Path) -> None:
     assert "dynamo-trt 1.2.0rc6.post2" in judged.by["version"]
 
 
+def test_releases_are_read_from_versions_images_and_dates() -> None:
+    base = run(1, 8, 10, 700.0)
+    names = [
+        {"image": "vllm/vllm-openai:v0.17.0-cu130"},
+        {"image": "sglang (lmsysorg/sglang:v0.5.6-cu129-amd64)", "engine": "sglang"},
+        {"engine_version": "1.2.0rc6.post2", "engine": "trtllm", "measured_on": "2026-02-05"},
+        {"image": "lmsysorg/sglang:nightly-dev-20260216-d3bae71e", "engine": "sglang", "measured_on": "2026-02-20"},
+        {"stack": "atom", "engine": "sglang", "image": "rocm/atom:rocm7.1.1-ubuntu24.04-pytorch2.9-atom0.1.1"},
+        {},
+    ]
+    found = [base.model_copy(update=name).release for name in names]
+    assert found == ["0.17", "0.5.6", "1.2rc6", "2026-02", "atom", ""]
+
+
+def test_collections_of_medians_say_so(tmp_path: Path) -> None:
+    runs = read_runs(written(tmp_path, RUN, RUN.replace("a,", "infmax-7-h100,", 1)))
+    assert [each.statistic for each in runs.runs] == ["mean", "median"]
+
+
+def test_files_are_joined_and_roles_left_out(tmp_path: Path) -> None:
+    header = HEADER + ",prefill_tp,prefill_replicas,decode_tp,decode_replicas,draft_tokens"
+    one = read_runs(written(tmp_path, *[RUN + ",,,,,0"] * 3, header=header))
+    other = read_runs(written(tmp_path, RUN + ",1,1,1,1,0", header=header))
+    both = Runs.of([one, other])
+    assert [each.disaggregated for each in both.runs] == [False, False, False, True]
+    start, _ = packaged_for(both)
+    found = predict_held_out(both, start, "role")
+    alone = predict(other, {family: calibration.untouched() for family, calibration in start.items()})
+    assert found.tpot_s[3] != alone.tpot_s[0]  # what the others taught
+    assert np.isfinite(found.ttft_s).all()
+
+
 def test_a_block_quantised_expert_that_cannot_be_cut_is_served_whole() -> None:
     found = MeasuredRun(llm="minimax-m2.5", device="h200", engine="vllm", precision="fp8", prompt_tokens=1, output_tokens=1,
                 concurrency=1, tp=8, moe_tp=8)  # fmt: skip
@@ -205,4 +238,5 @@ def test_measured_runs_are_predicted_as_the_readme_says() -> None:
     assert found.overall["throughput"].mape < 0.135
     assert found.overall["ttft"].median < 0.30
     assert found.choices.ordered / found.choices.pairs > 0.78
-    assert 0.75 <= found.covered["tpot"] <= 0.9
+    # As wide as LLMs left out of the fit need, which these are not.
+    assert all(0.8 <= found.covered[quantity] <= 0.93 for quantity in ("tpot", "ttft", "throughput"))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.cost.pool.queueing import crowdedness
 from solver.cost.steps.timing import Timing
 
 Floats = NDArray[np.float64]
@@ -108,8 +109,10 @@ def closed_loop(
     clumping = np.where(np.asarray(burst) > 0, cal.burst_clumping, cal.clumping)
     # Half a step until the prompt may board, then its own prefill and those of the prompts ahead of it.
     ahead = 1 + clumping * np.maximum(held - 1, 0.0) / together
-    boarded = cal.admission_s + (0.5 + cal.admission_steps) * step
-    ttft = boarded + cal.first_token * latency * ahead
+    others = np.maximum(held * pool.work.dp - 1, 0.0)
+    felt = crowdedness(others)
+    boarded = cal.admitted_s(felt) + (0.5 * np.minimum(others, 1.0) + cal.admission_steps * felt) * step
+    ttft = boarded + (1 + (cal.first_token - 1) * felt) * latency * ahead
     # The mean holds the crowd at the start of a run, a tenth of the requests of most benchmarks; the median does not.
     middle = np.where(np.asarray(burst) > 0, ttft, boarded + latency)
     # Little's law outside the door: those without room over the rate at which room becomes free.
@@ -158,7 +161,7 @@ def prefill_loop(
     # A pipeline divides what is in flight over its stages' micro-batches.
     together = np.clip(held / pool.work.pp, 1.0, np.maximum(np.floor(pool.chunk_tokens / prompt), 1.0))
     latency, occupied, steps = pool.prompt_s(prompt, 0.0, company=company, prompts_per_step=together)
-    own = cal.admission_s + cal.first_token * latency
+    own = cal.admitted_s() + cal.first_token * latency
     rate = np.minimum(held / own, together / occupied)
     return PrefillLoop(
         ttft_s=np.maximum(per_rank / rate, own),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.prompts import FirstToken, Prefill
-from solver.cost.pool.queueing import AVERAGED, FULL, normal_quantile, occupancy_quantile
+from solver.cost.pool.queueing import AVERAGED, FULL, crowdedness, normal_quantile, occupancy_quantile
 from solver.cost.pool.waiting import clump, gather, wait
 from solver.cost.steps.replicas import Replicas
 
@@ -144,7 +144,7 @@ def prefill_at(
         together=prompts_per_step,
         step=headway,
         boards=shared,
-        reserved=pool.speeds.admission_s,
+        reserved=pool.speeds.admitted_s(),
     )
     # The first token is out when the cache has landed: transfers grow with the prompt as prefills do.
     sent = np.stack([pool.landing_s(float(tokens)) for tokens in mix.prompt + mix.cached], axis=1)
@@ -209,7 +209,8 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     # rho: what arrives over what is served when every chunk is as full as it can be.
     load = arrivals * (lone.mean + (together - 1) * more.mean) / together
     boarding = speeds.admission_steps * step
-    reserved = speeds.admission_s + boarding
+    typical = crowdedness(batch * dp)
+    reserved = speeds.admitted_s(typical) + boarding * typical
     queue = wait(
         ranks,
         load,
@@ -224,7 +225,8 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     def own(quantile: float) -> Floats:
         crowd = company + normal_quantile(quantile) * _scatter(company, dp, mix.burstiness)
         latency = alone.towards(crowded, np.clip(crowd, 0.0, 1.0)).latency
-        return _first_token(pool, latency) + boarding[:, None, None]
+        felt = crowdedness(np.maximum(occupancy_quantile(batch, ranks / mix.burstiness, quantile), 0.0) * dp)
+        return _first_token(pool, latency, felt) + (felt * boarding)[:, None, None]
 
     first = FirstToken(own(0.5), own(0.95), alone.share, queue)
     # Prompts slow what runs, and so lengthen stays: stalls (of their own spread) make the batch swing more than
@@ -286,10 +288,16 @@ def _crowding(
     return (slow - typical) / np.sqrt(1 - np.clip(growth, 0.0, 0.9))
 
 
-def _first_token(pool: Replicas, latency: Floats) -> Floats:
-    """From admission to the first token of a prompt that waits for nobody (R, C, N)."""
+def _first_token(pool: Replicas, latency: Floats, felt: Floats | float = 1.0) -> Floats:
+    """From admission to the first token of a prompt that waits for nobody (R, C, N).
+
+    Parameters
+    ----------
+    felt: share of what company costs (:func:`solver.cost.pool.queueing.crowdedness`).
+    """
     speeds = pool.speeds
-    return speeds.admission_s[:, None, None] + speeds.first_token[:, None, None] * latency
+    longer = 1 + (speeds.first_token - 1) * felt
+    return np.broadcast_to(speeds.admitted_s(felt), longer.shape)[:, None, None] + longer[:, None, None] * latency
 
 
 def _company(load: Floats, replicas: Floats, dp: Floats, burstiness: float) -> Floats:

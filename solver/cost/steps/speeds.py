@@ -12,11 +12,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import topologies
 from solver.cost.calibration import FORMATS, Calibration, Kernel
 from solver.llm import Dtype, Precision
 from topologies import Device
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Peak of matrix products in one format [FLOP/s].
+
+    Attributes
+    ----------
+    own: of the device at hand; timed: of the device whose kernels were timed.
+    """
+
+    own: float
+    timed: float
+
+    def flop_s(self, share: float) -> float:
+        """Seconds per FLOP of a kernel that reached a share of the peak where it was timed.
+
+        What it lost there it loses here, in seconds, whatever the peak: a device with a seventh of the tensor cores, but
+        the same memory, feeds them easily.
+
+        >>> Peak(100.0, 100.0).flop_s(0.5) == 1 / 50, Peak(10.0, 100.0).flop_s(0.5) == 1 / 10 + 1 / 100
+        (True, True)
+        """
+        return 1 / self.own + (1 / share - 1) / self.timed
 
 
 @dataclass(frozen=True)
@@ -37,13 +62,13 @@ class Rate:
     launch: Floats
 
     @classmethod
-    def of(cls, kernel: Kernel, peak: float, hbm: float) -> Rate:
-        """A kernel on a device of that peak [FLOP/s] and memory bandwidth [B/s]."""
+    def of(cls, kernel: Kernel, peak: Peak, hbm: float) -> Rate:
+        """A kernel on a device of that peak and memory bandwidth [B/s]."""
         return cls(
-            np.array([1 / (peak * kernel.compute)]),
-            np.array([1 / (hbm * kernel.memory)]),
+            np.array([peak.flop_s(kernel.compute) / kernel.pace]),
+            np.array([1 / (hbm * kernel.memory * kernel.pace)]),
             np.array([kernel.moves / hbm]),
-            np.array([kernel.launch_s]),
+            np.array([kernel.launch_s / kernel.pace]),
         )
 
 
@@ -60,7 +85,7 @@ class Speeds:
     captured, prefill_launch, step_s, sequence_s, smoothness: as in :class:`Calibration`.
     scale_up, scale_out: bandwidth that one device reaches in one direction [B/s].
     all_reduce_s, all_reduce_growth, gather_s, dispatch_s, combine_s, hop_s: network floors.
-    routing_scatter, routing_spread, prefill_share, lockstep, admission_s, admission_steps, first_token, clumping,
+    routing_scatter, routing_spread, prefill_share, lockstep, server_s, admission_s, admission_steps, first_token, clumping,
         burst_clumping: as in :class:`Calibration`.
     """
 
@@ -96,21 +121,30 @@ class Speeds:
     routing_spread: Floats
     prefill_share: Floats
     lockstep: Floats
+    server_s: Floats
     admission_s: Floats
     admission_steps: Floats
     first_token: Floats
     clumping: Floats
     burst_clumping: Floats
 
+    def admitted_s(self, felt: Floats | float = 1.0) -> Floats:
+        """Seconds before a request's first step, of what company costs that share felt (R,)."""
+        return np.asarray(self.server_s + self.admission_s * felt)
+
     @classmethod
     def of(
         cls, device: Device, precision: Precision, calibration: Calibration, scale_out: float | None = None
     ) -> Speeds:
         """Speeds of a device; ``scale_out`` overrides the bandwidth of its NICs [B/s]."""
-        hbm, bf16 = device.hbm_bytes_per_s, device.flops["bf16"]
+        hbm, timed = device.hbm_bytes_per_s, _timed(device, calibration)
+        bf16 = Peak(device.flops["bf16"], timed.flops["bf16"])
+
+        def peak(dtype: Dtype) -> Peak:
+            return Peak(_peak(device, dtype), _peak(timed, dtype))
 
         def gemm(dtype: Dtype) -> Rate:
-            return Rate.of(getattr(calibration.gemm, kernel_format(dtype)), _peak(device, dtype), hbm)
+            return Rate.of(getattr(calibration.gemm, kernel_format(dtype)), peak(dtype), hbm)
 
         experts = getattr(calibration.experts, kernel_format(precision.experts))
         # Prompt attention runs in the cache's format where that is fp8.
@@ -120,6 +154,7 @@ class Speeds:
             *("layer_s", "activation_s", "head_norm_s", "recurrent_s", "indexer_s", "captured", "prefill_launch"),
             *("step_s", "sequence_s", "smoothness", "all_reduce_s", "all_reduce_growth", "gather_s", "dispatch_s"),
             *("combine_s", "hop_s", "routing_scatter", "routing_spread", "prefill_share", "lockstep", "admission_s"),
+            "server_s",
             *("admission_steps", "first_token", "clumping", "burst_clumping"),
         )
         taken: dict[str, Any] = {name: np.array([getattr(calibration, name)]) for name in same}
@@ -128,12 +163,12 @@ class Speeds:
             project_out=gemm(precision.attention_output),
             dense=gemm(precision.dense),
             shared=gemm(precision.shared),
-            experts=Rate.of(experts, _peak(device, precision.experts), hbm),
+            experts=Rate.of(experts, peak(precision.experts), hbm),
             plain=Rate.of(calibration.gemm.bf16, bf16, hbm),
             attention=Rate.of(calibration.attention, bf16, hbm),
-            prompt=Rate.of(calibration.prompt_attention, bf16 * gain, hbm),
-            latent_flop=np.array([1 / (bf16 * calibration.latent_compute)]),
-            head_flop=np.array([1 / (bf16 * calibration.head_compute)]),
+            prompt=Rate.of(calibration.prompt_attention, Peak(bf16.own * gain, bf16.timed * gain), hbm),
+            latent_flop=np.array([bf16.flop_s(calibration.latent_compute) / calibration.attention.pace]),
+            head_flop=np.array([bf16.flop_s(calibration.head_compute)]),
             scale_up=np.array([device.scale_up_bytes_per_s * calibration.scale_up]),
             scale_out=np.array([fabric * calibration.scale_out]),
             **taken,
@@ -167,6 +202,14 @@ def kernel_format(dtype: Dtype) -> str:
 
 #: Formats that the engines' kernels (Marlin) expand to bf16 on a generation, although it has the rate.
 _EXPANDED = {"blackwell-rtx": ("mxfp4",)}
+
+
+def _timed(device: Device, calibration: Calibration) -> Device:
+    """The device whose kernels a calibration knows; the device itself where it belongs to another generation."""
+    if not calibration.timed_on:
+        return device
+    timed = topologies.device(calibration.timed_on)
+    return timed if timed.generation == device.generation else device
 
 
 def _peak(device: Device, dtype: Dtype) -> float:

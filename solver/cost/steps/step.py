@@ -106,6 +106,10 @@ class StagePlacement:
         known = {n: normal.inv_cdf((n - 0.375) / (n + 0.25)) for n in np.unique(ranks).tolist()}
         return cls(domains, tensor_domains, imbalance, overlap, np.array([known[n] for n in ranks.tolist()]))
 
+    def with_imbalance(self, imbalance: Floats) -> StagePlacement:
+        """The same placement of experts that are loaded less or more evenly."""
+        return replace(self, imbalance=imbalance)
+
     def rows(self, index: Any) -> StagePlacement:
         """Some of the rows, by index or mask."""
         return StagePlacement(*(getattr(self, f.name)[index] for f in fields(self)))

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from solver.cost.steps.replicas import Replicas
+from solver.cost.steps.timing import Timing
 
+Floats = NDArray[np.float64]
 _ROUNDS = 30
 
 
 @dataclass(frozen=True)
 class DisaggregatedLoop:
-    """Mean latencies of a deployment.
+    """Mean latencies of every deployment (R,).
 
     Attributes
     ----------
@@ -21,19 +23,23 @@ class DisaggregatedLoop:
     prefill_busy: share of the time that prefill ranks are busy.
     """
 
-    tpot_s: float
-    tpot_p95_s: float
-    ttft_s: float
-    prefill_busy: float
+    tpot_s: Floats
+    tpot_p95_s: Floats
+    ttft_s: Floats
+    prefill_busy: Floats
 
 
 def disaggregated_loop(
-    prefill: Replicas,
-    decode: Replicas,
-    replicas: tuple[int, int],
-    concurrency: float,
-    prompt: float,
-    output: float,
+    prefill: Timing,
+    decode: Timing,
+    replicas: tuple[Floats, Floats],
+    concurrency: Floats,
+    prompt: Floats,
+    output: Floats,
+    *,
+    room: Floats,
+    kv_bytes: Floats,
+    hop_s: Floats,
 ) -> DisaggregatedLoop:
     """Latencies of pools that always have ``concurrency`` requests in flight together.
 
@@ -43,31 +49,34 @@ def disaggregated_loop(
 
     Parameters
     ----------
-    prefill, decode: one row each.
-    replicas: of prefill and of decode.
-    prompt, output: tokens of a request.
+    replicas: of prefill and of decode (R,).
+    prompt, output: tokens of a request (R,).
+    room: requests that a decode rank holds (R,).
+    kv_bytes: cache of a prompt; hop_s: latency of sending it (R,).
     """
-    feeders = replicas[0] * float(prefill.work.dp[0])
-    ranks = replicas[1] * float(decode.work.dp[0])
-    context = prompt + output / 2
-    fit = max(float(prefill.chunk_tokens[0]) // prompt, 1.0)
-    alone, occupied, _ = prefill.prompt_s(prompt, 0.0)
-    transfer = float(prefill.transfer_s(prompt)[0])
     speeds = prefill.speeds
-    ahead = float(speeds.clumping[0]) * max(concurrency / feeders - 1, 0.0)
-    together = min(fit, 1 + ahead)
-    batch_s = float(prefill.prompt_s(prompt, 0.0, prompts_per_step=together)[1][0])
-    waiting = float(speeds.first_token[0] * alone[0]) + ahead / together * batch_s
-    base = float(speeds.admission_s[0]) + waiting + transfer
-    most = fit * feeders / float(prefill.prompt_s(prompt, 0.0, prompts_per_step=fit)[1][0])
+    feeders, ranks = replicas[0] * prefill.work.dp, replicas[1] * decode.work.dp
+    context = prompt + output / 2
+    fit = np.maximum(prefill.chunk_tokens // prompt, 1.0)
+    # How many of the other data-parallel ranks have a prompt too.
+    company = np.clip((concurrency - 1) / np.maximum(feeders - 1, 1.0), 0.0, 1.0)
+    alone, occupied, _ = prefill.prompt_s(prompt, 0.0, company=company)
+    # All tensor-parallel ranks of all stages send at once.
+    transfer = hop_s + kv_bytes / (prefill.work.tp * prefill.work.pp * speeds.scale_out)
+    ahead = speeds.clumping * np.maximum(concurrency / feeders - 1, 0.0)
+    together = np.minimum(fit, 1 + ahead)
+    batch_s = prefill.prompt_s(prompt, 0.0, prompts_per_step=together)[1]
+    base = speeds.admitted_s() + speeds.first_token * alone + ahead / together * batch_s + transfer
+    most = fit * feeders / prefill.prompt_s(prompt, 0.0, prompts_per_step=fit)[1]
     # What decode has no room for waits, with its prompt done.
-    room = ranks * max(float(decode.ledger.requests(np.array([context]))[0]), 1.0)
-    ttft, running = base, min(concurrency, room)
+    held = ranks * room
+    ttft, running = base, np.minimum(concurrency, held)
+    tpot = stay = np.zeros_like(base)
     for _ in range(_ROUNDS):
-        tpot = float(decode.decode_s(np.array([max(running / ranks, 1.0)]), context)[0])
+        tpot = decode.decode_s(np.maximum(running / ranks, 1.0), context)
         stay = output * tpot
-        ttft = max(base, concurrency / most - stay, concurrency * stay / room - stay)
-        running = (running + min(concurrency * stay / (stay + ttft), room)) / 2
+        ttft = np.maximum(base, np.maximum(concurrency / most - stay, concurrency * stay / held - stay))
+        running = (running + np.minimum(concurrency * stay / (stay + ttft), held)) / 2
     crowd = running / ranks + 1.645 * np.sqrt(running / ranks / ranks)
-    slow = float(decode.decode_s(np.array([max(crowd, 1.0)]), context)[0])
-    return DisaggregatedLoop(tpot, slow, ttft, min(concurrency / (stay + ttft) / feeders * float(occupied[0]), 1.0))
+    slow = decode.decode_s(np.maximum(crowd, 1.0), context)
+    return DisaggregatedLoop(tpot, slow, ttft, np.minimum(concurrency / (stay + ttft) / feeders * occupied, 1.0))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.cost.calibration import Calibration
+from solver.cost.calibration import UNKNOWN, Calibration
 from solver.cost.pool.closed_loop import ROUNDS, ClosedLoop, closed_loop
 from solver.cost.steps.replicas import Replicas
 from solver.cost.steps.speeds import Speeds
@@ -19,6 +18,7 @@ from solver.cost.steps.timing import Timing
 from solver.cost.steps.work import Degrees, Work, stack
 from solver.llm import LLM
 from solver.replica import Setup
+from solver.study.fidelity.disaggregated_loop import DisaggregatedLoop, disaggregated_loop
 from topologies import Device
 
 Floats = NDArray[np.float64]
@@ -29,8 +29,32 @@ SMALLEST_CACHE = "fp8"
 
 
 @dataclass(frozen=True)
-class RunFamily:
-    """Runs of one LLM in one precision on one device by one engine; arrays have one entry per run (R,).
+class Origin:
+    """What runs of one part have in common.
+
+    Attributes
+    ----------
+    release: of the engine, as :attr:`solver.study.fidelity.runs.MeasuredRun.release` names it.
+    """
+
+    llm: LLM
+    device: Device
+    engine: str
+    release: str
+
+    @property
+    def family(self) -> Family:
+        """Whose calibration prices these runs."""
+        return self.engine, self.device.generation
+
+    def calibration(self, calibrations: Mapping[Family, Calibration]) -> Calibration:
+        """The calibration of this engine and generation, in this release."""
+        return calibrations[self.family].in_release(self.release or UNKNOWN)
+
+
+@dataclass(frozen=True)
+class RunFamily(Origin):
+    """Unified runs of one LLM in one precision on one device by one engine; arrays have one entry per run (R,).
 
     Attributes
     ----------
@@ -42,9 +66,6 @@ class RunFamily:
     cache_known: the format of the KV cache was recorded; else room is that of the smallest which is usual.
     """
 
-    llm: LLM
-    device: Device
-    engine: str
     setups: tuple[Setup, ...]
     concurrency: Floats
     prompt: Floats
@@ -60,35 +81,77 @@ class RunFamily:
         ledger = Replicas.of(llm, self.device, calibration, self.setups).ledger
         return np.maximum(ledger.requests(self.prompt + self.output / 2), 1.0)
 
-    @property
-    def family(self) -> Family:
-        """Whose calibration prices these runs."""
-        return self.engine, self.device.generation
 
-    @cached_property
-    def work(self) -> Work:
-        """What one step of each run does."""
-        degrees = Degrees.of([setup.parallelism for setup in self.setups])
-        return Work.of(self.llm, degrees, np.zeros(len(self.setups)), [setup.stages for setup in self.setups])
+@dataclass(frozen=True)
+class Apart(Origin):
+    """Disaggregated runs of one LLM in one precision on one device by one engine; arrays have one entry per run (R,).
+
+    Attributes
+    ----------
+    prefill, decode: setups of their pools. prefill_replicas, decode_replicas: how many of each.
+    concurrency: requests in flight on the whole deployment. accepted: tokens that a decode step yields per sequence.
+    """
+
+    prefill: tuple[Setup, ...]
+    decode: tuple[Setup, ...]
+    prefill_replicas: Floats
+    decode_replicas: Floats
+    concurrency: Floats
+    prompt: Floats
+    output: Floats
+    accepted: Floats
+
+    def room(self, calibration: Calibration) -> Floats:
+        """Requests that a decode rank holds at once, at least one (R,)."""
+        ledger = Replicas.of(self.llm, self.device, calibration, self.decode).ledger
+        return np.maximum(ledger.requests(self.prompt + self.output / 2), 1.0)
+
+
+class _Shapes:
+    """Replica shapes of many parts as one table, timed under any calibrations."""
+
+    def __init__(self, parts: Sequence[tuple[Origin, Sequence[Setup]]], accepted: Floats) -> None:
+        self.parts = [origin for origin, _ in parts]
+        self.counts = [len(setups) for _, setups in parts]
+        setups = [setup for _, found in parts for setup in found]
+        self.work = stack([_work(origin.llm, found) for origin, found in parts])
+        self.accepted = accepted
+        self.chunk, self.drafts, spread, tensor, overlap = (
+            np.array([float(getattr(setup, name)) for setup in setups])
+            for name in ("chunk_tokens", "draft_tokens", "exchange_domains", "tensor_domains", "overlap")
+        )
+        # All but the imbalance, which a calibration knows.
+        self._group = StagePlacement.of(self.work.ep, spread, tensor, np.ones(len(setups)), overlap)
+
+    def timing(self, calibrations: Mapping[Family, Calibration]) -> Timing:
+        """Every shape at the speed of its device, calibration and release."""
+        chosen = [part.calibration(calibrations) for part in self.parts]
+        speeds = [Speeds.of(p.device, p.llm.precision, c) for p, c in zip(self.parts, chosen, strict=True)]
+        group = self._group.with_imbalance(np.repeat([cal.imbalance for cal in chosen], self.counts))
+        return Timing(self.work, Speeds.stack(speeds, self.counts), group, self.chunk, self.drafts, self.accepted)
+
+
+def _work(llm: LLM, setups: Sequence[Setup]) -> Work:
+    degrees = Degrees.of([setup.parallelism for setup in setups])
+    return Work.of(llm, degrees, np.zeros(len(setups)), [setup.stages for setup in setups])
 
 
 class PricedRuns:
-    """Runs of many LLMs, devices and engines, in the order of the parts."""
+    """Unified runs of many LLMs, devices and engines, in the order of the parts."""
 
     def __init__(self, parts: Sequence[RunFamily]) -> None:
         self.parts = tuple(parts)
-        self._work = stack([part.work for part in parts])
-        self._ep = self._work.ep
+        self._shapes = _Shapes([(part, part.setups) for part in parts], self.column("accepted"))
         # No fit touches what memory holds, so that it is asked for once.
         self._room: Floats | None = None
 
     def __len__(self) -> int:
-        return len(self._ep)
+        return len(self._shapes.work)
 
     @property
-    def families(self) -> tuple[Family, ...]:
-        """Engines and generations that occur, sorted."""
-        return tuple(sorted({part.family for part in self.parts}))
+    def origins(self) -> list[Origin]:
+        """The part that each run belongs to (R,)."""
+        return [part for part in self.parts for _ in part.setups]
 
     def column(self, name: str) -> Floats:
         """One of the arrays of the parts, over all runs (R,)."""
@@ -101,33 +164,57 @@ class PricedRuns:
 
     def loop(self, calibrations: Mapping[Family, Calibration], rounds: int = ROUNDS) -> ClosedLoop:
         """The closed loop of every run (R,)."""
-        counts = [len(part.setups) for part in self.parts]
-        chosen = [calibrations[part.family] for part in self.parts]
-        speeds = Speeds.stack(
-            [Speeds.of(part.device, part.llm.precision, cal) for part, cal in zip(self.parts, chosen, strict=True)],
-            counts,
-        )
-        imbalance = np.repeat([cal.imbalance for cal in chosen], counts)
-        group = replace(self._group, imbalance=imbalance)
-        timing = Timing(self._work, speeds, group, *self._tokens, self._columns["accepted"])
-        load, prompt, output, burst = (self._columns[n] for n in ("concurrency", "prompt", "output", "burst"))
         if self._room is None:
-            room = [part.room(cal) for part, cal in zip(self.parts, chosen, strict=True)]
+            room = [part.room(part.calibration(calibrations)) for part in self.parts]
             self._room = np.minimum(np.concatenate(room), self.column("most"))
+        load, prompt, output, burst = (self._columns[n] for n in ("concurrency", "prompt", "output", "burst"))
+        timing = self._shapes.timing(calibrations)
         return closed_loop(timing, load, prompt, output, burst, rounds, most=self._room)
 
     @cached_property
-    def _columns(self) -> dict[str, Any]:
-        names = ("concurrency", "prompt", "output", "burst", "accepted")
-        return {name: self.column(name) for name in names}
+    def _columns(self) -> dict[str, Floats]:
+        return {name: self.column(name) for name in ("concurrency", "prompt", "output", "burst")}
+
+
+class PricedApart:
+    """Disaggregated runs of many LLMs, devices and engines, in the order of the parts."""
+
+    def __init__(self, parts: Sequence[Apart]) -> None:
+        self.parts = tuple(parts)
+        self._prefill = _Shapes([(part, part.prefill) for part in parts], np.ones(len(self.column("accepted"))))
+        self._decode = _Shapes([(part, part.decode) for part in parts], self.column("accepted"))
+        self._room: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self._decode.work)
+
+    @property
+    def origins(self) -> list[Origin]:
+        """The part that each run belongs to (R,)."""
+        return [part for part in self.parts for _ in part.decode]
+
+    def column(self, name: str) -> Floats:
+        """One of the arrays of the parts, over all runs (R,)."""
+        return np.concatenate([getattr(part, name) for part in self.parts])
+
+    def loop(self, calibrations: Mapping[Family, Calibration]) -> DisaggregatedLoop:
+        """The closed loop of every run (R,)."""
+        if self._room is None:
+            self._room = np.concatenate([part.room(part.calibration(calibrations)) for part in self.parts])
+        hop = [part.calibration(calibrations).hop_s for part in self.parts]
+        return disaggregated_loop(
+            self._prefill.timing(calibrations),
+            self._decode.timing(calibrations),
+            (self.column("prefill_replicas"), self.column("decode_replicas")),
+            self.column("concurrency"),
+            self.column("prompt"),
+            self.column("output"),
+            room=self._room,
+            kv_bytes=self._kv_bytes,
+            hop_s=np.repeat(hop, [len(part.decode) for part in self.parts]),
+        )
 
     @cached_property
-    def _tokens(self) -> tuple[Floats, Floats]:
-        """Tokens of a chunk, and tokens drafted per step (R,)."""
-        setups = [setup for part in self.parts for setup in part.setups]
-        return np.array([float(s.chunk_tokens) for s in setups]), np.array([float(s.draft_tokens) for s in setups])
-
-    @cached_property
-    def _group(self) -> StagePlacement:
-        one = np.ones(len(self))
-        return StagePlacement.of(self._ep, one, one, one, np.zeros(len(self)))
+    def _kv_bytes(self) -> Floats:
+        """KV cache of one prompt (R,)."""
+        return np.array([p.llm.kv_bytes(float(tokens)) for p in self.parts for tokens in p.prompt])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 
 import topologies
 from solver.cost.calibration import Calibration, packaged
-from solver.cost.steps.replicas import Replicas
-from solver.replica import Setup
-from solver.study.fidelity.disaggregated_loop import disaggregated_loop
-from solver.study.fidelity.measured import Family, PricedRuns
-from solver.study.fidelity.runs import USUAL_ACCEPTANCE, MeasuredRun, Runs, served, served_llm
+from solver.study.fidelity.disaggregated_loop import DisaggregatedLoop
+from solver.study.fidelity.measured import Family, PricedApart, PricedRuns
+from solver.study.fidelity.runs import USUAL_ACCEPTANCE, MeasuredRun, Runs, served, served_apart, served_llm
 
 Floats = NDArray[np.float64]
 
@@ -64,10 +62,14 @@ def predict(runs: Runs, calibrations: Mapping[Family, Calibration]) -> Predicted
     if parts:
         found = PricedRuns(parts).loop(calibrations)
         tpot[where], ttft[where], middle[where] = found.tpot_s, found.ttft_s, found.ttft_p50_s
-    for position, run in enumerate(runs.runs):
-        if run.disaggregated:
-            tpot[position], slow[position], ttft[position] = _disaggregated(run, calibrations)
-            middle[position] = ttft[position]
+    for slot, found_apart in _apart(runs, calibrations):
+        # Where a run does not say how many it drafted, the fastest is meant, as its operator would choose.
+        better = ~(found_apart.tpot_s >= tpot[slot])
+        slot = slot[better]
+        tpot[slot], slow[slot], ttft[slot] = (
+            getattr(found_apart, name)[better] for name in ("tpot_s", "tpot_p95_s", "ttft_s")
+        )
+        middle[slot] = ttft[slot]
     devices = [
         run.devices(served_llm(run.llm, run.precision, run.engine, run.device, run.kv_cache)) for run in runs.runs
     ]
@@ -75,30 +77,17 @@ def predict(runs: Runs, calibrations: Mapping[Family, Calibration]) -> Predicted
     return Predicted(tpot, np.where(medians, middle, ttft), ttft, slow, np.array(devices, float))
 
 
-def _disaggregated(run: MeasuredRun, calibrations: Mapping[Family, Calibration]) -> tuple[float, float, float]:
-    if run.draft_tokens == "auto":
-        # Where a run does not say how many it drafted, the fastest is meant, as its operator would choose.
-        return min(_with_drafts(run, calibrations, drafts, gain) for drafts, gain in USUAL_ACCEPTANCE.items())
-    return _with_drafts(run, calibrations, run.draft_tokens, run.accepted)
+def _apart(
+    runs: Runs, calibrations: Mapping[Family, Calibration]
+) -> Iterator[tuple[NDArray[np.intp], DisaggregatedLoop]]:
+    """Disaggregated runs under every number of drafts that they may mean: where they stand, and their loop."""
+    for depth in USUAL_ACCEPTANCE:
 
+        def drafts(run: MeasuredRun, depth: int = depth) -> int | None:
+            if run.draft_tokens == "auto":
+                return depth
+            return run.draft_tokens if depth == min(USUAL_ACCEPTANCE) else None
 
-def _with_drafts(
-    run: MeasuredRun, calibrations: Mapping[Family, Calibration], drafts: int, accepted: float
-) -> tuple[float, float, float]:
-    device = topologies.device(run.device)
-    llm = served_llm(run.llm, run.precision, run.engine, run.device, run.kv_cache)
-    calibration = calibrations[run.engine, device.generation]
-
-    def priced(setup: Setup, gain: float) -> Replicas:
-        return Replicas.of(llm, device, calibration, [setup], accepted=gain)
-
-    prefill, decode = run.pool_setups(llm, device, drafts)
-    found = disaggregated_loop(
-        priced(prefill, 1.0),
-        priced(decode, accepted),
-        (run.prefill_replicas, run.decode_replicas),
-        run.concurrency,
-        run.prompt_tokens,
-        run.output_tokens,
-    )
-    return found.tpot_s, found.tpot_p95_s, found.ttft_s
+        parts, where = served_apart(runs, drafts)
+        if parts:
+            yield where, PricedApart(parts).loop(calibrations)

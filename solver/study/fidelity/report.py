@@ -93,7 +93,7 @@ def report(runs: Runs, found: Predicted, calibrations: Mapping[Family, Calibrati
     overall = {q: accuracy(predicted[q], known[q], groups, weights) for q in predicted}
     if not overall["tpot_p95"].runs:
         del overall["tpot_p95"]
-    inside = {q: _inside(runs, predicted[q], known[q], calibrations, f"{q}_sigma") for q in ("tpot", "ttft")}
+    inside = {q: _inside(runs, predicted[q], known[q], calibrations, f"{q}_sigma") for q in QUANTITIES}
     return FidelityReport(
         runs=runs,
         overall=overall,

@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,7 @@ from solver.errors import BadFile, BadInput
 from solver.llm import LLM
 from solver.llm.catalog import names as catalog_names
 from solver.replica import Engine, Parallelism, Role, Setup
-from solver.study.fidelity.measured import RunFamily
+from solver.study.fidelity.measured import Apart, RunFamily
 from solver.workload.fields import Record, read_record
 from solver.workload.files import MOST_BYTES, read_text
 
@@ -33,6 +34,9 @@ Floats = NDArray[np.float64]
 CHUNK_TOKENS = 8192
 #: Tokens that a step yields with 1, 2 and 3 drafts (DeepSeek-R1's MTP on B200), where a run does not say.
 USUAL_ACCEPTANCE = {1: 1.92, 2: 2.58, 3: 2.82}
+#: Collections whose records give medians without saying so, by the start of their ids; all others' behave like means
+#: (33 runs that two collections share: TPOT equal to 1 %, TTFT of the medians 0.58 of the means).
+MEDIANS = ("infmax-", "infxapp-")
 #: What came out of a run.
 FIGURES = ("ttft_ms", "tpot_ms", "tpot_p95_ms", "output_tokens_per_s_per_device")
 #: Engines behind another name: Dynamo runs them as workers, MoRI is a transfer library under SGLang. ATOM is an engine of
@@ -45,6 +49,9 @@ STACKS: Mapping[str, Engine] = {
     "mori-sglang": "sglang",
     "atom": "sglang",
 }
+
+
+_VERSION = re.compile(r"(?<![\d.])(\d+)\.(\d+)\.(\d+)(rc\d+)?")
 
 
 def _number(value: object) -> object:
@@ -63,6 +70,9 @@ _Whole = Annotated[int, BeforeValidator(_number), Field(ge=0, le=65536)]
 _Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, le=1e9, allow_inf_nan=False)]
 _Share = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)]
 
+#: Stacks that are engines of their own, priced by another's calibration.
+STANDS_IN = ("atom",)
+
 
 def _statistic(value: object) -> object:
     """Records say ``median``, ``mean``, or ``mean?`` where it was found out by comparing."""
@@ -76,7 +86,8 @@ class MeasuredRun(Record):
     ----------
     id: any text; the number of the line without.
     stack: what the record calls the engine, such as ``dynamo-trt``. engine_version, image, measured_on: of which, when.
-    statistic: whether the latencies are means or medians. throughput_derived: not measured, but by Little's law.
+    statistic: whether the latencies are means or medians; what is usual for the collection if left out.
+    throughput_derived: not measured, but by Little's law.
     precision: format of the weights: ``bf16``, ``fp8``, ``nvfp4``, ``mxfp4``, ... or ``checkpoint``.
     concurrency: requests in flight.
     tp, dp, pp, ep, moe_tp: degrees of a unified replica.
@@ -135,9 +146,24 @@ class MeasuredRun(Record):
 
     @property
     def configuration(self) -> tuple[object, ...]:
-        """All but when it was measured and what came out: repeats of one configuration agree in it."""
-        without = {"id", "measured_on", "image", "engine_version", *FIGURES}
+        """All but when and how it was measured and what came out: repeats of one configuration agree in it."""
+        without = {"id", "measured_on", "image", "engine_version", "statistic", "throughput_derived", *FIGURES}
         return tuple(getattr(self, name) for name in type(self).model_fields if name not in without)
+
+    @property
+    def release(self) -> str:
+        """The engine's release: of the version or the image, else the month; empty where nothing was recorded.
+
+        Two numbers of a version name a release, three of SGLang's (0.5.9), and a candidate is one (1.2rc6). What another
+        engine stands in for is a release of that one.
+        """
+        if self.stack in STANDS_IN:
+            return self.stack
+        found = _VERSION.search(self.engine_version) or _VERSION.search(self.image.rpartition(":")[2])
+        if not found:
+            return self.measured_on[:7]
+        *numbers, candidate = found.groups(default="")
+        return ".".join(numbers[: 3 if self.engine == "sglang" else 2]) + candidate
 
     @property
     def version(self) -> str:
@@ -224,6 +250,15 @@ class Runs:
     runs: tuple[MeasuredRun, ...]
     skipped: tuple[str, ...]
 
+    @classmethod
+    def of(cls, files: Sequence[Runs]) -> Runs:
+        """The runs of several files, one after the other."""
+        return cls(
+            ", ".join(Path(file.source).name for file in files),
+            tuple(run for file in files for run in file.runs),
+            tuple(line for file in files for line in file.skipped),
+        )
+
 
 def read_runs(path: str) -> Runs:
     """Read a CSV or JSON of measured runs. Columns that are not known are left alone; rows that cannot be read are named.
@@ -240,6 +275,7 @@ def read_runs(path: str) -> Runs:
         content.setdefault("image", row.get("engine_image", ""))
         called = str(content.get("engine", ""))
         content |= {"engine": STACKS.get(called, called), "stack": called}
+        content.setdefault("statistic", "median" if str(content["id"]).startswith(MEDIANS) else "mean")
         try:
             found.append(_known(read_record(MeasuredRun, content, f"{path}, {place}")))
         except BadInput as error:
@@ -330,34 +366,82 @@ def _usual_kv_cache(precision: str, engine: str, device: topologies.Device) -> s
 
 
 def served(runs: Runs) -> tuple[list[RunFamily], NDArray[np.intp]]:
-    """Unified runs grouped for :class:`solver.study.fidelity.measured.Table`, and the position of each in ``runs`` (R,)."""
+    """Unified runs grouped for :class:`solver.study.fidelity.measured.PricedRuns`, and the position of each in ``runs``
+    (R,)."""
+    groups, where = _grouped(runs, [position for position, run in enumerate(runs.runs) if not run.disaggregated])
+    return [_served(members) for members in groups], where
+
+
+def served_apart(runs: Runs, drafts: Callable[[MeasuredRun], int | None]) -> tuple[list[Apart], NDArray[np.intp]]:
+    """Disaggregated runs grouped likewise, and the position of each in ``runs`` (R,).
+
+    Parameters
+    ----------
+    drafts: tokens that a run is taken to draft per step; None leaves it out.
+    """
+    chosen = [
+        position for position, run in enumerate(runs.runs) if run.disaggregated and drafts(run) is not None
+    ]
+    groups, where = _grouped(runs, chosen)
+    return [_served_apart(members, [drafts(run) or 0 for run in members]) for members in groups], where
+
+
+def _grouped(runs: Runs, chosen: Sequence[int]) -> tuple[list[list[MeasuredRun]], NDArray[np.intp]]:
+    """Runs of one LLM, format, engine, release and device together, and where each stood."""
     groups: dict[tuple[str, ...], list[int]] = {}
-    for position, run in enumerate(runs.runs):
-        if not run.disaggregated:
-            key = (run.llm, run.precision, run.engine, run.device, run.kv_cache)
-            groups.setdefault(key, []).append(position)
-    parts = [_served(key, [runs.runs[p] for p in positions]) for key, positions in groups.items()]
-    return parts, np.array([p for positions in groups.values() for p in positions], int)
+    for position in chosen:
+        run = runs.runs[position]
+        key = (run.llm, run.precision, run.engine, run.device, run.kv_cache, run.release)
+        groups.setdefault(key, []).append(position)
+    where = np.array([p for positions in groups.values() for p in positions], int)
+    return [[runs.runs[p] for p in positions] for positions in groups.values()], where
 
 
-def _served(key: tuple[str, ...], runs: list[MeasuredRun]) -> RunFamily:
-    llm = served_llm(*key)
+def _column(runs: Sequence[MeasuredRun], name: str) -> Floats:
+    return np.array([float(getattr(run, name)) for run in runs])
 
-    def column(name: str) -> Floats:
-        return np.array([float(getattr(run, name)) for run in runs])
 
+def _served(runs: Sequence[MeasuredRun]) -> RunFamily:
+    first = runs[0]
+    llm = served_llm(first.llm, first.precision, first.engine, first.device, first.kv_cache)
     return RunFamily(
         llm=llm,
-        device=topologies.device(runs[0].device),
-        engine=runs[0].engine,
+        device=topologies.device(first.device),
+        engine=first.engine,
+        release=first.release,
         setups=tuple(run.setup(llm) for run in runs),
-        concurrency=column("concurrency"),
-        prompt=column("prompt_tokens"),
-        output=column("output_tokens"),
-        burst=(column("burst_arrival") > 0).astype(float),
-        accepted=column("accepted"),
-        cache_known=bool(runs[0].kv_cache),
+        concurrency=_column(runs, "concurrency"),
+        prompt=_column(runs, "prompt_tokens"),
+        output=_column(runs, "output_tokens"),
+        burst=(_column(runs, "burst_arrival") > 0).astype(float),
+        accepted=_column(runs, "accepted"),
+        cache_known=bool(first.kv_cache),
         most=np.array([float(run.max_running or engine_rules(run.engine).max_sequences) for run in runs]),
+    )
+
+
+def _served_apart(runs: Sequence[MeasuredRun], drafts: Sequence[int]) -> Apart:
+    first = runs[0]
+    llm = served_llm(first.llm, first.precision, first.engine, first.device, first.kv_cache)
+    device = topologies.device(first.device)
+    pools = [run.pool_setups(llm, device, count) for run, count in zip(runs, drafts, strict=True)]
+    accepted = [
+        run.accepted if count == run.draft_tokens else USUAL_ACCEPTANCE.get(count, 1.0)
+        for run, count in zip(runs, drafts, strict=True)
+    ]
+    return Apart(
+        llm=llm,
+        device=device,
+        engine=first.engine,
+        release=first.release,
+        prefill=tuple(prefill for prefill, _ in pools),
+        decode=tuple(decode for _, decode in pools),
+        prefill_replicas=_column(runs, "prefill_replicas"),
+        decode_replicas=_column(runs, "decode_replicas"),
+        concurrency=_column(runs, "concurrency"),
+        prompt=_column(runs, "prompt_tokens"),
+        output=_column(runs, "output_tokens"),
+        accepted=np.array(accepted),
     )
 
 

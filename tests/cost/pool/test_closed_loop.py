@@ -72,7 +72,7 @@ def test_one_prompt_in_flight_is_one_prompt() -> None:
     found = prefill_loop(replica("prefill"), one(1), one(2000))
     latency, _, _ = replica("prefill").prompt_s(one(2000), 0.0)
     cal = packaged("vllm", "hopper")[0]
-    assert found.ttft_s[0] == pytest.approx(cal.admission_s + cal.first_token * latency[0])
+    assert found.ttft_s[0] == pytest.approx(cal.server_s + cal.admission_s + cal.first_token * latency[0])
     assert found.prompts_per_s[0] * found.ttft_s[0] == pytest.approx(1.0)
 
 
@@ -122,3 +122,13 @@ def test_what_does_not_fit_is_told_which_fraction_would() -> None:
     with pytest.raises(BadInput, match=r"memory fraction of 0\.95"):
         predict_pools([GivenPool.read(given, "test")])
     assert predict_pools([GivenPool.read(given | {"memory_fraction": 0.95}, "test")])[0]["waiting_per_rank"] == 0
+
+
+def test_a_lone_request_waits_for_nobody() -> None:
+    """Alone: the server, and its own steps. Beside many: their steps, and the host that serves everybody in turn."""
+    pool, prompt, output = replica(), one(128), one(128)
+    cal = packaged("vllm", "hopper")[0]
+    alone = closed_loop(pool, one(1), prompt, output)
+    latency, _, _ = pool.prompt_s(prompt, 0.0, one(1), prompt + output / 2)
+    assert alone.ttft_s[0] == pytest.approx(cal.server_s + latency[0])
+    assert closed_loop(pool, one(64), prompt, output).ttft_s[0] > alone.ttft_s[0] + 0.8 * cal.admission_s
