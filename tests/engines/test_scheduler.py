@@ -38,7 +38,7 @@ def neutral() -> dict[str, Any]:
     """vLLM's calibration on Hopper without what its server adds to its scheduler: admission, and a slow first token."""
     text = resources("solver.cost").joinpath("calibrations", "vllm-hopper.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
-    for name, value in (("admission_s", 0.0), ("admission_steps", 0.0), ("first_token", 1.0)):
+    for name, value in (("server_s", 0.0), ("admission_s", 0.0), ("admission_steps", 0.0), ("first_token", 1.0)):
         found["parameters"][name]["value"] = value
     return found
 
@@ -68,18 +68,18 @@ def unified() -> Plan:
     return solve_scenario(Scenario.from_mapping(scenario, "unified"), Effort(time_limit_s=120, gap=0.05)).plan
 
 
-def by_vllm(plan: Plan, engines: Path, folder: Path) -> dict[str, float]:
+def by_vllm(plan: Plan, engines: Path, folder: Path, requests: int = REQUESTS, seed: int = SEED) -> dict[str, float]:
     """Latencies of the requests that ``simulate`` would record, under vLLM's scheduler."""
     instance = Instance.of(plan.scenario)
     [pool] = plan.pools
-    site = Site(simpy.Environment(), plan, instance, SEED, lambda request: None)
+    site = Site(simpy.Environment(), plan, instance, seed, lambda request: None)
     served = site.pools[pool.name]
     pace = served.pace
     [request_class] = plan.scenario.traffic.classes
     rate = plan.prediction.classes[request_class.name].requests_per_s / pool.replicas
     begin = WARM_UP_STAYS * stay_s(plan)
-    end = begin + REQUESTS / rate
-    drawn = Stochastic([request_class], {request_class.name: rate}, SEED)
+    end = begin + requests / rate
+    drawn = Stochastic([request_class], {request_class.name: rate}, seed)
     arrivals = [
         (each.time_s, each.prompt_tokens, each.output_tokens)
         for each in takewhile(lambda a: a.time_s < end + COOL_DOWN_STAYS * stay_s(plan), drawn)
