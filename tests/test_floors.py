@@ -33,8 +33,9 @@ FLOORS = {
     "export": 8,
     "view": 8,
     "study": 9,
-    "cli": 10,
-    "": 10,
+    "live": 10,
+    "cli": 11,
+    "": 11,
 }
 #: Only these rooms may import these packages.
 OWNERS = {
@@ -45,6 +46,8 @@ OWNERS = {
     "typer": {"cli"},
     "ray": {"study"},
     "pandas": {"frames", "study"},
+    "starlette": {"live"},
+    "uvicorn": {"live"},
 }
 
 
@@ -93,4 +96,4 @@ def test_topologies_knows_nothing_of_the_solver(path: Path) -> None:
 def test_importing_the_solver_loads_nothing_heavy() -> None:
     code = "import sys, solver; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"ortools", "pandas", "altair", "simpy", "ray", "typer", "scipy"} & set(loaded)
+    assert not {"ortools", "pandas", "altair", "simpy", "ray", "typer", "scipy", "starlette", "uvicorn"} & set(loaded)

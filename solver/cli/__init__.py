@@ -39,6 +39,7 @@ def main() -> None:
         init,
         judge,
         measure,
+        open,
         pipelines,
         predict,
         schema,

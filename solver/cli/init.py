@@ -12,8 +12,9 @@ import yaml
 
 from solver.cli.app import app
 from solver.cli.scenario import cluster_spec
-from solver.cli.users import users_given, with_unit
+from solver.cli.users import users_given
 from solver.errors import BadInput
+from solver.workload.fields import with_unit
 from topologies.writing import write_file
 
 _HEAD = "# A scenario of rackplan. Solve it: rackplan solve {name} --html plan.html. Lines behind '#:' may be switched on."

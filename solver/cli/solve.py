@@ -14,7 +14,8 @@ import typer
 from solver.cli.app import AsJson, app
 from solver.cli.scenario import EXAMPLE, scenario_from
 from solver.cli.train import is_training, show_training
-from solver.cli.users import users_given, with_unit
+from solver.cli.users import users_given
+from solver.workload.fields import with_unit
 from topologies.units import show_seconds
 
 if TYPE_CHECKING:

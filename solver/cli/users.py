@@ -1,10 +1,11 @@
-"""Times and users as the command line gives them."""
+"""Users as the command line gives them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from solver.errors import BadInput
+from solver.workload.fields import with_unit
 
 
 def users_given(count: int | None, speed: float | None, think: str | None, tpot_p95: str | None) -> dict[str, Any]:
@@ -23,15 +24,3 @@ def users_given(count: int | None, speed: float | None, think: str | None, tpot_
     if missing:
         raise BadInput(f"users are a number, a speed and a time to think: add {' and '.join(missing)}")
     return dict(zip(("count", "tokens_per_s", "think"), given.values(), strict=True))
-
-
-def with_unit(option: str, text: str | None) -> str | None:
-    """A time as it was given.
-
-    Raises
-    ------
-    BadInput: a bare number, which reads as seconds to some and as milliseconds to others.
-    """
-    if text is not None and text.strip().replace(".", "", 1).isdigit():
-        raise BadInput(f"{option} {text}: say {text}ms or {text}s")
-    return text

@@ -30,6 +30,18 @@ def _reading(parser: Callable[[Any], float]) -> Callable[[Any], float]:
     return read
 
 
+def with_unit(name: str, text: str | None) -> str | None:
+    """A time as it was given.
+
+    Raises
+    ------
+    BadInput: a bare number, which reads as seconds to some and as milliseconds to others.
+    """
+    if text is not None and text.strip().replace(".", "", 1).isdigit():
+        raise BadInput(f"{name} {text}: say {text}ms or {text}s")
+    return text
+
+
 def _times(least: float) -> WithJsonSchema:
     """In files a time is a number of seconds, or a number with a unit."""
     number, spelt = {"type": "number", "minimum": least, "maximum": 1e9}, {"type": "string", "examples": ["30ms"]}

@@ -1,0 +1,5 @@
+"""The live page: a plan with a form beside it, served on this machine to its own browser."""
+
+from solver.live.serving import serve
+
+__all__ = ["serve"]

@@ -1,0 +1,140 @@
+"""A solve in a process of its own, which can be ended at any moment: plan first, confirmation after."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from threading import Thread
+
+from solver.errors import RackplanError
+from solver.plan import Plan
+from solver.workload import Scenario
+
+#: Seconds that a process may take to end when asked.
+PATIENCE_S = 2.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How hard each edit is searched.
+
+    Attributes
+    ----------
+    time_limit_s: for a solve and its confirmation together. workers: threads. seed: for a repeatable search.
+    """
+
+    time_limit_s: float = 60.0
+    workers: int = 2
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """What is known so far, in units of the objective; None before there is a layout."""
+
+    best: float | None
+    bound: float
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan as JSON text; ``final`` says that nothing follows."""
+
+    text: str
+    final: bool
+
+
+@dataclass(frozen=True)
+class Refused:
+    """There is no plan; says why in a line or two."""
+
+    because: str
+
+
+Message = Progressed | Planned | Refused
+
+
+class Job:
+    """A scenario that is being solved.
+
+    Parameters
+    ----------
+    told: called from a thread with every message; not after :meth:`cancel` has been called.
+    """
+
+    def __init__(self, scenario: Scenario, folder: Path, budget: Budget, told: Callable[[Message], None]) -> None:
+        self._told, self._cancelled = told, False
+        context = get_context("spawn")
+        self._end, there = context.Pipe(duplex=False)
+        content = scenario.model_dump_json(by_alias=True)
+        self._process = context.Process(target=_work, args=(there, content, folder, budget), daemon=True)
+        self._process.start()
+        there.close()
+        Thread(target=self._listen, daemon=True).start()
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process.is_alive()
+
+    def cancel(self) -> None:
+        """End the process; what it has not told is lost."""
+        self._cancelled = True
+        self._process.terminate()
+        self._process.join(PATIENCE_S)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    def _listen(self) -> None:
+        """Pass on what the process tells, and say so if it ends in silence."""
+        done = False
+        while not done:
+            try:
+                message: Message = self._end.recv()
+            except (EOFError, OSError):
+                self._process.join()
+                message = Refused(f"the search ended without an answer (exit status {self._process.exitcode})")
+            done = isinstance(message, Refused) or (isinstance(message, Planned) and message.final)
+            if not self._cancelled:
+                self._told(message)
+        self._end.close()
+
+
+def _work(end: Connection, content: str, folder: Path, budget: Budget) -> None:
+    """What the process does. Ctrl-C in the terminal is for the server, which then ends this process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(BrokenPipeError):  # the server is gone
+        try:
+            _solve(Scenario.model_validate_json(content), folder, budget, end.send)
+        except RackplanError as error:
+            end.send(Refused(str(error)))
+
+
+def _solve(scenario: Scenario, folder: Path, budget: Budget, tell: Callable[[Message], None]) -> None:
+    """Solve as ``rackplan solve`` does, and tell the plan before it is replayed and after.
+
+    Raises
+    ------
+    NoPlan: there is none.
+    """
+    from solver.optimize.arithmetic.run import Effort
+    from solver.optimize.solve import solve_scenario
+    from solver.study.confirm import Glance, confirm
+
+    effort = Effort(time_limit_s=budget.time_limit_s, workers=budget.workers, seed=budget.seed).started()
+    first = solve_scenario(
+        scenario, replace(effort, progress=lambda best, bound: tell(Progressed(best, bound))), folder
+    )
+    tell(_planned(first.plan, final=False))
+    glance = Glance() if budget.seed is None else Glance(cpu_s=None)
+    tell(_planned(confirm(scenario, first, effort, folder, glance).plan, final=True))
+
+
+def _planned(plan: Plan, final: bool) -> Planned:
+    return Planned(plan.dumps(), final)
