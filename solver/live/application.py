@@ -14,11 +14,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from solver.errors import BadInput
+from solver.errors import BadFile, BadInput
 from solver.live.gate import Gate, Keys
 from solver.live.page import shell
 from solver.live.session import Session
 from solver.view.palette import theme_rules
+from solver.workload.documents import parse_json
 
 #: What every answer carries. The page may load what this server serves and nothing else, and nobody may frame it.
 HEADERS = {
@@ -120,8 +121,8 @@ def _texts(body: bytes) -> dict[str, str]:
     BadInput: it is not a JSON mapping of names to texts.
     """
     try:
-        texts = json.loads(body)
-    except ValueError:
+        texts = parse_json(body.decode(), "edit")
+    except (UnicodeDecodeError, BadFile):
         texts = None
     if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
         raise BadInput("an edit is a JSON mapping of the form's fields to texts")

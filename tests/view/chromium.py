@@ -72,16 +72,22 @@ class Chromium:
 
     def open(self, page: Path) -> None:
         """Load a file and wait until it is there."""
+        self.visit(page.as_uri())
+
+    def visit(self, address: str) -> None:
+        """Load an address and wait until it is there."""
         self.messages, self.requests, self.loaded = [], [], False
-        self.call("Page.navigate", url=page.as_uri())
+        self.call("Page.navigate", url=address)
         end = time.monotonic() + 30
         while not self.loaded:
             self._take(end)
         self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
-    def evaluate(self, expression: str) -> Any:
+    def evaluate(self, expression: str, wait_s: float = 30.0) -> Any:
         """Value of a JavaScript expression; promises are waited for."""
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        answer = self.call(
+            "Runtime.evaluate", wait_s, expression=expression, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"].get("exception", {}).get("description", "failed"))
         return answer["result"].get("value")
@@ -103,7 +109,7 @@ class Chromium:
         shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         target.write_bytes(base64.b64decode(shot["data"]))
 
-    def call(self, method: str, **params: Any) -> dict[str, Any]:
+    def call(self, method: str, wait_s: float = 30.0, **params: Any) -> dict[str, Any]:
         """Call a method of the protocol and wait for its answer."""
         self._number += 1
         number = self._number
@@ -111,7 +117,7 @@ class Chromium:
         if self._session:
             message["sessionId"] = self._session
         os.write(self._write, json.dumps(message).encode() + b"\0")
-        end = time.monotonic() + 30
+        end = time.monotonic() + wait_s
         while True:
             answer = self._take(end)
             if answer.get("id") == number:
