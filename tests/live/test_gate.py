@@ -112,6 +112,7 @@ def test_the_other_name_of_this_machine_is_welcome(stranger: TestClient, keys: K
 def test_answers_allow_nothing_from_elsewhere(guest: TestClient) -> None:
     policy = guest.get("/").headers["content-security-policy"]
     assert policy.startswith("default-src 'none';")
+    assert "frame-ancestors 'none'" in policy
     assert "http" not in policy
     assert "*" not in policy
     assert "unsafe" not in policy
