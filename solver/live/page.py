@@ -53,7 +53,9 @@ def _field(entry: FormField) -> Markup:
     control = (
         tag("select", options, name=entry.name)
         if options
-        else tag("input", name=entry.name, value=entry.text, placeholder=entry.hint, title=entry.hint, spellcheck="false")
+        else tag(
+            "input", name=entry.name, value=entry.text, placeholder=entry.hint, title=entry.hint, spellcheck="false"
+        )
     )
     return tag("label", tag("span", entry.label), control)
 

@@ -92,7 +92,9 @@ def test_a_bad_value_is_answered_in_one_line(browser: TestClient, session: Sessi
     assert now(session)["shown"] == 0
 
 
-@pytest.mark.parametrize("body", ["", "[]", "{", '{"slo.tpot_p95": 30}', '{"slo.tpot_p95": null}', "\udcff", "[" * 10_000])
+@pytest.mark.parametrize(
+    "body", ["", "[]", "{", '{"slo.tpot_p95": 30}', '{"slo.tpot_p95": null}', "\udcff", "[" * 10_000]
+)
 def test_what_is_no_edit_is_answered_in_one_line(browser: TestClient, body: str) -> None:
     answer = browser.post("/edit", content=body.encode("utf-8", "surrogateescape"))
     assert (answer.status_code, answer.text) == (422, "an edit is a JSON mapping of the form's fields to texts")

@@ -49,7 +49,9 @@ def until(browser: Chromium, condition: str) -> None:
 def put(browser: Chromium, name: str, text: str) -> None:
     """Write into a field as somebody who types and leaves it."""
     field = f"document.querySelector({json.dumps(f'[name={json.dumps(name)}]')})"
-    browser.evaluate(f"{field}.value = {json.dumps(text)}; {field}.dispatchEvent(new Event('change', {{bubbles: true}}))")
+    browser.evaluate(
+        f"{field}.value = {json.dumps(text)}; {field}.dispatchEvent(new Event('change', {{bubbles: true}}))"
+    )
 
 
 def text(browser: Chromium, selector: str) -> str:

@@ -60,8 +60,7 @@ def test_an_edit_changes_its_field_alone(name: str, text: str, value: object) ->
     wanted = edit(plan, **{name: text})
     assert leaf(wanted, name) == value
     texts = {
-        entry.name: entry.text
-        for entry in fields(plan.model_copy(update={"scenario": wanted}), Instance.of(wanted))
+        entry.name: entry.text for entry in fields(plan.model_copy(update={"scenario": wanted}), Instance.of(wanted))
     }
     assert {key for key, old in form_of(plan).items() if texts[key] != old} == {name}
 
