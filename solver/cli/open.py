@@ -23,10 +23,11 @@ def open_(
     Open the address that is printed; Ctrl-C ends it. The file is only read: download what is worth keeping. Needs the
     extra: pip install 'rackplan[live]'.
     """
-    from solver.live import serve
-    from solver.live.job import Budget
+    from solver.live.serving import serve
+    from solver.optimize.arithmetic.run import Effort
     from solver.plan import Plan
 
     if is_training_plan_file(plan):
         raise BadInput(f"{plan}: a training plan cannot be edited live; rackplan view draws it")
-    serve(Plan.load(plan), plan.parent, Budget(time_limit, workers, seed), lambda address: print(address, flush=True))
+    effort = Effort(time_limit_s=time_limit, workers=workers, seed=seed)
+    serve(Plan.load(plan), plan.parent, effort, lambda address: print(address, flush=True))

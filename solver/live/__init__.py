@@ -1,5 +1,1 @@
 """The live page: a plan with a form beside it, served on this machine to its own browser."""
-
-from solver.live.serving import serve
-
-__all__ = ["serve"]

@@ -14,7 +14,7 @@ from typing import Any
 from solver.cost.instance import Instance
 from solver.errors import BadInput
 from solver.plan import Plan, Pool
-from solver.study.why_not import proposed_pools
+from solver.study.proposed import proposed_pools
 from solver.workload import SLO, PinnedPool, Scenario
 from solver.workload.fields import with_unit
 from topologies.units import show_seconds

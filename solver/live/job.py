@@ -5,13 +5,15 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Thread
 
 from solver.errors import RackplanError
+from solver.live.messages import Message, Planned, Progressed, Refused
+from solver.optimize.arithmetic.run import Effort
 from solver.plan import Plan
 from solver.workload import Scenario
 
@@ -19,60 +21,21 @@ from solver.workload import Scenario
 PATIENCE_S = 2.0
 
 
-@dataclass(frozen=True)
-class Budget:
-    """How hard each edit is searched.
-
-    Attributes
-    ----------
-    time_limit_s: for a solve and its confirmation together. workers: threads. seed: for a repeatable search.
-    """
-
-    time_limit_s: float = 60.0
-    workers: int = 2
-    seed: int | None = None
-
-
-@dataclass(frozen=True)
-class Progressed:
-    """What is known so far, in units of the objective; None before there is a layout."""
-
-    best: float | None
-    bound: float
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A plan as JSON text; ``final`` says that nothing follows."""
-
-    text: str
-    final: bool
-
-
-@dataclass(frozen=True)
-class Refused:
-    """There is no plan; says why in a line or two."""
-
-    because: str
-
-
-Message = Progressed | Planned | Refused
-
-
 class Job:
     """A scenario that is being solved.
 
     Parameters
     ----------
+    effort: for the solve and its confirmation together, with a clock that does not run yet.
     told: called from a thread with every message; not after :meth:`cancel` has been called.
     """
 
-    def __init__(self, scenario: Scenario, folder: Path, budget: Budget, told: Callable[[Message], None]) -> None:
+    def __init__(self, scenario: Scenario, folder: Path, effort: Effort, told: Callable[[Message], None]) -> None:
         self._told, self._cancelled = told, False
         context = get_context("spawn")
         self._end, there = context.Pipe(duplex=False)
         content = scenario.model_dump_json(by_alias=True)
-        self._process = context.Process(target=_work, args=(there, content, folder, budget), daemon=True)
+        self._process = context.Process(target=_work, args=(there, content, folder, effort), daemon=True)
         self._process.start()
         there.close()
         Thread(target=self._listen, daemon=True).start()
@@ -106,33 +69,37 @@ class Job:
         self._end.close()
 
 
-def _work(end: Connection, content: str, folder: Path, budget: Budget) -> None:
+def starter(folder: Path, effort: Effort) -> Callable[[Scenario, Callable[[Message], None]], Job]:
+    """What starts a job for a scenario and knows whom to tell."""
+    return lambda scenario, told: Job(scenario, folder, effort, told)
+
+
+def _work(end: Connection, content: str, folder: Path, effort: Effort) -> None:
     """What the process does. Ctrl-C in the terminal is for the server, which then ends this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(BrokenPipeError):  # the server is gone
         try:
-            _solve(Scenario.model_validate_json(content), folder, budget, end.send)
+            _solve(Scenario.model_validate_json(content), folder, effort, end.send)
         except RackplanError as error:
             end.send(Refused(str(error)))
 
 
-def _solve(scenario: Scenario, folder: Path, budget: Budget, tell: Callable[[Message], None]) -> None:
+def _solve(scenario: Scenario, folder: Path, effort: Effort, tell: Callable[[Message], None]) -> None:
     """Solve as ``rackplan solve`` does, and tell the plan before it is replayed and after.
 
     Raises
     ------
     NoPlan: there is none.
     """
-    from solver.optimize.arithmetic.run import Effort
     from solver.optimize.solve import solve_scenario
     from solver.study.confirm import Glance, confirm
 
-    effort = Effort(time_limit_s=budget.time_limit_s, workers=budget.workers, seed=budget.seed).started()
+    effort = effort.started()
     first = solve_scenario(
         scenario, replace(effort, progress=lambda best, bound: tell(Progressed(best, bound))), folder
     )
     tell(_planned(first.plan, final=False))
-    glance = Glance() if budget.seed is None else Glance(cpu_s=None)
+    glance = Glance() if effort.seed is None else Glance(cpu_s=None)
     tell(_planned(confirm(scenario, first, effort, folder, glance).plan, final=True))
 
 

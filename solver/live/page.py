@@ -24,7 +24,7 @@ def shell(entries: Sequence[FormField], shown: int) -> str:
         tag("section", tag("h2", "What has changed"), tag("ul", "", id="changes"), id="difference", hidden=True),
         tag("p", _download("scenario.yaml"), _download("plan.json"), class_="buttons"),
     )
-    aside = tag("aside", tag("h1", "What if?"), form, news)
+    aside = tag("aside", tag("h1", "What if?"), form, tag("div", news, id="news"))
     frame = tag("iframe", "", src=f"/plan?{shown}", title="The plan", id="plan", data_shown=shown)
     body = tag("body", aside, frame, tag("script", "", src="/live.js"))
     return "<!doctype html>\n" + tag("html", _head(), body, lang="en") + "\n"

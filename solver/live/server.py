@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 import uvicorn
-
-from solver.live.application import application
-from solver.live.gate import Keys
-from solver.live.session import Session
+from starlette.types import ASGIApp
 
 #: Seconds that answers under way may take when the server ends.
 PATIENCE_S = 2
 
 
 class LiveServer(uvicorn.Server):
-    """Serves one sitting, and ends it, with its search, when told to end."""
+    """Serves one sitting.
 
-    def __init__(self, session: Session, keys: Keys) -> None:
+    Parameters
+    ----------
+    close: ends the sitting, with its search; called when the server is told to end, before it waits for open answers.
+    """
+
+    def __init__(self, app: ASGIApp, close: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
-                application(session, keys),
+                app,
                 log_level="warning",
                 lifespan="off",
                 access_log=False,
@@ -28,8 +31,8 @@ class LiveServer(uvicorn.Server):
                 timeout_graceful_shutdown=PATIENCE_S,
             )
         )
-        self._session = session
+        self._close = close
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._session.close()
+        self._close()
         await super().shutdown(sockets)

@@ -8,17 +8,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from solver.errors import BadInput
-from solver.live.job import Budget
+from solver.live.job import starter
 from solver.live.session import Session
+from solver.optimize.arithmetic.run import Effort
 from solver.plan import Plan
 
 
-def serve(plan: Plan, folder: Path, budget: Budget, announce: Callable[[str], None]) -> None:
+def serve(plan: Plan, folder: Path, effort: Effort, announce: Callable[[str], None]) -> None:
     """Serve a plan on 127.0.0.1, at a port that is free, until Ctrl-C.
 
     Parameters
     ----------
-    folder: where relative paths in the scenario start.
+    folder: where relative paths in the scenario start. effort: of each edit.
     announce: called with the address, which holds the token, before the first request is answered.
 
     Raises
@@ -28,12 +29,14 @@ def serve(plan: Plan, folder: Path, budget: Budget, announce: Callable[[str], No
     missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
     if missing:
         raise BadInput(f"the live page needs {' and '.join(missing)}: pip install 'rackplan[live]'")
+    from solver.live.application import application
     from solver.live.gate import Keys
     from solver.live.server import LiveServer
 
     with socket.create_server(("127.0.0.1", 0)) as door:
         keys = Keys(door.getsockname()[1])
-        server = LiveServer(Session(plan, folder, budget), keys)
+        session = Session(plan, folder, starter(folder, effort))
+        server = LiveServer(application(session, keys), session.close)
         announce(keys.address)
         try:
             server.run(sockets=[door])

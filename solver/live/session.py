@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from solver.cost.instance import Instance
 from solver.errors import BadInput
 from solver.live.form import FormField, edited, fields
-from solver.live.job import Budget, Job, Message, Planned, Progressed, Refused
+from solver.live.messages import Message, Planned, Progressed, Refused
 from solver.plan import Plan
 from solver.plan.diff import difference
 from solver.plan.diff_words import words
@@ -30,8 +30,8 @@ class Cancellable(Protocol):
     def cancel(self) -> None: ...
 
 
-#: Starts a search: scenario, folder of its relative paths, effort, and whom to tell.
-Start = Callable[[Scenario, Path, Budget, Callable[[Message], None]], Cancellable]
+#: Starts the search for a scenario's plan, and knows whom to tell.
+Start = Callable[[Scenario, Callable[[Message], None]], Cancellable]
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ class Session:
     folder: where relative paths in the scenario start.
     """
 
-    def __init__(self, plan: Plan, folder: Path, budget: Budget | None = None, start: Start = Job) -> None:
+    def __init__(self, plan: Plan, folder: Path, start: Start) -> None:
         self._steps = [Step(plan, folder)]
-        self._folder, self._budget, self._start = folder, budget or Budget(), start
+        self._folder, self._start = folder, start
         self._changed = Condition()
         self._version = self._shown = self._edits = 0
         self._job: Cancellable | None = None
@@ -143,7 +143,7 @@ class Session:
     def _begin(self, wanted: Scenario, number: int) -> None:
         """Start the search of an edit."""
         self._phase, self._since = "solving", time.monotonic()
-        self._job = self._start(wanted, self._folder, self._budget, lambda message: self._take(number, message))
+        self._job = self._start(wanted, lambda message: self._take(number, message))
 
     def _end(self) -> None:
         """End the search; what it may still tell is of an edit that no longer counts."""

@@ -8,22 +8,29 @@ from typing import Any
 
 import plans
 
-from solver.live.job import Budget, Message
+from solver.live.job import starter
+from solver.live.messages import Message
 from solver.live.session import Session
+from solver.optimize.arithmetic.run import Effort
 from solver.plan import Plan
 from solver.workload import Scenario
 
 #: The same plan in every run.
-SEEDED = Budget(seed=1)
+SEEDED = Effort(seed=1)
 RATE = "traffic.classes.0.requests_per_s"
 #: Longer than any search here takes [s].
 LONG_S = 90.0
 
 
+def real() -> Session:
+    """A sitting whose searches are made, in processes of their own."""
+    return Session(plans.solved(plans.SMALL), Path("."), starter(Path("."), SEEDED))
+
+
 class Search:
     """A search that says what the test makes it say."""
 
-    def __init__(self, scenario: Scenario, folder: Path, budget: Budget, told: Callable[[Message], None]) -> None:
+    def __init__(self, scenario: Scenario, told: Callable[[Message], None]) -> None:
         self.scenario, self.tell, self.cancelled = scenario, told, False
 
     def cancel(self) -> None:
@@ -35,7 +42,7 @@ class Sitting:
 
     def __init__(self) -> None:
         self.searches: list[Search] = []
-        self.session = Session(plans.solved(plans.SMALL), Path("."), SEEDED, self._start)
+        self.session = Session(plans.solved(plans.SMALL), Path("."), self._start)
 
     def _start(self, *about: Any) -> Search:
         self.searches.append(Search(*about))

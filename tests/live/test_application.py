@@ -12,13 +12,14 @@ import plans
 import pytest
 import yaml
 from reading import read
-from sitting import LONG_S, RATE, SEEDED, Sitting, now, settled
+from sitting import LONG_S, RATE, SEEDED, Sitting, now, real, settled
 from starlette.testclient import TestClient
 
 from solver.check import violations
 from solver.live.application import application, events
 from solver.live.gate import Keys
-from solver.live.job import Job, Message, Planned, Refused
+from solver.live.job import Job
+from solver.live.messages import Message, Planned, Refused
 from solver.live.session import Session
 from solver.plan import Plan
 from solver.plan.diff import difference
@@ -31,7 +32,7 @@ HERE = "http://127.0.0.1:40000"
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    made = Session(plans.solved(plans.SMALL), Path("."), SEEDED)
+    made = real()
     yield made
     made.close()
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from socket import create_server
 
-import plans
 import pytest
 from chromium import Chromium, installed
-from sitting import RATE, SEEDED
+from sitting import RATE, real
 
+from solver.live.application import application
 from solver.live.gate import Keys
 from solver.live.server import LiveServer
-from solver.live.session import Session
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +30,8 @@ def address() -> Iterator[str]:
     """A sitting that is served."""
     with create_server(("127.0.0.1", 0)) as door:
         keys = Keys(door.getsockname()[1])
-        server = LiveServer(Session(plans.solved(plans.SMALL), Path("."), SEEDED), keys)
+        session = real()
+        server = LiveServer(application(session, keys), session.close)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
         thread.start()
         yield keys.address

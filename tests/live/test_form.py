@@ -12,7 +12,7 @@ from solver.cost.instance import Instance
 from solver.errors import BadInput
 from solver.live.form import edited, fields
 from solver.plan import Plan
-from solver.study.why_not import proposed_pools
+from solver.study.proposed import proposed_pools
 from solver.workload import Scenario
 
 HERE = Path(".")

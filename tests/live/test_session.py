@@ -6,7 +6,7 @@ import pytest
 from sitting import RATE, Sitting
 
 from solver.errors import BadInput
-from solver.live.job import Planned, Progressed, Refused
+from solver.live.messages import Planned, Progressed, Refused
 from solver.plan import Plan
 
 

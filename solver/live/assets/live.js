@@ -5,6 +5,8 @@
   const controls = [...form.elements].filter((control) => control.name);
   const frame = byId("plan");
   let shown = Number(frame.dataset.shown);
+  let told = null;
+  let drawing = "";
   let sent = Promise.resolve();
 
   // Requests go out one after the other, so that the latest edit arrives last.
@@ -26,7 +28,12 @@
   // The new plan's page takes the old one's place, scrolled as that was.
   const load = (number) => {
     const place = frame.contentWindow.scrollY;
-    frame.addEventListener("load", () => frame.contentWindow.scrollTo(0, place), { once: true });
+    frame.addEventListener("load", () => {
+      frame.contentWindow.scrollTo(0, place);
+      drawing = "";
+      report();
+    }, { once: true });
+    drawing = "drawing the plan ...";
     frame.contentWindow.location.replace(`/plan?${number}`);
   };
 
@@ -50,16 +57,20 @@
 
   const PHASES = { ready: "", solving: "solving ...", confirming: "the plan stands; replaying it to confirm its promises ..." };
 
+  const report = () => { byId("progress").textContent = told.progress || PHASES[told.phase] || drawing; };
+
   const tell = (state) => {
+    told = state;
     byId("problem").textContent = state.problem;
-    byId("progress").textContent = state.progress || PHASES[state.phase];
     byId("undo").disabled = !state.undo;
     byId("stop").disabled = state.phase === "ready";
     list(state.changes);
-    if (state.shown === shown) return;
-    shown = state.shown;
-    fill(state);
-    load(shown);
+    if (state.shown !== shown) {
+      shown = state.shown;
+      fill(state);
+      load(shown);
+    }
+    report();
   };
 
   form.addEventListener("change", edit);
