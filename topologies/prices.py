@@ -51,7 +51,7 @@ def list_prices(device: Device) -> tuple[ListPrice, ...]:
 
     >>> from topologies import device
     >>> [(price.source, price.basis) for price in list_prices(device("l40s"))]
-    [('crusoe', 'on-demand'), ('nebius', 'on-demand')]
+    [('crusoe', 'on-demand'), ('nebius', 'on-demand'), ('coreweave', 'on-demand')]
     """
     known = _sources()
     found = (

@@ -35,13 +35,13 @@ def test_every_section_is_there_and_may_be_switched_on():
 def test_flags_are_what_the_file_says(tmp_path):
     target = tmp_path / "mine.yaml"
     people = ("--users", 80, "--tokens-per-s-per-user", 25, "--think", "14s", "--output-tokens", 501)
-    ran = rackplan("init", "-o", target, "--llm", "deepseek-v3", "--cluster", "nvl72:racks=2", *people)
+    ran = rackplan("init", "-o", target, "--llm", "deepseek-v3", "--cluster", "nvl72:racks=2,device=gb300", *people)
     assert (ran.status, ran.out) == (0, "")
     found = read(target.read_text())
     (one,) = found.traffic.classes
     assert (found.llm.config, found.cluster, found.price_basis) == (
         "deepseek-v3",
-        {"builder": "nvl72", "racks": 2},
+        {"builder": "nvl72", "racks": 2, "device": "gb300"},
         "reserved-3y",
     )
     assert (one.requests_per_s, one.slo.tpot_p95_s) == (pytest.approx(80 / 34), 0.04)

@@ -23,6 +23,8 @@ PEAK_WIDTH = 1e-3
 #: Share of the load at which a row must serve clearly less (this share of the requests/s), else its peak is looked for: past
 #: a peak the requests/s fall to a plateau, and may rise on it again by a hair.
 LIGHTER, CLEARLY = 0.8, 0.98
+#: Loads about the best point of a peak at which it is looked at more closely, over that point's: first wide, then narrow.
+PEAK_STEPS = 1 + np.linspace(-0.08, 0.08, 17), 1 + np.linspace(-0.008, 0.008, 17)
 #: Points of the first look for a peak, and how far below the heaviest load it starts, as a ratio.
 PEAK_POINTS, PEAK_RANGE = 12, 64.0
 
@@ -170,7 +172,7 @@ def _look_for_peaks(
     grid = PEAK_RANGE ** np.linspace(-1, 0, PEAK_POINTS)
     row, left = np.repeat(rows, PEAK_POINTS - 1), np.outer(load[rows], grid[:-1]).ravel()
     right = np.outer(load[rows], grid[1:]).ravel()
-    beyond = reach.copy()
+    top, beyond = load[rows].copy(), reach.copy()
     served = rate(row, left)
     while len(row):
         better = np.argsort(served, kind="stable")  # the best point of a row is written last
@@ -183,4 +185,10 @@ def _look_for_peaks(
         middle = np.sqrt(left * right)
         served = np.concatenate([served[open_], rate(row, middle)]) if len(row) else served[:0]
         row, left, right = np.tile(row, 2), np.concatenate([left, middle]), np.concatenate([middle, right])
+    # Where it is flat on top, its middle: whoever looks from another end then finds the same.
+    for near in PEAK_STEPS:
+        around = np.minimum(np.outer(load[rows], near), top[:, None])
+        served = rate(np.repeat(rows, len(near)), around.ravel()).reshape(around.shape)
+        highest = np.argmax(served, axis=1), np.arange(len(rows))
+        load[rows], best[rows] = around[highest[1], highest[0]], served[highest[1], highest[0]]
     reach[rows] = np.maximum(beyond[rows], np.maximum(reach[rows], best[rows]))
