@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 
 from solver.errors import BadInput
 from solver.live.job import starter
@@ -24,7 +25,7 @@ def serve(plan: Plan, folder: Path, effort: Effort, announce: Callable[[str], No
 
     Raises
     ------
-    BadInput: the packages of the extra ``live`` are not installed.
+    BadInput: the packages of the extra ``live`` are not installed, or a file that the plan's scenario names is not there.
     """
     missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
     if missing:
@@ -36,6 +37,7 @@ def serve(plan: Plan, folder: Path, effort: Effort, announce: Callable[[str], No
     with socket.create_server(("127.0.0.1", 0)) as door:
         keys = Keys(door.getsockname()[1])
         session = Session(plan, folder, starter(folder, effort))
+        Thread(target=lambda: session.step.page, daemon=True).start()  # drawn while the browser opens
         server = LiveServer(application(session, keys), session.close)
         announce(keys.address)
         try:

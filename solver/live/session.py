@@ -41,21 +41,20 @@ class Step:
     Attributes
     ----------
     before: the plan that was edited; None for the first one.
+    fields: the form that goes with the plan.
+    changes: what is different from the plan before, line by line.
     """
 
     plan: Plan
-    folder: Path
-    before: Plan | None = None
+    before: Plan | None
+    fields: tuple[FormField, ...]
+    changes: tuple[str, ...]
 
-    @cached_property
-    def changes(self) -> tuple[str, ...]:
-        """What is different from the plan before, line by line."""
-        return () if self.before is None else tuple(words(difference(self.before, self.plan)))
-
-    @cached_property
-    def fields(self) -> tuple[FormField, ...]:
-        """The form that goes with the plan."""
-        return fields(self.plan, Instance.of(self.plan.scenario, self.folder))
+    @classmethod
+    def of(cls, plan: Plan, before: Plan | None, folder: Path) -> Step:
+        """The step to a plan; relative paths in its scenario start at the folder."""
+        changes = () if before is None else tuple(words(difference(before, plan)))
+        return cls(plan, before, fields(plan, Instance.of(plan.scenario, folder)), changes)
 
     @cached_property
     def page(self) -> str:
@@ -69,10 +68,14 @@ class Session:
     Parameters
     ----------
     folder: where relative paths in the scenario start.
+
+    Raises
+    ------
+    BadInput: a file that the plan's scenario names is not there.
     """
 
     def __init__(self, plan: Plan, folder: Path, start: Start) -> None:
-        self._steps = [Step(plan, folder)]
+        self._steps = [Step.of(plan, None, folder)]
         self._folder, self._start = folder, start
         self._changed = Condition()
         self._version = self._shown = self._edits = 0
@@ -159,7 +162,7 @@ class Session:
 
     def _take(self, number: int, message: Message) -> None:
         """Take in what the search of an edit tells, if that edit is still the latest."""
-        plan = Plan.model_validate_json(message.text) if isinstance(message, Planned) else None
+        step = self._step_to(message) if isinstance(message, Planned) else None
         with self._changed:
             if number != self._edits:
                 return
@@ -168,13 +171,19 @@ class Session:
             elif isinstance(message, Refused):
                 self._job, self._phase = None, "ready"
                 self._say(problem=one_line(message.because))
-            elif plan is not None:
-                self._show(plan, message.final)
+            elif step is not None:
+                self._show(step, message.final)
 
-    def _show(self, plan: Plan, final: bool) -> None:
+    def _step_to(self, message: Planned) -> Step:
+        """The step to a new plan; one that was confirmed comes from where the one came from that was not yet."""
+        before = self.step.before if self._phase == "confirming" else self.step.plan
+        return Step.of(Plan.model_validate_json(message.text), before, self._folder)
+
+    def _show(self, step: Step, final: bool) -> None:
         """Show a plan; one that was confirmed takes the place of the one that was not yet."""
-        before = self._steps.pop().before if self._phase == "confirming" else self.step.plan
-        self._steps.append(Step(plan, self._folder, before))
+        if self._phase == "confirming":
+            self._steps.pop()
+        self._steps.append(step)
         self._phase = "ready" if final else "confirming"
         self._job = None if final else self._job
         self._shown += 1
