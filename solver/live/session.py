@@ -95,7 +95,7 @@ class Session:
         return self._shown
 
     def edit(self, texts: Mapping[str, str]) -> None:
-        """Search for the plan of what the form says; a search that is under way is ended.
+        """Search for the plan of what the form says; a search for another one is ended.
 
         Raises
         ------
@@ -109,9 +109,11 @@ class Session:
                 self._say(problem=str(error))
             raise
         with self._changed:
-            self._end()
             if wanted != self.step.plan.scenario:
+                self._end()
                 self._begin(wanted, self._edits)
+            elif self._phase == "solving":
+                self._end()
             self._say()
 
     def stop(self) -> None:

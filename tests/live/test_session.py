@@ -113,6 +113,14 @@ def test_the_way_back_to_the_plan_that_is_shown_needs_no_search(sitting: Sitting
     assert sitting.state["phase"] == "ready"
 
 
+def test_what_is_shown_already_goes_on_being_confirmed(sitting: Sitting) -> None:
+    sitting.session.edit({RATE: "60"})
+    answer(sitting, 0, final=False)
+    sitting.session.edit({RATE: "60.0"})
+    assert (sitting.state["phase"], len(sitting.searches)) == ("confirming", 1)
+    assert not sitting.searches[0].cancelled
+
+
 def test_who_waits_is_told_when_the_sitting_ends(sitting: Sitting) -> None:
     sitting.session.edit({RATE: "60"})
     assert sitting.session.after(sitting.state["version"], 0.0) is None
