@@ -94,22 +94,27 @@ def _solve(instance: Instance, effort: Effort, alternatives: int, running: Plan 
         known = min((s.result.objective.usd_per_hour for s in solved if isinstance(s.result, Plan)), default=math.inf)
         if number >= len(engines) and _least_usd(instance, sharing) >= known:
             continue
-        if number >= len(engines) and wanted.late and math.isfinite(known):
+        if number >= len(engines) and wanted.late:
             skipped += 1
             continue
-        share = replace(wanted, clock=wanted.clock and wanted.clock.part(1 / (len(ways) - number)))
+        # The ways that come first take half of what time is left: most that follow end soon, or are skipped.
+        remaining = min(len(ways) - number, 2 * len(engines))
+        share = replace(wanted, clock=wanted.clock and wanted.clock.part(1 / remaining))
         shared = replace(instance, sharing=sharing)
         solved.append(_Solved(engine, shared, *Search(shared, engine, share, standing=stand).best()))
     plans = [(s, s.result) for s in solved if isinstance(s.result, Plan)]
     if not plans:
-        proven = all(isinstance(s.result, NoLayout) and s.result.proven for s in solved)
+        proven = not skipped and all(isinstance(s.result, NoLayout) and s.result.proven for s in solved)
         reason = next((s.result.because for s in solved if isinstance(s.result, NoLayout) and s.result.because), "")
         if reason:
             return Outcome("infeasible" if proven else "unknown", None, reason)
         refusal = why_none(instance, [s.offer for s in solved[-len(engines) :]], wanted, proven)
         return Outcome("infeasible" if proven else "unknown", None, refusal.reason, refusal=refusal)
     chosen, best = min(plans, key=lambda pair: pair[1].objective.usd_per_million_output_tokens)
-    undecided = any(isinstance(s.result, NoLayout) and not s.result.proven for s in solved)
+    unknown = [s.engine for s in solved if isinstance(s.result, NoLayout) and not s.result.proven]
+    planned = {s.engine for s, _ in plans}
+    skipped += sum(engine in planned for engine in unknown)
+    undecided = any(engine not in planned for engine in unknown)
     best = with_bound(best, 0.0 if undecided else min(plan.objective.bound for _, plan in plans))
     best = _over(best, len(sharings), skipped)
     instance = chosen.instance
