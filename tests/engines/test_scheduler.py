@@ -28,8 +28,8 @@ from solver.simulate.replay import COOL_DOWN_STAYS, WARM_UP_STAYS
 from solver.simulate.site import Site, stay_s
 from solver.simulate.traffic import Stochastic
 
-#: At this rate a step is under way two thirds of the time.
-REQUESTS, SEED, RATE = 2000, 1, 26
+#: Nine tenths of the most that one device serves.
+REQUESTS, SEED, RATE = 2000, 1, 23
 JUDGES = Path(start.__file__).with_name("judges")
 H100 = {"title": "NVIDIA H100", "capability": [9, 0], "bytes": 85_520_809_984, "count": 8}
 
