@@ -22,7 +22,7 @@ SMALL = {
 
 
 def rackplan(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([RACKPLAN, *map(str, words)], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([RACKPLAN, *map(str, words)], capture_output=True, text=True, check=False, timeout=300)
 
 
 def refused(ran: subprocess.CompletedProcess[str], status: int, *said: str) -> None:
