@@ -119,11 +119,14 @@ class Instance:
     def groups(self) -> tuple[PromiseGroup, ...]:
         """Classes by the pools that they share, in the order of the scenario."""
         promised = [(self._promise(c), c) for c in self.scenario.traffic.classes]
-        sharing = self.sharing or tuple((n,) for n in range(len(self.promises)))
         return tuple(
             PromiseGroup.of(index, [(slo, c) for slo, c in promised if self.promises.index(slo) in together])
-            for index, together in enumerate(sharing)
+            for index, together in enumerate(self._shares)
         )
+
+    @property
+    def _shares(self) -> Sharing:
+        return self.sharing or tuple((n,) for n in range(len(self.promises)))
 
     def _promise(self, request_class: RequestClass) -> SLO:
         default = self.scenario.slo
@@ -146,6 +149,10 @@ class Instance:
                 yield tuple(sorted(tuple(sorted(by_strictness[first:end])) for first, end in ends))
         yield tuple((n,) for n in range(count))
 
+    def shared(self, sharing: Sharing) -> Instance:
+        """The same with promises sharing pools in one way; itself, with all that it has looked up, where they do already."""
+        return self if sharing == self._shares else replace(self, sharing=sharing)
+
     def shared_as(self, pools: Iterable[Sequence[str]]) -> Instance:
         """The same with promises sharing pools as in a plan; as it is where that is no partition of the promises.
 
@@ -157,7 +164,7 @@ class Instance:
         served = {frozenset(of_class[name] for name in names if name in of_class) for names in pools}
         sharing = tuple(sorted(tuple(sorted(together)) for together in served if together))
         whole = sorted(n for together in sharing for n in together) == list(range(len(self.promises)))
-        return replace(self, sharing=sharing) if whole else self
+        return self.shared(sharing) if whole else self
 
     @cached_property
     def devices(self) -> Mapping[str, Device]:

@@ -77,7 +77,6 @@ def _join(deployment: Deployment, pool: Pool, leader: Document) -> None:
     """Make a leader's pod a member of its InferencePool, with the sidecar where it decodes."""
     leader["metadata"]["labels"] |= {
         _ROLE_LABEL: _ROLES[pool.role],
-        "llm-d.ai/inference-serving": "true",
         _POOL_LABEL: _name(deployment, pool.serves),
     }
     if pool.role != "decode":
@@ -90,16 +89,16 @@ def _join(deployment: Deployment, pool: Pool, leader: Document) -> None:
     for probe in (engine["readinessProbe"], engine["startupProbe"]):
         probe["httpGet"] = {**probe["httpGet"], "port": _BEHIND_SIDECAR}
     words = [f"--port={Ports().serve}", f"--vllm-port={_BEHIND_SIDECAR}", "--secure-proxy=false"]
-    leader["spec"]["initContainers"] = [
-        {
-            "name": "routing-sidecar",
-            "image": _SIDECAR_IMAGE,
-            "restartPolicy": "Always",
-            "args": [*words, f"--kv-connector={_protocol(deployment, pool)}"],
-            "env": [{"name": "SGLANG_BOOTSTRAP_PORT", "value": VARIABLES["BOOTSTRAP_PORT"]}],
-            "ports": [{"containerPort": Ports().serve}],
-        }
-    ]
+    sidecar: Document = {
+        "name": "routing-sidecar",
+        "image": _SIDECAR_IMAGE,
+        "restartPolicy": "Always",
+        "args": [*words, f"--kv-connector={_protocol(deployment, pool)}"],
+        "ports": [{"containerPort": Ports().serve}],
+    }
+    if deployment.engine == "sglang":
+        sidecar["env"] = [{"name": "SGLANG_BOOTSTRAP_PORT", "value": VARIABLES["BOOTSTRAP_PORT"]}]
+    leader["spec"]["initContainers"] = [sidecar]
 
 
 def _protocol(deployment: Deployment, pool: Pool) -> str:

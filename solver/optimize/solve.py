@@ -100,7 +100,7 @@ def _solve(instance: Instance, effort: Effort, alternatives: int, running: Plan 
         # The ways that come first take half of what time is left: most that follow end soon, or are skipped.
         remaining = min(len(ways) - number, 2 * len(engines))
         share = replace(wanted, clock=wanted.clock and wanted.clock.part(1 / remaining))
-        shared = replace(instance, sharing=sharing)
+        shared = instance.shared(sharing)
         solved.append(_Solved(engine, shared, *Search(shared, engine, share, standing=stand).best()))
     plans = [(s, s.result) for s in solved if isinstance(s.result, Plan)]
     if not plans:

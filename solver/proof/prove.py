@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
@@ -76,7 +76,7 @@ def prove(plan: Plan, seconds: float = 60.0) -> Proof:
     stated, proven, size = plan.objective.bound, math.inf, (0, 0)
     target = _target(instance, stated)
     for sharing, engine in product(instance.sharings(), _engines(plan)):
-        shared = replace(instance, sharing=sharing)
+        shared = instance.shared(sharing)
         search = _Search(shared, stock(shared, engine), target)
         bound = search.bound(left)
         found = search.counterexample(left()) if not outside and not search.enough(bound) else ""

@@ -69,7 +69,7 @@ def test_no_way_to_share_is_better_than_the_plan(objective: str) -> None:
     plan = solve_scenario(asked, EFFORT).plan
     costs = []
     for sharing in whole.sharings():
-        found, _ = Search(type(whole)(whole.scenario, whole.llm, whole.cluster, sharing), "vllm", EFFORT).best()
+        found, _ = Search(whole.shared(sharing), "vllm", EFFORT).best()
         assert isinstance(found, Plan)
         costs.append(found.objective.usd_per_million_output_tokens)
     assert len(costs) == 2

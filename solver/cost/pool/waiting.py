@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 #: servers, fitted to simulated queues.
 EVEN = 0.08
 #: The others in a batch vary freely until it is full but for one part in so many, and less and less from there on.
+#: Chosen so that waits are continuous; 2 and 4 met the simulated queues alike.
 UNFILLED = 4.0
 #: Halvings of the range in which the number taken at once lies.
 _ROUNDS = 14

@@ -146,7 +146,7 @@ def _layouts(instance: Instance, engines: Sequence[Engine], effort: Effort) -> I
     for sharing, engine in product(instance.sharings(), engines):
         if effort.late:
             return
-        shared = replace(instance, sharing=sharing)
+        shared = instance.shared(sharing)
         whole = market(shared)
         offered = offer(shared, engine, whole, effort=effort)
         found = best_layout(offered.within(whole), offered.columns, effort)
