@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from chromium import Chromium
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 
@@ -20,3 +25,15 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("reference data is not beside the project here")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """A real browser; what needs one is skipped where Chromium is missing."""
+    from chromium import Chromium, installed
+
+    program = installed()
+    if program is None:
+        pytest.skip("no Chromium is installed here")
+    with Chromium(program, tmp_path_factory.mktemp("profile")) as opened:
+        yield opened

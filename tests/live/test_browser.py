@@ -8,21 +8,12 @@ from collections.abc import Iterator
 from socket import create_server
 
 import pytest
-from chromium import Chromium, installed
+from chromium import Chromium
 from sitting import RATE, real
 
 from solver.live.application import application
 from solver.live.gate import Keys
 from solver.live.server import LiveServer
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    program = installed()
-    if program is None:
-        pytest.skip("no Chromium is installed here")
-    with Chromium(program, tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import plans
 import pytest
-from chromium import Chromium, installed
+from chromium import Chromium
 
 WIDTHS = (1280, 390)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    program = installed()
-    if program is None:
-        pytest.skip("no Chromium is installed here")
-    with Chromium(program, tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 def _open(browser: Chromium, text: str, folder: Path) -> None:
