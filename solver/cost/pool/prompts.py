@@ -41,19 +41,30 @@ class Prefill:
         batch: Floats | float = 0.0,
         company: Floats | float = 1.0,
         prompts_per_step: Floats | float = 1.0,
+        packed: bool = False,
     ) -> Prefill:
-        """Price prompts of three lengths; those in between follow by quadratic interpolation."""
+        """Price prompts of three lengths; those in between follow by quadratic interpolation.
+
+        Parameters
+        ----------
+        packed: whether the next prompts fill up every chunk (:meth:`~solver.cost.steps.timing.Timing.packed_s`).
+        """
         columns = []
         for tokens, cached, prefix, ratio in zip(mix.prompts, mix.cached, mix.prefix, mix.lengths, strict=True):
             few = _PRICED if len(tokens) > 1 and len(set(tokens[_PRICED])) == len(_PRICED) else [0]
             asked, found = tokens[few], prefix + (cached - prefix) * ratio[few]
-            parts = np.array(
-                [pool.prompt_s(p, c, batch, mix.context, company, prompts_per_step) for p, c in zip(asked, found, strict=True)]
-            )
+            one: list[tuple[Floats, Floats, Floats]] = [
+                pool.packed_s(p, c, batch, mix.context, company)
+                if packed
+                else pool.prompt_s(p, c, batch, mix.context, company, prompts_per_step)
+                for p, c in zip(asked, found, strict=True)
+            ]
+            parts = np.array(one)
             filled = np.tensordot(_lagrange(asked, tokens), parts, axes=1)
             columns.append(np.maximum(filled, 0.0))
         latency, occupied, steps = np.moveaxis(np.array(columns), (0, 1, 2, 3), (2, 3, 0, 1))
-        return cls(latency, occupied, steps, mix.share[:, None] * mix.weights)
+        # Interpolated, one step may be 1 + 2e-16, and is then taken for two.
+        return cls(latency, occupied, np.round(steps, 9), mix.share[:, None] * mix.weights)
 
     def towards(self, other: Prefill, part: Floats) -> Prefill:
         """Part of the way to another, linear in between (R,)."""

@@ -20,9 +20,6 @@ _Number = TypeVar("_Number", float, Floats)
 
 #: Quantile of decode occupancy that must fit in the KV cache and in the engine's limit on running sequences.
 FULL = 0.99
-#: Fluctuation of the batch that a request feels, averaged over its own stay, against that of one instant: sqrt(2/3),
-#: for arrivals that stay a fixed time (the mean of the triangular autocorrelation over one stay).
-AVERAGED = math.sqrt(2 / 3)
 
 _EXACT_SERVERS = 256
 
@@ -71,7 +68,7 @@ def _normal_cdf(x: Floats) -> Floats:
     return 0.5 * (1 + erf)
 
 
-def occupancy_quantile(mean: Floats, ranks: Floats, quantile: float, averaging: float = 1.0) -> Floats:
+def occupancy_quantile(mean: Floats, ranks: Floats, quantile: float) -> Floats:
     """Quantile of the sequences on one rank of a pool whose router keeps ranks level.
 
     The pool's total is Poisson (infinite-server queue), spread over its ranks: ``b + z sqrt(b / ranks)``, and half a
@@ -80,10 +77,9 @@ def occupancy_quantile(mean: Floats, ranks: Floats, quantile: float, averaging: 
     Parameters
     ----------
     mean: mean sequences per rank b.
-    ranks: ranks of the pool, over the squared coefficient of variation of the time between arrivals.
-    averaging: factor on the standard deviation, :data:`AVERAGED` for what a request feels over its stay.
+    ranks: ranks of the pool, over what the batch swings more than Poisson (:attr:`solver.cost.pool.crowd.Crowd.swings`).
     """
-    return mean + normal_quantile(quantile) * averaging * np.sqrt(mean / ranks) + (0.5 if quantile > 0.5 else 0.0)
+    return mean + normal_quantile(quantile) * np.sqrt(mean / ranks) + (0.5 if quantile > 0.5 else 0.0)
 
 
 #: Requests beside a prompt with whom it feels half of what company costs before its first token. Set in sight of vLLM's TTFT of

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.cost.pool.crowd import Crowd, lognormal_quantile
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.prompts import FirstToken, Prefill
-from solver.cost.pool.queueing import AVERAGED, FULL, crowdedness, normal_quantile, occupancy_quantile
+from solver.cost.pool.queueing import FULL, crowdedness, normal_quantile, occupancy_quantile
 from solver.cost.pool.waiting import clump, gather, wait
 from solver.cost.steps.replicas import Replicas
 
@@ -90,20 +91,21 @@ def decode_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Serv
     ranks = replicas * pool.work.dp
     felt = _felt(pool, batch)
     typical = pool.decode_s(felt, mix.context)
-    slow = typical + _crowding(pool, ranks, mix, batch, felt, typical, 0.95)
-    crowd = occupancy_quantile(batch, ranks / mix.burstiness, 0.95)
+    crowd = Crowd.of(pool, replicas, mix, batch, felt, typical)
+    variance = crowd.variance(mix.output, mix.output_cv2, typical)
+    most = occupancy_quantile(batch, ranks / crowd.swings, 0.95)
     zero = np.zeros((len(pool), len(mix.share)))
     return Service(
         requests_per_s=batch * pool.work.dp / (mix.mean_output * typical),
         batch=batch,
-        full_batch=occupancy_quantile(batch, ranks / mix.burstiness, FULL),
+        full_batch=occupancy_quantile(batch, ranks / crowd.swings, FULL),
         step_s=typical,
         utilisation=np.minimum(batch, 1.0),
         ttft_p50=zero,
         ttft_p95=zero,
-        tpot_p50=zero + typical[:, None],
-        tpot_p95=zero + slow[:, None],
-        itl_p95=zero + pool.decode_s(np.maximum(crowd, 1.0), mix.context)[:, None],
+        tpot_p50=lognormal_quantile(typical[:, None], variance, 0.5),
+        tpot_p95=lognormal_quantile(typical[:, None], variance, 0.95),
+        itl_p95=zero + pool.decode_s(np.maximum(most, 1.0), mix.context)[:, None],
     )
 
 
@@ -169,45 +171,59 @@ def prefill_at(
 def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Service:
     """Unified pool whose ranks run ``batch`` sequences on average, prompts chunked in between.
 
-    Every prompt costs all running sequences w = chunks x (step with the chunk - step without). With arrivals lambda per rank
-    a request of ``out`` tokens takes ``out TPOT = out t + lambda out TPOT w``, and ``batch = lambda out TPOT`` by Little, so
-    TPOT = t + batch w / out. A chunk carries as many short prompts as it has room for.
+    Every prompt costs all running sequences w = chunks x (step with the chunk - step without), more of it in shared
+    chunks, where less hides behind the decode step. With arrivals lambda per rank a request of ``out`` tokens takes
+    ``out TPOT = out t + lambda out TPOT w``, and ``batch = lambda out TPOT`` by Little, so TPOT = t + batch w / out.
     """
     speeds, dp, pp = pool.speeds, pool.work.dp, pool.work.pp
     ranks = replicas * dp
     felt = _felt(pool, batch)
     step = pool.decode_s(felt, mix.context)
     alone = crowded = Prefill.of(pool, mix, felt, company=0.0)
+    packed = packed_crowded = Prefill.of(pool, mix, felt, company=0.0, packed=True)
     if np.any(dp > 1):
         crowded = Prefill.of(pool, mix, felt, company=1.0)
+        packed_crowded = Prefill.of(pool, mix, felt, company=1.0, packed=True)
     # What the running sequences would have taken without the prompt; ranks in lockstep all wait for the slowest.
     beside = (step * pool.accepted / pp)[:, None, None]
     lockstep = dp**speeds.lockstep
-    company = np.zeros_like(batch)
-    # Fixed point of TPOT, arrivals (Little) and how often the other ranks prefill in the same step.
-    for _ in range(_ROUNDS):
-        each = alone.towards(crowded, company)
-        stall = speeds.prefill_share[:, None, None] * np.maximum(each.occupied - each.steps * beside, 0.0)
-        stalls = stall * lockstep[:, None, None]
-        tpot = step + batch * each.mean(stalls) / mix.mean_output
-        arrivals = batch / (mix.mean_output * tpot)
-        company = _company(arrivals * each.mean(each.occupied), replicas, dp, mix.burstiness)
 
-    # Prompts that share a chunk: a long one fills more of it, hence the mean over the mean square.
-    together = np.maximum(pool.chunk_tokens * pp * mix.mean(mix.prompt) / mix.mean_square_prompt, 1.0)
-    lone = each.moments(stall + step[:, None, None] * np.ceil(each.steps / pp[:, None, None]))
-    more = each.moments(stall)
-    gathered = gather(
-        arrivals,
-        ranks,
-        alone=lone,
-        more=more.mean,
-        other=more.times(speeds.first_token),
-        together=together,
-        burstiness=mix.burstiness,
-    )
-    # rho: what arrives over what is served when every chunk is as full as it can be.
-    load = arrivals * (lone.mean + (together - 1) * more.mean) / together
+    def stalls(prefill: Prefill) -> Floats:
+        return speeds.prefill_share[:, None, None] * np.maximum(prefill.occupied - prefill.steps * beside, 0.0)
+
+    # Prompts that a round of the pipeline takes; between 1 and 2, how often two share one.
+    together = np.maximum(pool.chunk_tokens * pp / float(mix.mean(mix.prompt)), 1.0)
+    several = np.clip(together - 1, 0.0, 1.0)
+    rounds = (step / pp)[:, None, None]
+    # The first token comes out of the prompt's last pass; steps of the others begin after it.
+    later_tokens = max(mix.mean_output - 1, 1.0)
+    company = shared = np.zeros_like(batch)
+    # Fixed point of TPOT, arrivals (Little), how often the other ranks prefill in the same step, and how often prompts
+    # share a chunk.
+    for _ in range(_ROUNDS):
+        each, filled = alone.towards(crowded, company), packed.towards(packed_crowded, company)
+        stall, shared_stall = stalls(each), stalls(filled)
+        mean_stall = each.mean(stall + shared[:, None, None] * (shared_stall - stall))
+        tpot = step + batch * lockstep * mean_stall / later_tokens
+        arrivals = batch / (later_tokens * tpot)
+        company = _company(arrivals * each.mean(each.occupied), replicas, dp, mix.burstiness)
+        # A prompt that finds the rank idle takes whole rounds; in a queue it takes only its part of them.
+        lone, queued = each.moments(stall + rounds * np.ceil(each.steps)), each.moments(shared_stall + rounds * filled.steps)
+        # rho: what arrives over what is served when every chunk is full.
+        load = arrivals * queued.mean
+        busy = arrivals * lone.mean / (np.maximum(1 - load, 0.0) + arrivals * lone.mean)
+        more = each.moments(shared_stall)
+        gathered = gather(
+            arrivals,
+            ranks,
+            alone=lone.towards(queued, (1 - several) * busy),
+            more=more.mean,
+            other=more.times(speeds.first_token),
+            together=together,
+            burstiness=mix.burstiness,
+        )
+        shared = several * (1 - 1 / gathered.taken) + (1 - several) * busy
+
     boarding = speeds.admission_steps * step
     typical = crowdedness(batch * dp)
     reserved = speeds.admitted_s(typical) + boarding * typical
@@ -224,39 +240,31 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
 
     def own(quantile: float) -> Floats:
         crowd = company + normal_quantile(quantile) * _scatter(company, dp, mix.burstiness)
-        latency = alone.towards(crowded, np.clip(crowd, 0.0, 1.0)).latency
+        part = np.clip(crowd, 0.0, 1.0)
+        # In a queue of prompts longer than a chunk, others fill the last one's chunk up.
+        by_itself, in_queue = alone.towards(crowded, part), packed.towards(packed_crowded, part)
+        latency = by_itself.towards(in_queue, (1 - several) * busy).latency
         felt = crowdedness(np.maximum(occupancy_quantile(batch, ranks / mix.burstiness, quantile), 0.0) * dp)
         return _first_token(pool, latency, felt) + (felt * boarding)[:, None, None]
 
     first = FirstToken(own(0.5), own(0.95), alone.share, queue)
-    # Prompts slow what runs, and so lengthen stays: stalls (of their own spread) make the batch swing more than
-    # Poisson.
-    slowed = tpot / step - 1
-    uneven = more.square / np.maximum(more.mean, 1e-300) ** 2 - 1
-    swings = mix.burstiness * ((1 + slowed) ** 2 + uneven * slowed**2)
-
-    def tpot_quantile(quantile: float) -> Floats:
-        crowd = _crowding(pool, ranks, mix, batch, felt, step, quantile)
-        # Prompts admitted during an output are Poisson; the sum of their stalls scatters by sqrt(n E[stall^2]).
-        admitted = (arrivals * lockstep * mix.burstiness)[:, None] * mix.output * tpot[:, None]
-        again = (tpot / step)[:, None]
-        scatter: Floats = again * np.sqrt(admitted * more.square[:, None]) / mix.output
-        above: Floats = np.hypot(crowd[:, None], normal_quantile(quantile) * scatter) * (quantile > 0.5)
-        return tpot[:, None] + above
-
+    crowd = Crowd.of(pool, replicas, mix, batch, felt, tpot, more)
+    tpot = tpot * crowd.longer
+    arrivals = batch / (later_tokens * tpot)
+    variance = crowd.variance(mix.output, mix.output_cv2, tpot)
     # More than one gap in twenty has a chunk in it: then the 95th percentile of gaps is a step with a chunk.
     chunked = (load * dp > 0.05)[:, None]
     gap = (each.occupied / np.maximum(each.steps, 1)) @ mix.weights
     return Service(
         requests_per_s=arrivals * dp,
         batch=batch,
-        full_batch=occupancy_quantile(batch, ranks / swings, FULL),
+        full_batch=occupancy_quantile(batch, ranks / crowd.swings, FULL),
         step_s=step,
         utilisation=np.minimum(load, 1.0),
         ttft_p50=first.each(first.p50),
         ttft_p95=first.each(first.p95),
-        tpot_p50=tpot_quantile(0.5),
-        tpot_p95=tpot_quantile(0.95),
+        tpot_p50=lognormal_quantile(tpot[:, None], variance, 0.5),
+        tpot_p95=lognormal_quantile(tpot[:, None], variance, 0.95),
         itl_p95=np.where(chunked, gap, step[:, None]),
         first=first,
     )
@@ -272,20 +280,6 @@ def sequences_that_fit(pool: Replicas, mix: Mix) -> Floats:
 def _felt(pool: Replicas, batch: Floats) -> Floats:
     """Sequences on the fullest rank of a replica, which sets its pace: whole sequences cannot be levelled exactly."""
     return np.maximum(batch + 0.5 * (1 - 1 / pool.work.dp), 1.0)
-
-
-def _crowding(
-    pool: Replicas, ranks: Floats, mix: Mix, batch: Floats, felt: Floats, typical: Floats, quantile: float
-) -> Floats:
-    """How much longer than typical a step takes when the pool is as crowded as that quantile says (R,) [s].
-
-    A slower step keeps sequences longer, which fills the batch further: where the step grows as batch^e, the variance of
-    the batch is that of independent stays over 1 - e (birth and death, linearised). Bursts multiply it.
-    """
-    crowd = np.maximum(occupancy_quantile(batch, ranks / mix.burstiness, quantile, AVERAGED), 1.0)
-    slow = pool.decode_s(crowd, mix.context)
-    growth = np.log(np.maximum(slow / typical, 1.0)) / np.log(np.maximum(crowd / felt, 1 + 1e-9))
-    return (slow - typical) / np.sqrt(1 - np.clip(growth, 0.0, 0.9))
 
 
 def _first_token(pool: Replicas, latency: Floats, felt: Floats | float = 1.0) -> Floats:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,11 @@ class Moments:
     def times(self, factor: Floats) -> Moments:
         """Of a multiple."""
         return Moments(self.mean * factor, self.square * factor**2, self.cube * factor**3)
+
+    def towards(self, other: Moments, part: Floats) -> Moments:
+        """Of a mixture in which a part is of another."""
+        mixed = (ours + part * (theirs - ours) for ours, theirs in zip(astuple(self), astuple(other), strict=True))
+        return Moments(*mixed)
 
 
 @dataclass(frozen=True)
