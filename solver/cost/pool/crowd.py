@@ -38,7 +38,8 @@ class Crowd:
 
     Attributes
     ----------
-    batch: of them, on average (R,); ranks: that a router keeps level (R,).
+    spread: squared coefficient of variation of as many independent ones, of which a step feels one at least (R,).
+    ranks: that a router keeps level (R,).
     growth: e where a step grows as batch^e (R,).
     alike: mean of the shorter of two outputs over the mean output: how much of a cluster is there together.
     burstiness: squared coefficient of variation of the time between arrivals.
@@ -46,7 +47,7 @@ class Crowd:
     share: of a sequence's context that its own prompt makes, and so grows with the stall that it caused.
     """
 
-    batch: Floats
+    spread: Floats
     ranks: Floats
     growth: Floats
     alike: float
@@ -77,7 +78,7 @@ class Crowd:
         growth = np.log(np.maximum(pool.decode_s(more, mix.context) / step, 1.0)) / np.log(more / felt)
         varied = float(mix.share @ (mix.output**2 * (1 + mix.output_cv2))) / mix.mean_output**2
         return cls(
-            batch=batch,
+            spread=batch / (felt**2 * replicas * pool.work.dp),
             ranks=replicas * pool.work.dp,
             growth=np.clip(growth, 0.0, MOST_GROWTH),
             # 1 less the Gini coefficient of a lognormal distribution.
@@ -100,7 +101,7 @@ class Crowd:
     @property
     def longer(self) -> Floats:
         """Mean time per token over that of a batch which always has its mean (R,): steps grow, second order."""
-        return 1 + self.growth * (1 - self.growth) * self.swings / (self.batch * self.ranks)
+        return 1 + self.growth * (1 - self.growth) * self.swings * self.spread
 
     def variance(self, output: Floats, output_cv2: Floats, tpot: Floats) -> Floats:
         """Squared coefficient of variation of the time per token over the requests of a class (R, C).
@@ -114,7 +115,7 @@ class Crowd:
         # The crowd's tokens (contexts are what a step reads): arrivals bring contexts in clusters, too.
         tokens = one + (self.burstiness * self._cluster(self.share) - one) * self.alike
         averaged = self._averaged
-        crowd = self.growth**2 * averaged * tokens / ((1 - self.growth) * self.batch * self.ranks)
+        crowd = self.growth**2 / (1 - self.growth) * averaged * tokens * self.spread
         # The stalls of its own stay, with those that came during them; short outputs meet few, and vary more.
         mean = (self.stall.mean / tpot)[:, None] * (1 + output_cv2) / output
         stalls = (self.burstiness * self.slowed * again * (1 + self._uneven))[:, None] * mean

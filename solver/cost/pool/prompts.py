@@ -45,22 +45,27 @@ class Prefill:
     ) -> Prefill:
         """Price prompts of three lengths; those in between follow by quadratic interpolation.
 
+        Where prompts take several passes, what a pass takes by itself is added to what is interpolated: the number of
+        passes jumps.
+
         Parameters
         ----------
         packed: whether the next prompts fill up every chunk (:meth:`~solver.cost.steps.timing.Timing.packed_s`).
         """
+
+        def priced(tokens: Floats, found: Floats) -> Floats:
+            if packed:
+                return np.array(pool.packed_s(tokens, found, batch, mix.context, company))
+            return np.array(pool.prompt_s(tokens, found, batch, mix.context, company, prompts_per_step))
+
         columns = []
         for tokens, cached, prefix, ratio in zip(mix.prompts, mix.cached, mix.prefix, mix.lengths, strict=True):
             few = _PRICED if len(tokens) > 1 and len(set(tokens[_PRICED])) == len(_PRICED) else [0]
+            if not packed and np.any(np.ptp(np.ceil(tokens[:, None] / pool.chunk_tokens), axis=0)):
+                few = list(range(len(tokens)))
             asked, found = tokens[few], prefix + (cached - prefix) * ratio[few]
-            one: list[tuple[Floats, Floats, Floats]] = [
-                pool.packed_s(p, c, batch, mix.context, company)
-                if packed
-                else pool.prompt_s(p, c, batch, mix.context, company, prompts_per_step)
-                for p, c in zip(asked, found, strict=True)
-            ]
-            parts = np.array(one)
-            filled = np.tensordot(_lagrange(asked, tokens), parts, axes=1)
+            parts = np.array([priced(p, c) for p, c in zip(asked, found, strict=True)])
+            filled = parts if len(few) == len(tokens) else np.tensordot(_lagrange(asked, tokens), parts, axes=1)
             columns.append(np.maximum(filled, 0.0))
         latency, occupied, steps = np.moveaxis(np.array(columns), (0, 1, 2, 3), (2, 3, 0, 1))
         # Interpolated, one step may be 1 + 2e-16, and is then taken for two.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.cost.pool.chunks import ChunkedPrompts
 from solver.cost.pool.crowd import Crowd, lognormal_quantile
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.prompts import FirstToken, Prefill
@@ -24,6 +25,11 @@ Floats = NDArray[np.float64]
 
 #: Rounds in which load, batch and pace settle on each other.
 _ROUNDS = 6
+#: Prompts of mean size that fit into a chunk beside the longer ones, from which on a step takes all that wait; below, they
+#: queue. Set in sight of simulated chunks of 1,024 to 8,192 tokens for prompts of 1,000 (coefficient of variation 1).
+MANY = 5.0
+#: Least share of a rank's time that is left between prompts, for the number that queues.
+LEAST_IDLE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -179,50 +185,41 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     ranks = replicas * dp
     felt = _felt(pool, batch)
     step = pool.decode_s(felt, mix.context)
-    alone = crowded = Prefill.of(pool, mix, felt, company=0.0)
-    packed = packed_crowded = Prefill.of(pool, mix, felt, company=0.0, packed=True)
-    if np.any(dp > 1):
-        crowded = Prefill.of(pool, mix, felt, company=1.0)
-        packed_crowded = Prefill.of(pool, mix, felt, company=1.0, packed=True)
-    # What the running sequences would have taken without the prompt; ranks in lockstep all wait for the slowest.
-    beside = (step * pool.accepted / pp)[:, None, None]
+    prompts = ChunkedPrompts.of(pool, mix, felt, step)
+    # Ranks in lockstep all wait for the slowest.
     lockstep = dp**speeds.lockstep
-
-    def stalls(prefill: Prefill) -> Floats:
-        return speeds.prefill_share[:, None, None] * np.maximum(prefill.occupied - prefill.steps * beside, 0.0)
-
-    # Prompts that a round of the pipeline takes; between 1 and 2, how often two share one.
-    together = np.maximum(pool.chunk_tokens * pp / float(mix.mean(mix.prompt)), 1.0)
-    several = np.clip(together - 1, 0.0, 1.0)
-    rounds = (step / pp)[:, None, None]
-    # The first token comes out of the prompt's last pass; steps of the others begin after it.
+    # Prompts that a step takes at once. Where few fit it is a queue whose prompts follow each other through packed chunks.
+    most = pool.chunk_tokens * pp / float(mix.mean(mix.prompt))
+    fit = pool.chunk_tokens * pp * float(mix.mean(mix.prompt)) / mix.mean_square_prompt
+    several = np.clip((fit - 1) / (MANY - 1), 0.0, 1.0)
+    together = 1 + np.maximum(most - 1, 0.0) * several
+    # The first token comes out of the prompt's last pass; only the others take steps.
     later_tokens = max(mix.mean_output - 1, 1.0)
     company = shared = np.zeros_like(batch)
     # Fixed point of TPOT, arrivals (Little), how often the other ranks prefill in the same step, and how often prompts
-    # share a chunk.
+    # share chunks.
     for _ in range(_ROUNDS):
-        each, filled = alone.towards(crowded, company), packed.towards(packed_crowded, company)
-        stall, shared_stall = stalls(each), stalls(filled)
-        mean_stall = each.mean(stall + shared[:, None, None] * (shared_stall - stall))
-        tpot = step + batch * lockstep * mean_stall / later_tokens
+        chunks = prompts.at(company)
+        tpot = step + batch * lockstep * chunks.mean_stall(shared) / later_tokens
         arrivals = batch / (later_tokens * tpot)
-        company = _company(arrivals * each.mean(each.occupied), replicas, dp, mix.burstiness)
-        # A prompt that finds the rank idle takes whole rounds; in a queue it takes only its part of them.
-        lone, queued = each.moments(stall + rounds * np.ceil(each.steps)), each.moments(shared_stall + rounds * filled.steps)
+        company = _company(arrivals * chunks.alone.mean(chunks.alone.occupied), replicas, dp, mix.burstiness)
+        # Who finds the rank idle takes longer than who queues (Welch 1964).
+        lone, queued = chunks.lone(step, pp), chunks.queued(step, pp)
         # rho: what arrives over what is served when every chunk is full.
         load = arrivals * queued.mean
         busy = arrivals * lone.mean / (np.maximum(1 - load, 0.0) + arrivals * lone.mean)
-        more = each.moments(shared_stall)
+        behind = (1 - several) * busy
+        more = chunks.alone.moments(chunks.shared_stall)
         gathered = gather(
             arrivals,
             ranks,
-            alone=lone.towards(queued, (1 - several) * busy),
+            alone=lone.towards(queued, behind),
             more=more.mean,
             other=more.times(speeds.first_token),
             together=together,
             burstiness=mix.burstiness,
         )
-        shared = several * (1 - 1 / gathered.taken) + (1 - several) * busy
+        shared = several * (1 - 1 / gathered.taken) + behind
 
     boarding = speeds.admission_steps * step
     typical = crowdedness(batch * dp)
@@ -237,24 +234,23 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
         boards=1 - np.exp(-batch),
         reserved=reserved,
     )
+    # The rest of a service under way, and those of the others before it.
+    queues = gathered.service.square / (2 * gathered.service.mean) / np.maximum(1 - load, LEAST_IDLE)
 
     def own(quantile: float) -> Floats:
         crowd = company + normal_quantile(quantile) * _scatter(company, dp, mix.burstiness)
-        part = np.clip(crowd, 0.0, 1.0)
-        # In a queue of prompts longer than a chunk, others fill the last one's chunk up.
-        by_itself, in_queue = alone.towards(crowded, part), packed.towards(packed_crowded, part)
-        latency = by_itself.towards(in_queue, (1 - several) * busy).latency
+        latency = prompts.at(np.clip(crowd, 0.0, 1.0)).latency(behind, arrivals, queues)
         felt = crowdedness(np.maximum(occupancy_quantile(batch, ranks / mix.burstiness, quantile), 0.0) * dp)
         return _first_token(pool, latency, felt) + (felt * boarding)[:, None, None]
 
-    first = FirstToken(own(0.5), own(0.95), alone.share, queue)
+    first = FirstToken(own(0.5), own(0.95), chunks.alone.share, queue)
     crowd = Crowd.of(pool, replicas, mix, batch, felt, tpot, more)
     tpot = tpot * crowd.longer
     arrivals = batch / (later_tokens * tpot)
     variance = crowd.variance(mix.output, mix.output_cv2, tpot)
     # More than one gap in twenty has a chunk in it: then the 95th percentile of gaps is a step with a chunk.
     chunked = (load * dp > 0.05)[:, None]
-    gap = (each.occupied / np.maximum(each.steps, 1)) @ mix.weights
+    gap = (chunks.alone.occupied / np.maximum(chunks.alone.steps, 1)) @ mix.weights
     return Service(
         requests_per_s=arrivals * dp,
         batch=batch,

@@ -135,7 +135,7 @@ class Timing:
         steps = prompt / self.chunk_tokens
         running = np.asarray(batch, float) / self.work.pp
         full = self._chunk(self.chunk_tokens, cached + prompt / 2, running, context, company)
-        return (steps - 0.5) * full.slowest_s + full.latency_s, steps * full.slowest_s, steps
+        return (steps - 1.0) * full.slowest_s + full.latency_s, steps * full.slowest_s, steps
 
     def _chunk(
         self, tokens: Floats, keys: Floats, running: Floats, context: Floats | float, company: Floats | float
