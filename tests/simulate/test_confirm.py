@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 
 import pytest
@@ -20,15 +21,21 @@ EFFORT = Effort(time_limit_s=20, workers=1, seed=1)
 TRIAL = Trial(seeds=(1, 2), requests=6000)
 
 
-def bursty(objective: str = "throughput") -> Scenario:
-    """A whole host serves as much as the promises allow, and its requests come in bursts that no formula knows well."""
+def bursty(objective: str = "throughput", requests_per_s: float = 30) -> Scenario:
+    """A whole host serves as much as the promises allow, and its requests come in bursts."""
     return Scenario.from_mapping(
         {
             "llm": {"config": "llama-3.1-8b"},
             "cluster": {"builder": "hgx", "nodes": 1, "device": "h100"},
             "traffic": {
                 "classes": [
-                    {"name": "chat", "prompt_tokens": 1500, "output_tokens": 120, "requests_per_s": 30, "burstiness": 4}
+                    {
+                        "name": "chat",
+                        "prompt_tokens": 1500,
+                        "output_tokens": 120,
+                        "requests_per_s": requests_per_s,
+                        "burstiness": 4,
+                    }
                 ]
             },
             "slo": {"ttft_p95": "400ms", "tpot_p95": "18ms"},
@@ -39,9 +46,22 @@ def bursty(objective: str = "throughput") -> Scenario:
     )
 
 
+def missed(share: float = 0.97) -> Outcome:
+    """A plan whose promise on TPOT is a little below what its replay finds."""
+    outcome = solve_scenario(bursty(requests_per_s=10), EFFORT)
+    seen = replay(outcome.plan, Run(requests=TRIAL.requests, seed=1)).overall.tpot_p95_s
+    tight = outcome.plan.scenario.slo.model_copy(update={"tpot_p95_s": share * seen})
+    scenario = outcome.plan.scenario.model_copy(update={"slo": tight})
+    name = hashlib.sha256(scenario.model_dump_json(by_alias=True).encode()).hexdigest()
+    provenance = outcome.plan.provenance.model_copy(
+        update={"inputs": dict(outcome.plan.provenance.inputs) | {"scenario": name}}
+    )
+    return Outcome(outcome.status, outcome.plan.model_copy(update={"scenario": scenario, "provenance": provenance}))
+
+
 def test_a_miss_is_tightened_until_it_holds() -> None:
-    first = solve_scenario(bursty(), EFFORT)
-    plan = confirm(bursty(), first, EFFORT, trial=TRIAL).plan
+    first = missed()
+    plan = confirm(first.plan.scenario, first, EFFORT, trial=TRIAL).plan
     assert plan.confirmation is not None
     assert plan.confirmation.kept
     assert plan.confirmation.derating
@@ -161,8 +181,8 @@ def test_a_glance_stops_as_soon_as_it_is_sure() -> None:
 
 def test_a_glance_tightens_what_it_sees_missed() -> None:
     """The promise holds in the replay of the plan that comes back, and bound and gap are those of the first."""
-    first = solve_scenario(bursty(), EFFORT)
-    plan = confirm(bursty(), first, EFFORT, trial=Glance(cpu_s=None)).plan
+    first = missed()
+    plan = confirm(first.plan.scenario, first, EFFORT, trial=Glance(cpu_s=None)).plan
     assert plan.confirmation is not None
     assert plan.confirmation.kept
     assert plan.confirmation.derating
