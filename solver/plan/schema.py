@@ -44,6 +44,9 @@ class Objective(Record):
     usd_per_million_output_tokens, usd_per_million_tokens, usd_per_hour: of the planned traffic.
     bound: proven lower bound on ``usd_per_million_output_tokens``.
     gap: (usd_per_million_output_tokens - bound) / usd_per_million_output_tokens.
+    least: the least cost of any plan that was found and accepted [USD per million output tokens]; its distance from the bound
+        decides the status.
+    simplicity_cost: share by which the plan costs more than that, because it is simpler (``options.simplicity``).
     """
 
     usd_per_million_output_tokens: Amount
@@ -51,6 +54,18 @@ class Objective(Record):
     usd_per_hour: Amount
     bound: Amount
     gap: Portion
+    least: Amount
+    simplicity_cost: Portion
+
+    @property
+    def least_usd_per_hour(self) -> float:
+        """Rent of the cheapest plan that was found [USD/h]."""
+        return self.usd_per_hour / (1 + self.simplicity_cost)
+
+    @property
+    def least_gap(self) -> float:
+        """(least - bound) / least: what the search for the least cost left open."""
+        return 1 - self.bound / self.least if self.least else 0.0
 
 
 class PoolDegrees(Record):

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from solver.cost.pool.mix import Mix
 from solver.cost.pool.serving import sequences_that_fit
 from solver.cost.steps.replicas import NetworkShare, Replicas
 from solver.cost.steps.work import default_stages
+from solver.cost.support import untried
 from solver.engines import EngineRules
 from solver.engines.memory import MOST_FRACTION
 from solver.llm import LLM
@@ -51,6 +53,21 @@ class Candidate:
     imbalance: float | None = None
     least_imbalance: float | None = None
     handover: int = 0
+
+    @cached_property
+    def untried(self) -> tuple[str, ...]:
+        """Mechanisms of its structure that no measured run had."""
+        return untried(self.setup)
+
+    @property
+    def pipelined(self) -> bool:
+        """Whether a scale-up domain holds more than one of its pipeline stages."""
+        return self.setup.parallelism.pp > self.setup.domains
+
+    @property
+    def plain(self) -> bool:
+        """Whether runs support everything about it, and stages share no domain."""
+        return not self.untried and not self.pipelined
 
     def cut(self, stages: Stages) -> Candidate:
         """The same with its layers cut into these stages."""

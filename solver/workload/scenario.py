@@ -84,6 +84,7 @@ class Options(Record):
     survive_domain_failures, survive_host_failures: the demand is still met after losing any so many.
     max_pools: pools of one role and promise at most.
     gap: relative gap at which a plan counts as optimal.
+    simplicity: share by which a plan may cost more than the cheapest one found, where it is simpler (0 = not at all).
     slo_confidence: quantile of the calibration's residuals at which promises are judged (0.5 = the median).
     memory_fraction: share of the HBM that engines may fill, as each counts it (vLLM ``gpu_memory_utilization``, SGLang
         ``mem_fraction_static``, TensorRT-LLM ``free_gpu_memory_fraction``); the engine's default if left out.
@@ -98,6 +99,7 @@ class Options(Record):
     survive_host_failures: Count = 0
     max_pools: Annotated[int, Field(ge=1, le=16)] = 2
     gap: Annotated[float, Field(ge=0, le=1)] = 0.01
+    simplicity: Annotated[float, Field(ge=0, le=1)] = 0.02
     slo_confidence: Annotated[float, Field(ge=0.05, le=0.99)] = 0.5
     memory_fraction: Annotated[float, Field(ge=0.3, le=0.97)] | None = None
     kv_tiers: Literal["auto"] | tuple[KVTierName, ...] = "auto"

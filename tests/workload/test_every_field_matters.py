@@ -147,6 +147,12 @@ CHANGES: dict[str, tuple[dict[str, Any], Any, Any]] = {
         3,
     ),
     "options.gap": (UNEVEN, 0.0, 0.5),
+    "options.simplicity": (
+        SMALL
+        | {"cluster": side_by_side("h100", "h200"), "objective": "throughput", "options": {"disaggregate": False}},
+        0.0,
+        1.0,
+    ),
     "options.memory_fraction": (SMALL | {"objective": "throughput"}, None, 0.5),
     "options.kv_tiers": (SESSIONS, "auto", []),
     "options.kv_ages_s": (SESSIONS, [60], [300]),
