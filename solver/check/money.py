@@ -99,7 +99,7 @@ def arithmetic_is_right(evidence: Evidence) -> Iterator[str]:
     if cost > o.least * (1 + options.simplicity) * (1 + 1e-9):
         yield f"the plan costs {cost:.6g}, more than options.simplicity allows over the {o.least:.6g} of the cheapest"
     if abs(o.simplicity_cost * o.least - (cost - o.least)) > 1e-9 * cost:
-        yield f"simplicity costs {cost - o.least:.6g} USD per million output tokens; the plan says {o.simplicity_cost:.4g} of {o.least:.6g}"
+        yield f"simplicity costs {cost / o.least - 1 if o.least else 0:.6g}; the plan says {o.simplicity_cost:.6g}"
     left = o.least - o.bound
     if (plan.status == "optimal") != (left <= options.gap * o.least):
         yield f"status {plan.status} does not follow from a bound of {o.bound:.6g} and a least cost of {o.least:.6g}"

@@ -184,7 +184,8 @@ class Search:
         found: a plan within that cost.
         """
         plan, source = found.result, found.source
-        assert isinstance(plan, Plan) and source is not None
+        assert isinstance(plan, Plan)
+        assert source is not None
         known = Simplest(found.order, plan)
         if self.standing or self.effort.late:
             return known

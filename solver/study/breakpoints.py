@@ -162,8 +162,9 @@ def _beyond(plan: Plan, outcome: Outcome, axis: Axis) -> float | None:
 def figure(plan: Plan) -> tuple[float, str]:
     """What a plan is judged by, and its unit: rent where the demand is given, cost per token where it is not; of the cheapest
     plan that was found, since how much a simpler one costs more says nothing of the scenario."""
-    o = plan.objective
-    return (o.least, "USD per million output tokens") if plan.scenario.objective == "throughput" else (o.least_usd_per_hour, "USD/h")
+    if plan.scenario.objective == "throughput":
+        return plan.objective.least, "USD per million output tokens"
+    return plan.objective.least_usd_per_hour, "USD/h"
 
 
 def _promises(scenario: Scenario) -> Iterator[SLO]:

@@ -22,6 +22,8 @@ RULES = {
 }
 #: A gap below this is none.
 NO_GAP = 5e-5
+#: Rules that say how the plan was chosen, not what limits it.
+CHOICE = ("evidence", "simplicity")
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def sentences(scene: Scene) -> Iterator[str]:
     yield _cost(scene)
     yield _prices(scene)
     yield _proof(scene)
+    yield from (rule.because for rule in scene.plan.binding if rule.rule in CHOICE)
     yield _service(scene)
     yield from _promises(scene)
     spare = scene.healthy - scene.plan.devices
