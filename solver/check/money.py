@@ -103,6 +103,9 @@ def arithmetic_is_right(evidence: Evidence) -> Iterator[str]:
     left = o.least - o.bound
     if (plan.status == "optimal") != (left <= options.gap * o.least):
         yield f"status {plan.status} does not follow from a bound of {o.bound:.6g} and a least cost of {o.least:.6g}"
+    for rival in plan.rivals:
+        if (rival.usd_per_million_output_tokens or o.bound) < o.bound * (1 - 1e-9):
+            yield f"the rival {rival.structure!r} costs less than the bound"
     for alternative in plan.alternatives:
         if alternative.usd_per_million_output_tokens < o.bound * (1 - 1e-9):
             yield "an alternative costs less than the bound"

@@ -183,6 +183,8 @@ def candidates(
     pinned = {pin.chunk_tokens for pin in constraints.pools if pin.role == role and pin.chunk_tokens is not None}
     rows = [row for each in started.rows for row in _settings(each, engine, mix, pinned)]
     rows = _overlapping_legally(llm, engine, fleet, rows)
+    if constraints.measured_only:
+        rows = [row for row in rows if not row.untried]  # overlap is settled here
     optimistic = price(llm, fleet, calibration, rows, best_links=True).evened()
     # Where the engine's default leaves no room the most that people set is told, if it could help.
     if (binds := _binds(optimistic, fleet, longest)).any() and rows[0].setup.memory_fraction is None:
@@ -272,6 +274,10 @@ def context_degrees(constraints: Constraints, role: Role) -> tuple[int, ...]:
 def _allowed(setup: Setup, constraints: Constraints) -> bool:
     degrees = setup.parallelism
     if any(getattr(degrees, name) > 1 for name in constraints.forbid):
+        return False
+    if constraints.measured_only and untried(setup):
+        return False
+    if constraints.max_domains is not None and setup.domains > constraints.max_domains:
         return False
     return constraints.max_tp is None or degrees.tp <= constraints.max_tp
 

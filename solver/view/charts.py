@@ -13,7 +13,9 @@ from typing import Any, Literal
 from solver.plan import Plan
 from solver.view.amounts import percent, usd
 from solver.view.chart_parts import (
+    ACCENT,
     INK,
+    LINE,
     altair,
     data,
     finished,
@@ -174,6 +176,27 @@ def memory_chart(plan: Plan) -> Any:
     bars = data(rows).mark_bar().encode(x=x, y=y, color=parts_of, order="order:Q")
     ticks = data(ends).mark_tick(color=INK, thickness=3, size=26).encode(x=x, y=y)
     return finished([bars, ticks], "Memory of the fullest rank", size=(WIDE[0], 34 * len(plan.pools)))
+
+
+def choice_chart(plan: Plan) -> Any:
+    """Cost against speed: the plan and its rivals."""
+    alt = altair()
+    points = [(r.structure, r.usd_per_million_output_tokens, r.tpot_p95_s) for r in plan.rivals]
+    points.append(("this plan", plan.objective.usd_per_million_output_tokens, plan.prediction.tpot_p95_s))
+    rows = [{"name": name, "usd": cost, "speed": 1 / tpot} for name, cost, tpot in points if cost is not None and tpot]
+    x = alt.X("speed:Q", title="output tokens/s of a request (1 / TPOT p95)", scale=_around([row["speed"] for row in rows]))
+    y = alt.Y("usd:Q", title="USD per million output tokens", scale=_around([row["usd"] for row in rows]))
+    ours = alt.condition(alt.datum.name == "this plan", alt.value(ACCENT), alt.value(LINE))
+    marks = data(rows).mark_point(filled=True, size=90, opacity=1).encode(x=x, y=y, color=ours)
+    names = data(rows).mark_text(align="left", dx=8, color=INK).encode(x=x, y=y, text="name:N")
+    return finished([marks, names], "Cost against speed", "each the best plan of its structure", WIDE)
+
+
+def _around(values: Sequence[float]) -> Any:
+    """A scale with room about values, a fifth of the largest at least, so that no axis is one point wide."""
+    low, high = min(values), max(values)
+    room = max(0.25 * (high - low), 0.1 * high)
+    return altair().Scale(domain=[max(low - room, 0.0), high + 2 * room], nice=True, zero=False)
 
 
 def _latency(point: OperatingPoint, measure: Measure) -> float:

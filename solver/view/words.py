@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from solver.plan.rivals import apart_or_together
 from solver.view.amounts import percent, plural, quantity, usd
 from solver.view.scene import Scene
 from topologies.units import show_seconds
@@ -99,6 +100,8 @@ def sentences(scene: Scene) -> Iterator[str]:
     yield _cost(scene)
     yield _prices(scene)
     yield _proof(scene)
+    if told := apart_or_together(scene.plan):
+        yield told
     yield from (rule.because for rule in scene.plan.binding if rule.rule in CHOICE)
     yield _service(scene)
     yield from _promises(scene)

@@ -156,6 +156,8 @@ class Constraints(Record):
     roles: roles that may be used (default: all).
     forbid: dimensions that must stay 1.
     max_tp: largest tensor-parallel degree.
+    max_domains: scale-up domains (of HGX nodes: hosts) that a replica may spread over.
+    measured_only: only mechanisms that a measured run had, such as pipelines or experts across domains.
     max_model_len: longest context an engine is told to accept [tokens].
     min_replicas: replicas of each pool at least.
     max_devices: devices in use at most.
@@ -166,6 +168,8 @@ class Constraints(Record):
     roles: Annotated[tuple[Role, ...], Field(min_length=1)] | None = None
     forbid: tuple[Dimension, ...] = ()
     max_tp: Degree | None = None
+    max_domains: Degree | None = None
+    measured_only: bool = False
     max_model_len: Tokens | None = None
     min_replicas: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     max_devices: Degree | None = None
