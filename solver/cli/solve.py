@@ -197,7 +197,7 @@ def _rivals(plan: Plan) -> str:
     """The best plans of other structures, as a table."""
     from solver.plan.rivals import apart_or_together, table
 
-    heads = ("structure", "USD/M out", "over this", "proof", "devices", "layout", "no run had", "needs")
+    heads = ("structure", "USD/M out", "over this", "proof", "layout", "no run had", "needs")
     rows = [heads, *table(plan)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -26,6 +26,15 @@ def _pool(pool: Pool) -> str:
     return f"{pool.replicas} x {pool.role} of {shape.devices} {pool.device} ({shape})"
 
 
+def needs(plan: Plan) -> Iterator[str]:
+    """What a plan needs: devices, what hands KV caches over, a fabric between domains."""
+    yield f"{plan.devices} devices"
+    yield from dict.fromkeys(f"hand-over by {pool.connector}" for pool in plan.pools if pool.connector)
+    spread = max(pool.domains_per_replica for pool in plan.pools)
+    if spread > 1:
+        yield f"replicas over {spread} domains"
+
+
 def apart_or_together(plan: Plan) -> str:
     """Whether it is cheaper to serve prefill and decode apart or together; empty where only one of both was solved."""
     ours, other = (APART, TOGETHER) if is_apart(plan) else (TOGETHER, APART)
@@ -48,16 +57,16 @@ def proof(rival: Rival) -> str:
     if rival.status == "unknown" or rival.usd_per_million_output_tokens is None or rival.bound is None:
         return "no plan found in time"
     if rival.status == "optimal":
-        return f"solved: none of its kind under {rival.bound:.4g}"
-    return f"only found: its bound is {rival.bound:.4g}"
+        return f"none under {rival.bound:.4g}"
+    return f"only found, none under {rival.bound:.4g}"
 
 
 def table(plan: Plan) -> Iterator[tuple[str, ...]]:
-    """The plan and its rivals as text: structure, cost, over the plan's, proof, devices, layout, what no run had, needs."""
+    """The rivals of a plan as text: structure, cost, over the plan's, proof, layout, what no run had, needs."""
     for rival in plan.rivals:
         cost = rival.usd_per_million_output_tokens
         if cost is None:
-            yield rival.structure, "", "", proof(rival), "", "", "", ""
+            yield rival.structure, "", "", proof(rival), "", "", ""
             continue
         over = cost / plan.objective.usd_per_million_output_tokens - 1 if plan.objective.usd_per_million_output_tokens else 0.0
         yield (
@@ -65,7 +74,6 @@ def table(plan: Plan) -> Iterator[tuple[str, ...]]:
             f"{cost:.4g}",
             f"{over:+.1%}",
             proof(rival),
-            str(rival.devices),
             rival.layout,
             ", ".join(rival.untried) or "nothing",
             ", ".join(rival.needs),

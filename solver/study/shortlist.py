@@ -18,7 +18,7 @@ from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.layout.losses import without
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan, Rival
-from solver.plan.rivals import APART, TOGETHER, is_apart, layout
+from solver.plan.rivals import APART, TOGETHER, is_apart, layout, needs
 from solver.workload import Scenario
 
 Solve = Callable[[Scenario, Effort, Path], Outcome]
@@ -102,15 +102,5 @@ def _rival(name: str, outcome: Outcome) -> Rival:
         devices=plan.devices,
         layout=layout(plan),
         untried=tuple(dict.fromkeys(name for pool in plan.pools for name in untried(pool.setup()))),
-        needs=tuple(_needs(plan)),
+        needs=tuple(needs(plan)),
     )
-
-
-def _needs(plan: Plan) -> Iterator[str]:
-    """What a plan needs beside devices."""
-    yield from dict.fromkeys(f"hand-over by {pool.connector}" for pool in plan.pools if pool.connector)
-    spread = max(pool.domains_per_replica for pool in plan.pools)
-    if spread > 1:
-        yield f"replicas over {spread} domains of the scale-out fabric"
-    hosts = len({placed.device.rsplit("/", 1)[0] for placed in plan.placement})
-    yield f"{hosts} {'host' if hosts == 1 else 'hosts'}"

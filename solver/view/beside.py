@@ -10,11 +10,12 @@ from solver.plan.diff import difference
 from solver.plan.diff_words import words
 from solver.plan.rivals import layout
 from solver.view.amounts import percent, quantity, usd
+from solver.view.colouring import colouring
 from solver.view.html import document
 from solver.view.markup import Markup, tag
 from solver.view.scene import Scene
 from solver.view.sections.tables import table
-from solver.view.topology import svg
+from solver.view.topology import draw_cluster
 from solver.view.words import CHOICE, promises_kept, title, verdict
 from topologies.units import show_seconds
 from topologies.writing import write_file
@@ -42,8 +43,8 @@ def render_beside(one: Plan, other: Plan, names: tuple[str, str] = ("A", "B")) -
     rows = [dict(_figures(scene)) for scene in scenes]
     every = list(dict.fromkeys(key for row in rows for key in row))
     drawn = (
-        tag("figure", tag("figcaption", f"{name}: {title(scene)}"), Markup(svg(plan)))
-        for name, scene, plan in zip(names, scenes, plans, strict=True)
+        tag("figure", tag("figcaption", f"{name}: {title(scene)}"), _cluster(scene))
+        for name, scene in zip(names, scenes, strict=True)
     )
     changes = (tag("li", line) for line in words(difference(one, other)))
     return document(
@@ -56,8 +57,13 @@ def render_beside(one: Plan, other: Plan, names: tuple[str, str] = ("A", "B")) -
             id="answer",
         ),
         tag("section", tag("h2", f"From {names[0]} to {names[1]}"), tag("ul", changes)),
-        tag("section", tag("h2", "Both clusters"), tag("div", drawn, class_="charts")),
+        tag("section", tag("h2", "Both clusters"), tag("div", drawn, class_="beside")),
     )
+
+
+def _cluster(scene: Scene) -> Markup:
+    drawing = draw_cluster(scene, colouring(scene, "pool"))
+    return tag("div", drawing.svg(role="img", aria_label=title(scene)), class_="scroll", tabindex=0)
 
 
 def _verdict(names: tuple[str, str], costs: list[float]) -> str:

@@ -40,6 +40,8 @@ PART_DASHES = ([1, 0], [6, 2], [2, 2], [8, 2, 2, 2])
 #: The ledger of a rank, and its colours.
 MEMORY = ("weights", "KV cache", "idle KV", "activations", "buffers", "reserve")
 MEMORY_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#8A939C")
+#: The plan among its rivals.
+OURS = "this plan"
 #: Width and height of the charts that show all pools.
 WIDE = (620, 240)
 
@@ -182,14 +184,23 @@ def choice_chart(plan: Plan) -> Any:
     """Cost against speed: the plan and its rivals."""
     alt = altair()
     points = [(r.structure, r.usd_per_million_output_tokens, r.tpot_p95_s) for r in plan.rivals]
-    points.append(("this plan", plan.objective.usd_per_million_output_tokens, plan.prediction.tpot_p95_s))
-    rows = [{"name": name, "usd": cost, "speed": 1 / tpot} for name, cost, tpot in points if cost is not None and tpot]
+    points.insert(0, (OURS, plan.objective.usd_per_million_output_tokens, plan.prediction.tpot_p95_s))
+    places: dict[tuple[float, float], list[str]] = {}
+    for name, cost, tpot in points:
+        if cost is not None and tpot:
+            places.setdefault((float(f"{cost:.3g}"), float(f"{1 / tpot:.3g}")), []).append(name)
+    # Structures with one and the same plan are one point, named after the first.
+    rows = [
+        {"name": alike[0] + (f" and {len(alike) - 1} more" if alike[1:] else ""), "usd": cost, "speed": speed}
+        | {"ours": OURS in alike}
+        for (cost, speed), alike in places.items()
+    ]
     x = alt.X("speed:Q", title="output tokens/s of a request (1 / TPOT p95)", scale=_around([row["speed"] for row in rows]))
     y = alt.Y("usd:Q", title="USD per million output tokens", scale=_around([row["usd"] for row in rows]))
-    ours = alt.condition(alt.datum.name == "this plan", alt.value(ACCENT), alt.value(LINE))
+    ours = alt.condition(alt.datum.ours, alt.value(ACCENT), alt.value(LINE))
     marks = data(rows).mark_point(filled=True, size=90, opacity=1).encode(x=x, y=y, color=ours)
-    names = data(rows).mark_text(align="left", dx=8, color=INK).encode(x=x, y=y, text="name:N")
-    return finished([marks, names], "Cost against speed", "each the best plan of its structure", WIDE)
+    labels = data(rows).mark_text(align="left", dx=8, color=INK).encode(x=x, y=y, text="name:N")
+    return finished([marks, labels], "Cost against speed", "each the best plan of its structure", WIDE)
 
 
 def _around(values: Sequence[float]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from solver.plan import Plan, Rival
-from solver.plan.rivals import layout, proof
+from solver.plan.rivals import layout, needs, proof
 from solver.view import charts as draw
 from solver.view.amounts import percent, usd
 from solver.view.markup import Child, Markup, tag
@@ -13,10 +13,11 @@ from solver.view.scene import Scene
 from solver.view.sections.tables import table
 from topologies.units import show_seconds
 
-HEADS = (
-    "structure", "per million output tokens", "over the plan", "proof", "TTFT p95", "TPOT p95", "devices", "layout",
-    "rests on what no measured run had", "needs",
-)  # fmt: skip
+HEADS = ("structure", "per million tokens", "proof", "TTFT, TPOT p95", "layout", "no measured run had", "needs")
+SAID = (
+    "The best plan of every other structure that was asked for, under the same promises; none was replayed. Costs are per "
+    "million output tokens."
+)
 
 
 def choice(scene: Scene) -> Markup | None:
@@ -30,7 +31,7 @@ def choice(scene: Scene) -> Markup | None:
     return tag(
         "section",
         tag("h2", "The choice"),
-        tag("p", "The best plan of every other structure that was asked for, under the same promises; none was replayed."),
+        tag("p", SAID),
         table(HEADS, [_ours(plan), *(tuple(_cells(plan, rival)) for rival in plan.rivals)], "The plan and its rivals"),
         chart,
         id="choice",
@@ -41,16 +42,13 @@ def _ours(plan: Plan) -> tuple[Child, ...]:
     o, p = plan.objective, plan.prediction
     untried = [rests.mechanism for pool in plan.pools for rests in pool.rests_on if not rests.runs]
     return (
-        "this plan",
+        draw.OURS,
         usd(o.usd_per_million_output_tokens),
-        "",
-        f"none under {usd(o.bound)}",
-        show_seconds(p.ttft_p95_s),
-        show_seconds(p.tpot_p95_s),
-        f"{plan.devices:,}",
+        f"none under {o.bound:.4g}",
+        f"{show_seconds(p.ttft_p95_s)}, {show_seconds(p.tpot_p95_s)}",
         layout(plan),
         ", ".join(dict.fromkeys(untried)) or "nothing",
-        ", ".join(dict.fromkeys(f"hand-over by {pool.connector}" for pool in plan.pools if pool.connector)),
+        ", ".join(needs(plan)),
     )
 
 
@@ -58,16 +56,13 @@ def _cells(plan: Plan, rival: Rival) -> Iterator[Child]:
     yield rival.structure
     cost = rival.usd_per_million_output_tokens
     if cost is None or rival.ttft_p95_s is None or rival.tpot_p95_s is None:
-        yield from ("", "", proof(rival), *[""] * (len(HEADS) - 4))
+        yield from ("", proof(rival), *[""] * (len(HEADS) - 3))
         return
     ours = plan.objective.usd_per_million_output_tokens
     over = cost / ours - 1 if ours else 0.0
-    yield usd(cost)
-    yield f"{'+' if over > 0 else '-' if over < 0 else ''}{percent(abs(over))}"
+    yield f"{usd(cost)} ({'-' if over < 0 else '+'}{percent(abs(over))})"
     yield proof(rival)
-    yield show_seconds(rival.ttft_p95_s)
-    yield show_seconds(rival.tpot_p95_s)
-    yield f"{rival.devices:,}"
+    yield f"{show_seconds(rival.ttft_p95_s)}, {show_seconds(rival.tpot_p95_s)}"
     yield rival.layout
     yield ", ".join(rival.untried) or "nothing"
     yield ", ".join(rival.needs)
