@@ -195,8 +195,8 @@ def choice_chart(plan: Plan) -> Any:
         | {"ours": OURS in alike}
         for (cost, speed), alike in places.items()
     ]
-    x = alt.X("speed:Q", title="output tokens/s of a request (1 / TPOT p95)", scale=_around([row["speed"] for row in rows]))
-    y = alt.Y("usd:Q", title="USD per million output tokens", scale=_around([row["usd"] for row in rows]))
+    x = alt.X("speed:Q", title="output tokens/s of a request (1 / TPOT p95)", scale=_around([speed for _, speed in places]))
+    y = alt.Y("usd:Q", title="USD per million output tokens", scale=_around([cost for cost, _ in places]))
     ours = alt.condition(alt.datum.ours, alt.value(ACCENT), alt.value(LINE))
     marks = data(rows).mark_point(filled=True, size=90, opacity=1).encode(x=x, y=y, color=ours)
     labels = data(rows).mark_text(align="left", dx=8, color=INK).encode(x=x, y=y, text="name:N")
