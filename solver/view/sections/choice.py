@@ -13,7 +13,7 @@ from solver.view.scene import Scene
 from solver.view.sections.tables import table
 from topologies.units import show_seconds
 
-HEADS = ("structure", "per million tokens", "proof", "TTFT, TPOT p95", "layout", "no measured run had", "needs")
+HEADS = ("structure", "per million tokens", "proof", "TTFT, TPOT p95", "layout", "unmeasured", "needs")
 SAID = (
     "The best plan of every other structure that was asked for, under the same promises; none was replayed. Costs are per "
     "million output tokens."
