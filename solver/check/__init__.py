@@ -64,8 +64,11 @@ def violations(plan: Plan, instance: Instance | None = None) -> list[str]:
 def attested(plan: Plan) -> list[str]:
     """What a plan says that does not follow from its scenario, so that the witness takes it on trust."""
     found = [f"the bound of {plan.objective.bound:.6g} USD per million output tokens (and with it gap and status)"]
+    if plan.objective.simplicity_cost:
+        found.append(f"the cheapest plan found, of {plan.objective.least:.6g} USD per million output tokens")
     found += ["what binds, in words"] if plan.binding else []
     found += [f"{len(plan.alternatives)} alternatives"] if plan.alternatives else []
+    found += [f"{len(plan.rivals)} rivals of other structures, each with its bound"] if plan.rivals else []
     found += ["the confirmation by replay"] if plan.confirmation is not None else []
     return [*found, "versions, seed and counts of the search"]
 

@@ -75,7 +75,8 @@ def _cost_by_class(evidence: Evidence) -> dict[str, float]:
 
 
 def arithmetic_is_right(evidence: Evidence) -> Iterator[str]:
-    """Cost per token follows from rent and tokens, the gap from cost and bound, the status from the gap."""
+    """Cost per token follows from rent and tokens, the gap from cost and bound, the status from the least cost that was found;
+    a simpler plan costs more than that by what is said, and by no more than what is allowed."""
     plan, o = evidence.plan, evidence.plan.objective
     output = plan.prediction.output_tokens_per_s
     prompt = math.fsum(
@@ -90,8 +91,21 @@ def arithmetic_is_right(evidence: Evidence) -> Iterator[str]:
     gap = 0.0 if not o.usd_per_million_output_tokens else 1 - o.bound / o.usd_per_million_output_tokens
     if abs(gap - o.gap) > 1e-9:
         yield f"the gap is {gap:.6g} by its definition; the plan says {o.gap:.6g}"
-    if (plan.status == "optimal") != (o.gap <= plan.scenario.options.gap):
-        yield f"status {plan.status} does not follow from a gap of {o.gap:.4g} with a target of {plan.scenario.options.gap:.4g}"
+    cost, options = o.usd_per_million_output_tokens, plan.scenario.options
+    if o.least > cost * (1 + 1e-9):
+        yield f"the least cost found is {o.least:.6g}; the plan itself costs {cost:.6g}"
+    if o.bound > o.least * (1 + 1e-9):
+        yield "the bound exceeds the least cost found"
+    if cost > o.least * (1 + options.simplicity) * (1 + 1e-9):
+        yield f"the plan costs {cost:.6g}, more than options.simplicity allows over the {o.least:.6g} of the cheapest"
+    if abs(o.simplicity_cost * o.least - (cost - o.least)) > 1e-9 * cost:
+        yield f"simplicity costs {cost / o.least - 1 if o.least else 0:.6g}; the plan says {o.simplicity_cost:.6g}"
+    left = o.least - o.bound
+    if (plan.status == "optimal") != (left <= options.gap * o.least):
+        yield f"status {plan.status} does not follow from a bound of {o.bound:.6g} and a least cost of {o.least:.6g}"
+    for rival in plan.rivals:
+        if (rival.usd_per_million_output_tokens or o.bound) < o.bound * (1 - 1e-9):
+            yield f"the rival {rival.structure!r} costs less than the bound"
     for alternative in plan.alternatives:
         if alternative.usd_per_million_output_tokens < o.bound * (1 - 1e-9):
             yield "an alternative costs less than the bound"

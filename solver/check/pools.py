@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from solver.check.evidence import Evidence
+from solver.cost.support import untried
 from solver.plan import Pool
 from solver.workload import PinnedPool
 
@@ -76,6 +77,13 @@ def _degrees(evidence: Evidence, pool: Pool) -> Iterator[str]:
             yield f"pool {pool.name} has {name} = {getattr(shape, name)}; the scenario forbids {name}"
     if limits.max_tp is not None and shape.tp > limits.max_tp:
         yield f"pool {pool.name} has tp = {shape.tp}; the scenario allows {limits.max_tp}"
+    if limits.max_domains is not None and pool.domains_per_replica > limits.max_domains:
+        yield (
+            f"replicas of pool {pool.name} spread over {pool.domains_per_replica} scale-up domains; the scenario allows "
+            f"{limits.max_domains}"
+        )
+    if limits.measured_only and (names := untried(pool.setup())):
+        yield f"pool {pool.name} has {', '.join(names)}, which no measured run had; the scenario allows no such mechanism"
 
 
 def _is_pinned(pool: Pool, pin: PinnedPool) -> bool:

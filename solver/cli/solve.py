@@ -20,7 +20,7 @@ from topologies.units import show_seconds
 
 if TYPE_CHECKING:
     from solver.optimize.assembly.outcome import Outcome
-    from solver.plan import Confirmation
+    from solver.plan import Confirmation, Plan
     from solver.study.confirm import Trial
     from solver.workload import Scenario
 
@@ -65,6 +65,10 @@ def solve(
     workers: Annotated[int, typer.Option(min=1, max=256, help="Threads of the search.")] = 2,
     seed: Annotated[int | None, typer.Option(help="Repeatable search: the same plan, byte for byte.")] = None,
     alternatives: Annotated[int, typer.Option(min=0, max=20, help="Structurally different plans to add.")] = 0,
+    shortlist: Annotated[
+        int,
+        typer.Option(min=0, max=10, help="Best plans of other structures to solve in the time left, each with its bound."),
+    ] = 0,
     from_: Annotated[
         Path | None,
         typer.Option(
@@ -96,6 +100,7 @@ def solve(
     from solver.optimize.solve import solve_scenario
     from solver.plan import Plan
     from solver.study.confirm import confirm as confirmed
+    from solver.study.shortlist import with_rivals
 
     flags: dict[str, Any] = {
         "llm.config": llm,
@@ -129,6 +134,8 @@ def solve(
             again = partial(solve_scenario, alternatives=alternatives, running=running)
             trial = _trial(bool(confirm or confirm_traces), confirm_traces or (), seed)
             outcome = confirmed(wanted, outcome, effort, folder, trial, again)
+        if shortlist and outcome.found is not None:
+            outcome = replace(outcome, found=with_rivals(outcome.found, shortlist, effort, folder))
     if outcome.found is None and html is not None:
         _save_refusal(wanted, folder, outcome, html)
     plan = outcome.plan
@@ -146,6 +153,8 @@ def solve(
             print(_told(plan.confirmation))
         elif confirm is not False:
             print("  not replayed: too many requests would be under way for a short replay; --confirm takes its time")
+        if plan.rivals:
+            print(_rivals(plan))
     if stopped.status:
         print(f"rackplan: interrupted; this is the best plan so far, gap {plan.objective.gap:.2%}", file=sys.stderr)
         raise typer.Exit(stopped.status)
@@ -182,6 +191,18 @@ def _told(confirmation: Confirmation) -> str:
         for field, factor in factors.items()
     )
     return f"{line}: the program was asked for less, {asked}; bound and gap are those without replay" if asked else line
+
+
+def _rivals(plan: Plan) -> str:
+    """The best plans of other structures, as a table."""
+    from solver.plan.rivals import apart_or_together, table
+
+    heads = ("structure", "USD/M out", "over this", "proof", "layout", "no run had", "needs")
+    rows = [heads, *table(plan)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    told = [line for line in (apart_or_together(plan),) if line]
+    return "\n".join([*told, "Best plans of other structures, not replayed:", *(f"  {line}" for line in lines)])
 
 
 def _live() -> Any:

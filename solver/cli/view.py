@@ -29,6 +29,9 @@ def view(
     figures: Annotated[
         Path | None, typer.Option("--figures", metavar="DIR", help="Write every figure as SVG into a folder.")
     ] = None,
+    beside: Annotated[
+        Path | None, typer.Option("--beside", metavar="B", help="Another plan, to be shown side by side with this one.")
+    ] = None,
     by: Annotated[
         str, typer.Option("--by", help="What colours of the figures tell: pool, replica, stage or rank.")
     ] = "pool",
@@ -37,14 +40,20 @@ def view(
     from solver.plan import Plan
     from solver.view import figures as draw
     from solver.view import html
+    from solver.view.beside import save_beside
 
     if not any((output, svg, png, figures)):
         raise BadInput("nothing to write: name a page with -o plan.html, or a figure with --svg, --png or --figures")
-    ready([output, svg, png], [plan])
+    if beside is not None and (output is None or svg or png or figures):
+        raise BadInput("two plans side by side are a page: name one with -o both.html, and no other drawing")
+    ready([output, svg, png], [plan, beside])
     if is_training_plan_file(plan):
         _training_page(plan, output)
         return
     wanted = Plan.load(plan)
+    if beside is not None and output is not None:
+        save_beside(wanted, Plan.load(beside), output, _names(plan, beside))
+        return
     if output:
         html.save(wanted, output)
     if svg or png:
@@ -54,6 +63,11 @@ def view(
                 topology.save(_ending(target, kind))
     if figures:
         _save_all(draw.figures(wanted, by), figures)
+
+
+def _names(one: Path, other: Path) -> tuple[str, str]:
+    """Plans by their files, by their places where the files are named alike."""
+    return (one.stem, other.stem) if one.stem != other.stem else (f"A ({one})", f"B ({other})")
 
 
 def _training_page(plan: Path, output: Path | None) -> None:

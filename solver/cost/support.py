@@ -14,7 +14,7 @@ from functools import cache
 from importlib.resources import files
 
 from solver.llm import LLM
-from solver.replica import Role, Setup
+from solver.replica import Parallelism, Role, Setup
 from solver.workload import RequestClass
 from topologies import Device
 
@@ -140,8 +140,7 @@ def _mechanisms(
     setup: Setup, llm: LLM, device: Device, batch: float, prompt: float, tally: tuple[RunKind, ...]
 ) -> Iterator[tuple[str, list[RunKind]]]:
     """Mechanisms with the kinds of runs that had each."""
-    degrees, kind, weights = setup.parallelism, family(llm), main_format(llm)
-    role = {"prefill": "prefill", "decode": "decode", "unified": "serving"}[setup.role]
+    kind, weights = family(llm), main_format(llm)
     yield setup.engine, [k for k in tally if k.engine == setup.engine]
     yield llm.name, [k for k in tally if k.shape == shape(llm)]
     yield f"{kind} on {device.generation}", [
@@ -153,6 +152,31 @@ def _mechanisms(
     ]
     if setup.role != "unified":
         yield "hand-over between pools", [k for k in tally if k.role == setup.role]
+    yield from _structure(setup, tally)
+    yield f"{batch:.3g} sequences a rank", [k for k in tally if k.least_batch <= batch <= k.most_batch]
+    yield f"prompts of {prompt:,.0f} tokens", [k for k in tally if k.shortest / 1.5 <= prompt <= k.longest * 1.5]
+
+
+def untried(setup: Setup) -> tuple[str, ...]:
+    """Mechanisms that a replica has by its structure alone and no measured run had, under any engine.
+
+    >>> untried(Setup("prefill", "vllm", Parallelism(tp=2))), untried(Setup("prefill", "vllm", Parallelism(pp=4)))
+    ((), ('pipelined prefill',))
+    """
+    return _untried(setup.role, setup.parallelism, setup.domains, bool(setup.draft_tokens), setup.overlap)
+
+
+@cache
+def _untried(role: Role, degrees: Parallelism, domains: int, drafts: bool, overlap: bool) -> tuple[str, ...]:
+    """The same by all that it depends on."""
+    setup = Setup(role, "ideal", degrees, domains, draft_tokens=int(drafts), overlap=overlap)
+    return tuple(name for name, kinds in _structure(setup, packaged_tally()) if not kinds)
+
+
+def _structure(setup: Setup, tally: tuple[RunKind, ...]) -> Iterator[tuple[str, list[RunKind]]]:
+    """Mechanisms that a setup has by itself, whatever it serves and on which device."""
+    degrees = setup.parallelism
+    role = {"prefill": "prefill", "decode": "decode", "unified": "serving"}[setup.role]
     if degrees.tp > 1:
         yield "tensor parallelism", [k for k in tally if k.tp > 1]
     if degrees.pp > 1:
@@ -176,5 +200,3 @@ def _mechanisms(
         yield "speculative decoding", [k for k in tally if k.drafts]
     if setup.overlap:
         yield "overlapped half-batches", []
-    yield f"{batch:.3g} sequences a rank", [k for k in tally if k.least_batch <= batch <= k.most_batch]
-    yield f"prompts of {prompt:,.0f} tokens", [k for k in tally if k.shortest / 1.5 <= prompt <= k.longest * 1.5]

@@ -23,18 +23,23 @@ from solver.optimize.assembly.alternatives import Forbidden
 from solver.optimize.assembly.assemble import Staffed, assemble, busiest_link, hourly_usd, staff, with_bound
 from solver.optimize.assembly.binding import binding
 from solver.optimize.assembly.worth import memory_binding
+from solver.optimize.layout.latency import latencies
 from solver.optimize.layout.mapping import Mapping
 from solver.optimize.layout.market import Offer, market, offer
 from solver.optimize.layout.program import Market
 from solver.optimize.layout.realise import Judge, realise
 from solver.optimize.layout.search import Layout, NoLayout
+from solver.optimize.layout.simple import Floats, Order, order, simplest
 from solver.optimize.layout.standing import Standing
 from solver.plan import Plan
 from solver.replica import Engine
+from solver.space.profiles import Column
 from topologies import Routes
 
 #: Times that the fabric may correct the prices.
 MOST_ROUNDS = 6
+#: Share by which figures that are equal may differ.
+EXACT = 1e-9
 #: Share of a link that the mean loads may fill.
 BUDGET = 1.0
 NOT_SETTLED = (
@@ -54,6 +59,45 @@ class _Round:
 
 
 @dataclass(frozen=True)
+class _Source:
+    """What a plan was chosen from: the market, the columns at the bandwidth at which they were priced, and the layout."""
+
+    market: Market
+    offer: Offer
+    scale_out: dict[str, float]
+    routes: Routes
+    layout: Layout
+
+
+@dataclass(frozen=True)
+class Cheapest:
+    """The cheapest plan, or why there is none.
+
+    Attributes
+    ----------
+    offer: what the first round chose from. source: what the plan was chosen from.
+    """
+
+    result: Plan | NoLayout
+    offer: Offer
+    source: _Source | None = None
+
+    @property
+    def order(self) -> Order:
+        """How simple the cheapest plan is."""
+        assert self.source is not None
+        return order(self.source.layout, self.source.market)
+
+
+@dataclass(frozen=True)
+class Simplest:
+    """A plan and how simple it is."""
+
+    order: Order
+    plan: Plan
+
+
+@dataclass(frozen=True)
 class Search:
     """A search for the best plan of one engine.
 
@@ -69,8 +113,15 @@ class Search:
     forbidden: Forbidden = frozenset()
     standing: tuple[Standing, ...] = ()
 
-    def best(self) -> tuple[Plan | NoLayout, Offer]:
-        """The best plan of all rounds, and what the first round chose from.
+    def best(self) -> Plan | None:
+        """The simplest plan within the tolerance of the cheapest; None where none was found."""
+        found = self.least()
+        if not isinstance(found.result, Plan):
+            return None
+        return self.simplest(found, _cost(found.result) * (1 + self.instance.scenario.options.simplicity)).plan
+
+    def least(self) -> Cheapest:
+        """The cheapest plan of all rounds.
 
         Raises
         ------
@@ -78,12 +129,12 @@ class Search:
         """
         whole, routes = replace(market(self.instance), standing=self.standing), Routes(self.instance.cluster)
         first = offer(self.instance, self.engine, whole, self.forbidden, effort=self.effort)
-        best: Plan | None = None
+        best: tuple[Plan, _Source] | None = None
         reason, bound = "", 0.0
         rounds = deque([_Round(whole, {}, self.forbidden)])
         met = [rounds[0]]
         for _ in range(MOST_ROUNDS):
-            if not rounds or (best and (self.effort.late or self._near(best, bound))):
+            if not rounds or (best and (self.effort.late or self._near(best[0], bound))):
                 break
             now = rounds.popleft()
             offered = first
@@ -95,15 +146,15 @@ class Search:
             if isinstance(found, NoLayout):
                 continue
             pools = staff(self.instance, offered, routes, *found)
-            plan = self._plan(offered, routes, found, pools)
-            plan = self._with_memory(plan, now.market, offered, found[0])
+            source = _Source(now.market, offered, now.scale_out, routes, found[0])
+            plan = self._plan(source, found, pools)
             if now.market.needs == whole.needs and now.forbidden == self.forbidden:
                 bound = max(bound, plan.objective.bound)
             less, full = _less(self.instance, pools, now.scale_out), _overfull(plan)
             reason = full or reason
             broken = violations(plan, self.instance)
             if not broken:
-                best = plan if best is None else min(best, plan, key=_cost)
+                best = (plan, source) if best is None or _cost(plan) < _cost(best[0]) else best
             elif not less and not full:
                 raise SolverDefect(f"the witness rejects the plan: {'; '.join(broken[:3])}")
             corrected = now.scale_out | less
@@ -118,26 +169,59 @@ class Search:
                     met.append(each)
                     rounds.append(each)
         if best is not None:
-            return with_bound(best, bound), first
+            return Cheapest(with_bound(best[0], bound), first, best[1])
         if isinstance(found, NoLayout):
             undecided = replace(found, proven=found.proven and not first.unpriced and first.beyond is None and len(met) == 1)
-            return replace(undecided, because=reason) if reason else undecided, first
-        return NoLayout(proven=False, because=reason or NOT_SETTLED), first
+            return Cheapest(replace(undecided, because=reason) if reason else undecided, first)
+        return Cheapest(NoLayout(proven=False, because=reason or NOT_SETTLED), first)
+
+    def simplest(self, found: Cheapest, most: float) -> Simplest:
+        """The simplest plan that costs at most so much per million output tokens; the one that was found where no other
+        was in time, none settles on the fabric as it was priced, or replicas that run already decide.
+
+        Parameters
+        ----------
+        found: a plan within that cost.
+        """
+        plan, source = found.result, found.source
+        assert isinstance(plan, Plan)
+        assert source is not None
+        known = Simplest(found.order, plan)
+        if self.standing or self.effort.late:
+            return known
+        dearer = most / _cost(plan) if _cost(plan) else 1.0
+        throughput = source.market.objective == "throughput"
+        limit = source.layout.value / dearer if throughput else plan.objective.usd_per_hour * dearer
+
+        def latency(columns: Sequence[Column]) -> Floats:
+            return latencies(self.instance, self.engine, source.market, source.scale_out, columns)
+
+        def solve(wider: Market, columns: Sequence[Column], effort: Effort, _: Layout | None) -> Layout | NoLayout:
+            return simplest(wider, columns, source.layout, limit, latency, effort) or NoLayout(proven=False)
+
+        offered, judge = source.offer, self._judge(source.offer, source.routes)
+        other = realise(offered.within(source.market), offered.columns, judge, self.effort, solve)
+        if isinstance(other, NoLayout) or _same(other[0], source.layout):
+            return known
+        pools = staff(self.instance, offered, source.routes, *other)
+        simple = with_bound(self._plan(replace(source, layout=other[0]), other, pools), plan.objective.bound)
+        if _cost(simple) > most * (1 + EXACT) or violations(simple, self.instance):
+            return known
+        return min(Simplest(order(other[0], source.market), simple), known, key=lambda each: (each.order, _cost(each.plan)))
 
     def _near(self, plan: Plan, bound: float) -> bool:
         """Whether a plan is as near to the bound as the user asks for."""
         return _cost(plan) * (1 - self.instance.scenario.options.gap) <= bound
 
-    def _plan(self, offered: Offer, routes: Routes, found: tuple[Layout, Mapping], pools: Sequence[Staffed]) -> Plan:
-        plan = assemble(self.instance, offered, routes, *found, self.effort.seed)
-        return plan.model_copy(update={"binding": binding(self.instance, plan, {p.name: p.exchange for p in pools})})
-
-    def _with_memory(self, plan: Plan, whole: Market, offered: Offer, layout: Layout) -> Plan:
-        """The plan with what binds in the tiers where its idle KV waits."""
-        if not plan.kv_tiers:
-            return plan
-        found = memory_binding(plan, layout, offered.within(whole), offered.columns, self.effort)
-        return plan.model_copy(update={"binding": (*plan.binding, *found)})
+    def _plan(self, source: _Source, found: tuple[Layout, Mapping], pools: Sequence[Staffed]) -> Plan:
+        """The plan with what binds, in the tiers where its idle KV waits too."""
+        offered = source.offer
+        plan = assemble(self.instance, offered, source.routes, *found, self.effort.seed)
+        binds = binding(self.instance, plan, {p.name: p.exchange for p in pools})
+        if plan.kv_tiers:
+            room = memory_binding(plan, found[0], offered.within(source.market), offered.columns, self.effort)
+            binds = (*binds, *room)
+        return plan.model_copy(update={"binding": binds})
 
     def _judge(self, offered: Offer, routes: Routes) -> Judge:
         return Judge(
@@ -153,6 +237,11 @@ class Search:
 
 def _cost(plan: Plan) -> float:
     return plan.objective.usd_per_million_output_tokens
+
+
+def _same(one: Layout, other: Layout) -> bool:
+    """Whether two layouts have the same pools."""
+    return {(p.column, p.replicas) for p in one.pools} == {(p.column, p.replicas) for p in other.pools}
 
 
 def _less(instance: Instance, pools: Sequence[Staffed], priced: dict[str, float]) -> dict[str, float]:

@@ -15,12 +15,11 @@ from solver.optimize.arithmetic.run import Effort
 from solver.optimize.assembly.alternatives import Forbidden
 from solver.optimize.assembly.alternatives import alternatives as different
 from solver.optimize.assembly.assemble import with_bound
-from solver.optimize.assembly.binding import price_of_survival
+from solver.optimize.assembly.binding import price_of_survival, simplicity
 from solver.optimize.assembly.explain import why_none
 from solver.optimize.assembly.outcome import Outcome
-from solver.optimize.feedback import Search
+from solver.optimize.feedback import Cheapest, Search
 from solver.optimize.layout.losses import without
-from solver.optimize.layout.market import Offer
 from solver.optimize.layout.search import NoLayout
 from solver.optimize.layout.standing import standing
 from solver.plan import Plan
@@ -64,7 +63,7 @@ def solve_scenario(
     able = _solve(fit, effort, alternatives, running)
     if able.found is None or every.found is None:
         return able if every.found is None else every
-    cheaper = min((able.found, every.found), key=lambda plan: plan.objective.usd_per_million_output_tokens)
+    cheaper = min((able.found, every.found), key=lambda plan: (plan.objective.least, plan.objective.simplicity_cost))
     if cheaper is every.found:
         return every
     best = with_bound(cheaper, every.found.objective.bound)
@@ -75,10 +74,18 @@ def solve_scenario(
 class _Solved:
     """What the search of one engine found, with promises sharing pools in one way."""
 
-    engine: Engine
-    instance: Instance
-    result: Plan | NoLayout
-    offer: Offer
+    search: Search
+    found: Cheapest
+
+    @property
+    def engine(self) -> Engine:
+        """The engine."""
+        return self.search.engine
+
+    @property
+    def result(self) -> Plan | NoLayout:
+        """The cheapest plan."""
+        return self.found.result
 
 
 def _solve(instance: Instance, effort: Effort, alternatives: int, running: Plan | None) -> Outcome:
@@ -100,30 +107,50 @@ def _solve(instance: Instance, effort: Effort, alternatives: int, running: Plan 
         # The ways that come first take half of what time is left: most that follow end soon, or are skipped.
         remaining = min(len(ways) - number, 2 * len(engines))
         share = replace(wanted, clock=wanted.clock and wanted.clock.part(1 / remaining))
-        shared = instance.shared(sharing)
-        solved.append(_Solved(engine, shared, *Search(shared, engine, share, standing=stand).best()))
+        search = Search(instance.shared(sharing), engine, share, standing=stand)
+        solved.append(_Solved(search, search.least()))
     plans = [(s, s.result) for s in solved if isinstance(s.result, Plan)]
     if not plans:
         proven = not skipped and all(isinstance(s.result, NoLayout) and s.result.proven for s in solved)
         reason = next((s.result.because for s in solved if isinstance(s.result, NoLayout) and s.result.because), "")
         if reason:
             return Outcome("infeasible" if proven else "unknown", None, reason)
-        refusal = why_none(instance, [s.offer for s in solved[-len(engines) :]], wanted, proven)
+        refusal = why_none(instance, [s.found.offer for s in solved[-len(engines) :]], wanted, proven)
         return Outcome("infeasible" if proven else "unknown", None, refusal.reason, refusal=refusal)
-    chosen, best = min(plans, key=lambda pair: pair[1].objective.usd_per_million_output_tokens)
     unknown = [s.engine for s in solved if isinstance(s.result, NoLayout) and not s.result.proven]
     planned = {s.engine for s, _ in plans}
     skipped += sum(engine in planned for engine in unknown)
     undecided = any(engine not in planned for engine in unknown)
-    best = with_bound(best, 0.0 if undecided else min(plan.objective.bound for _, plan in plans))
+    chosen, best = _simplest(plans, 0.0 if undecided else min(plan.objective.bound for _, plan in plans), wanted)
     best = _over(best, len(sharings), skipped)
-    instance = chosen.instance
+    instance, plans = chosen.search.instance, [(s, best if s.engine == chosen.engine else plan) for s, plan in plans]
     best = _with_price_of_survival(instance, best, wanted)
     if len(engines) > 1:
         best = _with_doubted_ranking(instance, best, list(dict.fromkeys(s.engine for s, _ in plans)))
     if alternatives and not wanted.late:
         best = _with_alternatives(instance, best, alternatives, wanted)
     return Outcome(best.status, best, by_engine=_by_engine(plans) if len(engines) > 1 else ())
+
+
+def _simplest(
+    plans: Sequence[tuple[_Solved, Plan]], bound: float, effort: Effort
+) -> tuple[_Solved, Plan]:
+    """The simplest plan within the tolerance of the cheapest, of all engines and ways to share pools; and whose it is."""
+    cheapest, plan = min(plans, key=lambda pair: _cost(pair[1]))
+    allowed = 1 + plan.scenario.options.simplicity
+    most = _cost(plan) * allowed
+    near = [(replace(s.search, effort=effort).simplest(s.found, most), s) for s, each in plans if _cost(each) <= most]
+    # What was simplified may have turned out cheaper, where a placement rented less than the one before.
+    least = min(_cost(plan), *(_cost(each.plan) for each, _ in near))
+    able = [(each, s) for each, s in near if _cost(each.plan) <= least * allowed]
+    simplest, chosen = min(able, key=lambda pair: (pair[0].order, _cost(pair[0].plan)))
+    best = with_bound(simplest.plan, bound, least)
+    told = simplicity(best, simplest.order, cheapest.found.order)
+    return chosen, best.model_copy(update={"binding": (*told, *best.binding)})
+
+
+def _cost(plan: Plan) -> float:
+    return plan.objective.usd_per_million_output_tokens
 
 
 def _least_usd(instance: Instance, sharing: Sharing) -> float:
@@ -186,7 +213,7 @@ def _with_price_of_survival(instance: Instance, best: Plan, effort: Effort) -> P
         return best
     without = options.model_copy(update={"survive_domain_failures": 0, "survive_host_failures": 0})
     careless = replace(instance, scenario=instance.scenario.model_copy(update={"options": without}))
-    plan, _ = Search(careless, best.pools[0].engine, replace(effort, progress=None)).best()
+    plan = Search(careless, best.pools[0].engine, replace(effort, progress=None)).least().result
     if not isinstance(plan, Plan):
         return best
     return best.model_copy(update={"binding": (price_of_survival(best, plan, lost), *best.binding)})
@@ -196,8 +223,7 @@ def _with_alternatives(instance: Instance, best: Plan, count: int, effort: Effor
     engine = best.pools[0].engine
 
     def planner(scenario: Scenario, forbidden: Forbidden) -> Plan | None:
-        result, _ = Search(replace(instance, scenario=scenario), engine, effort, forbidden).best()
-        return result if isinstance(result, Plan) else None
+        return Search(replace(instance, scenario=scenario), engine, effort, forbidden).best()
 
     return best.model_copy(update={"alternatives": different(best, count, planner)})
 

@@ -19,6 +19,7 @@ from solver.plan.schema import (
     Pool,
     Prediction,
     Provenance,
+    Rival,
     Roofline,
     Stage,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "Pool",
     "Prediction",
     "Provenance",
+    "Rival",
     "Roofline",
     "Stage",
 ]

@@ -44,6 +44,9 @@ class Objective(Record):
     usd_per_million_output_tokens, usd_per_million_tokens, usd_per_hour: of the planned traffic.
     bound: proven lower bound on ``usd_per_million_output_tokens``.
     gap: (usd_per_million_output_tokens - bound) / usd_per_million_output_tokens.
+    least: the least cost of any plan that was found and accepted [USD per million output tokens]; its distance from the bound
+        decides the status.
+    simplicity_cost: share by which the plan costs more than that, because it is simpler (``options.simplicity``).
     """
 
     usd_per_million_output_tokens: Amount
@@ -51,6 +54,18 @@ class Objective(Record):
     usd_per_hour: Amount
     bound: Amount
     gap: Portion
+    least: Amount
+    simplicity_cost: Portion
+
+    @property
+    def least_usd_per_hour(self) -> float:
+        """Rent of the cheapest plan that was found [USD/h]."""
+        return self.usd_per_hour / (1 + self.simplicity_cost)
+
+    @property
+    def least_gap(self) -> float:
+        """(least - bound) / least: what the search for the least cost left open."""
+        return 1 - self.bound / self.least if self.least else 0.0
 
 
 class PoolDegrees(Record):
@@ -347,6 +362,32 @@ class Alternative(Record):
     pools: tuple[Pool, ...]
 
 
+class Rival(Record):
+    """The best plan of another structure, solved by itself under the same promises.
+
+    Attributes
+    ----------
+    structure: what it was restricted to, in words.
+    status: ``optimal`` or ``feasible`` by its own bound; ``infeasible`` (proven) or ``unknown`` where there is no plan.
+    usd_per_million_output_tokens, usd_per_hour, bound: of the plan, and what none of this structure undercuts; None without.
+    ttft_p95_s, tpot_p95_s: predicted, over all requests [s].
+    devices: in use. layout: its pools, in words.
+    untried: mechanisms that no measured run had. needs: what it needs beside devices.
+    """
+
+    structure: str
+    status: Literal["optimal", "feasible", "infeasible", "unknown"]
+    usd_per_million_output_tokens: Amount | None = None
+    usd_per_hour: Amount | None = None
+    bound: Amount | None = None
+    ttft_p95_s: Amount | None = None
+    tpot_p95_s: Amount | None = None
+    devices: Whole = 0
+    layout: str = ""
+    untried: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+
 class Margin(Record):
     """What is left of what a class is sold for.
 
@@ -422,6 +463,7 @@ class Plan(Record):
     Attributes
     ----------
     margins: of the classes that have a price.
+    rivals: best plans of other structures, where they were asked for.
     """
 
     schema_version: str
@@ -437,6 +479,7 @@ class Plan(Record):
     routing: dict[str, dict[Role, dict[str, Portion]]]
     margins: tuple[Margin, ...] = ()
     alternatives: tuple[Alternative, ...]
+    rivals: tuple[Rival, ...] = ()
     binding: tuple[Binding, ...]
     provenance: Provenance
     confirmation: Confirmation | None = None

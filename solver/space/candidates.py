@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from solver.cost.pool.mix import Mix
 from solver.cost.pool.serving import sequences_that_fit
 from solver.cost.steps.replicas import NetworkShare, Replicas
 from solver.cost.steps.work import default_stages
+from solver.cost.support import untried
 from solver.engines import EngineRules
 from solver.engines.memory import MOST_FRACTION
 from solver.llm import LLM
@@ -51,6 +53,21 @@ class Candidate:
     imbalance: float | None = None
     least_imbalance: float | None = None
     handover: int = 0
+
+    @cached_property
+    def untried(self) -> tuple[str, ...]:
+        """Mechanisms of its structure that no measured run had."""
+        return untried(self.setup)
+
+    @property
+    def pipelined(self) -> bool:
+        """Whether a scale-up domain holds more than one of its pipeline stages."""
+        return self.setup.parallelism.pp > self.setup.domains
+
+    @property
+    def plain(self) -> bool:
+        """Whether runs support everything about it, and stages share no domain."""
+        return not self.untried and not self.pipelined
 
     def cut(self, stages: Stages) -> Candidate:
         """The same with its layers cut into these stages."""
@@ -166,6 +183,8 @@ def candidates(
     pinned = {pin.chunk_tokens for pin in constraints.pools if pin.role == role and pin.chunk_tokens is not None}
     rows = [row for each in started.rows for row in _settings(each, engine, mix, pinned)]
     rows = _overlapping_legally(llm, engine, fleet, rows)
+    if constraints.measured_only:
+        rows = [row for row in rows if not row.untried]  # overlap is settled here
     optimistic = price(llm, fleet, calibration, rows, best_links=True).evened()
     # Where the engine's default leaves no room the most that people set is told, if it could help.
     if (binds := _binds(optimistic, fleet, longest)).any() and rows[0].setup.memory_fraction is None:
@@ -255,6 +274,10 @@ def context_degrees(constraints: Constraints, role: Role) -> tuple[int, ...]:
 def _allowed(setup: Setup, constraints: Constraints) -> bool:
     degrees = setup.parallelism
     if any(getattr(degrees, name) > 1 for name in constraints.forbid):
+        return False
+    if constraints.measured_only and untried(setup):
+        return False
+    if constraints.max_domains is not None and setup.domains > constraints.max_domains:
         return False
     return constraints.max_tp is None or degrees.tp <= constraints.max_tp
 

@@ -2,8 +2,8 @@
 
 How much a replica can serve depends on how many share its queue, so a column covers a band of replica counts: it is
 priced at the fewest (safe) and, for the bound, at the most (optimistic). Within a cell (engine, role, promise,
-footprint, partners at the hand-over, band) only the best candidate can be in a best plan: it is no worse in any row
-of the program.
+footprint, partners at the hand-over, mechanisms without a measured run, band) only the best candidate can be in a best
+plan: it is no worse in any row of the program, and as simple.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ BAND_SHARE = 0.08
 #: Rates that differ by less count as equal.
 EQUAL = 1e-9
 
-#: A footprint, and the class of replicas that hand over alike.
-Cell = tuple[Footprint, int]
+#: A footprint, the class of replicas that hand over alike, the mechanisms that no run had, whether stages share a domain.
+Cell = tuple[Footprint, int, tuple[str, ...], bool]
 
 
 @dataclass(frozen=True)
@@ -232,8 +232,9 @@ def cells_of(
 
 
 def _cell(candidate: Candidate) -> Cell:
-    """Candidates that could stand in for each other: of one footprint, with the same partners at the hand-over."""
-    return candidate.footprint, candidate.handover
+    """Candidates that could stand in for each other: of one footprint, with the same partners at the hand-over, and as
+    simple: the plan may be the simplest within a tolerance."""
+    return candidate.footprint, candidate.handover, candidate.untried, candidate.pipelined
 
 
 def _typical(found: Candidates, mix: Mix, batch: Floats) -> Load:

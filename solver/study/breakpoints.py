@@ -154,16 +154,17 @@ def _beyond(plan: Plan, outcome: Outcome, axis: Axis) -> float | None:
     before = figure(plan)[0]
     if outcome.found is None:
         return math.inf if outcome.status == "infeasible" and not axis.cheaper else None
-    after, doubt = figure(outcome.found)[0], max(plan.objective.gap, outcome.found.objective.gap, 1e-3)
+    after, doubt = figure(outcome.found)[0], max(plan.objective.least_gap, outcome.found.objective.least_gap, 1e-3)
     changed = after < before * (1 - doubt) if axis.cheaper else after > before * (1 + doubt)
     return after if changed else before
 
 
 def figure(plan: Plan) -> tuple[float, str]:
-    """What a plan is judged by, and its unit: rent where the demand is given, cost per token where it is not."""
+    """What a plan is judged by, and its unit: rent where the demand is given, cost per token where it is not; of the cheapest
+    plan that was found, since how much a simpler one costs more says nothing of the scenario."""
     if plan.scenario.objective == "throughput":
-        return plan.objective.usd_per_million_output_tokens, "USD per million output tokens"
-    return plan.objective.usd_per_hour, "USD/h"
+        return plan.objective.least, "USD per million output tokens"
+    return plan.objective.least_usd_per_hour, "USD/h"
 
 
 def _promises(scenario: Scenario) -> Iterator[SLO]:

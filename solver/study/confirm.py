@@ -18,6 +18,7 @@ from time import process_time
 from solver.check import violations
 from solver.cost.instance import Instance
 from solver.optimize.arithmetic.run import Effort
+from solver.optimize.assembly.assemble import with_bound
 from solver.optimize.assembly.binding import binding
 from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import solve_scenario
@@ -266,13 +267,9 @@ def tightened(scenario: Scenario, derating: Derating) -> Scenario:
 
 def as_asked(plan: Plan, first: Plan) -> Plan:
     """A plan of the tightened scenario as one of the scenario itself, whose own bound still holds."""
-    cost, bound = plan.objective.usd_per_million_output_tokens, first.objective.bound
-    gap = max(1 - bound / cost, 0.0) if cost else 0.0
-    status = "optimal" if gap <= first.scenario.options.gap else "feasible"
-    objective = plan.objective.model_copy(update={"bound": min(bound, cost), "gap": gap})
     provenance = plan.provenance.model_copy(update={"inputs": first.provenance.inputs})
-    asked = plan.model_copy(
-        update={"scenario": first.scenario, "objective": objective, "status": status, "provenance": provenance}
+    asked = with_bound(
+        plan.model_copy(update={"scenario": first.scenario, "provenance": provenance}), first.objective.bound
     )
     told = binding(Instance.of(first.scenario), asked, dict.fromkeys(pool.name for pool in asked.pools))
     kept = [b for b in plan.binding if b.rule not in {other.rule for other in told} | set(_PROMISED)]

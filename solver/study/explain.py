@@ -51,7 +51,7 @@ class Worth:
 
     Attributes
     ----------
-    usd: USD per million output tokens after it; None where no plan was found in time.
+    usd: least USD per million output tokens after it; None where no plan was found in time.
     saving: share of the cost that it spares; negative where it costs more.
     sure: whether the saving is larger than the gaps that the two searches may leave.
     """
@@ -283,9 +283,9 @@ def _worth(plan: Plan, change: Change, budget: Budget) -> Worth:
     if found is None:
         return Worth(change, None, 0.0, False)
     before, after = plan.objective, found.objective
-    saving = 1 - after.usd_per_million_output_tokens / before.usd_per_million_output_tokens
-    doubt = max(before.gap + after.gap, plan.scenario.options.gap)
-    return Worth(change, after.usd_per_million_output_tokens, saving, abs(saving) > doubt)
+    saving = 1 - after.least / before.least
+    doubt = max(before.least_gap + after.least_gap, plan.scenario.options.gap)
+    return Worth(change, after.least, saving, abs(saving) > doubt)
 
 
 def _runner_up(plan: Plan, budget: Budget) -> str:

@@ -13,7 +13,9 @@ from typing import Any, Literal
 from solver.plan import Plan
 from solver.view.amounts import percent, usd
 from solver.view.chart_parts import (
+    ACCENT,
     INK,
+    LINE,
     altair,
     data,
     finished,
@@ -38,6 +40,8 @@ PART_DASHES = ([1, 0], [6, 2], [2, 2], [8, 2, 2, 2])
 #: The ledger of a rank, and its colours.
 MEMORY = ("weights", "KV cache", "idle KV", "activations", "buffers", "reserve")
 MEMORY_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#8A939C")
+#: The plan among its rivals.
+OURS = "this plan"
 #: Width and height of the charts that show all pools.
 WIDE = (620, 240)
 
@@ -174,6 +178,36 @@ def memory_chart(plan: Plan) -> Any:
     bars = data(rows).mark_bar().encode(x=x, y=y, color=parts_of, order="order:Q")
     ticks = data(ends).mark_tick(color=INK, thickness=3, size=26).encode(x=x, y=y)
     return finished([bars, ticks], "Memory of the fullest rank", size=(WIDE[0], 34 * len(plan.pools)))
+
+
+def choice_chart(plan: Plan) -> Any:
+    """Cost against speed: the plan and its rivals."""
+    alt = altair()
+    points = [(r.structure, r.usd_per_million_output_tokens, r.tpot_p95_s) for r in plan.rivals]
+    points.insert(0, (OURS, plan.objective.usd_per_million_output_tokens, plan.prediction.tpot_p95_s))
+    places: dict[tuple[float, float], list[str]] = {}
+    for name, cost, tpot in points:
+        if cost is not None and tpot:
+            places.setdefault((float(f"{cost:.3g}"), float(f"{1 / tpot:.3g}")), []).append(name)
+    # Structures with one and the same plan are one point, named after the first.
+    rows = [
+        {"name": alike[0] + (f" and {len(alike) - 1} more" if alike[1:] else ""), "usd": cost, "speed": speed}
+        | {"ours": OURS in alike}
+        for (cost, speed), alike in places.items()
+    ]
+    x = alt.X("speed:Q", title="output tokens/s of a request (1 / TPOT p95)", scale=_around([speed for _, speed in places]))
+    y = alt.Y("usd:Q", title="USD per million output tokens", scale=_around([cost for cost, _ in places]))
+    ours = alt.condition(alt.datum.ours, alt.value(ACCENT), alt.value(LINE))
+    marks = data(rows).mark_point(filled=True, size=90, opacity=1).encode(x=x, y=y, color=ours)
+    labels = data(rows).mark_text(align="left", dx=8, color=INK).encode(x=x, y=y, text="name:N")
+    return finished([marks, labels], "Cost against speed", "each the best plan of its structure", WIDE)
+
+
+def _around(values: Sequence[float]) -> Any:
+    """A scale with room about values, a fifth of the largest at least, so that no axis is one point wide."""
+    low, high = min(values), max(values)
+    room = max(0.25 * (high - low), 0.1 * high)
+    return altair().Scale(domain=[max(low - room, 0.0), high + 2 * room], nice=True, zero=False)
 
 
 def _latency(point: OperatingPoint, measure: Measure) -> float:

@@ -17,6 +17,7 @@ from solver.view.scene import Scene
 from solver.view.sections.about import alternatives, provenance
 from solver.view.sections.answer import answer
 from solver.view.sections.charts import charts
+from solver.view.sections.choice import choice
 from solver.view.sections.cluster import cluster
 from solver.view.sections.experts import experts
 from solver.view.sections.floor import floor
@@ -52,6 +53,7 @@ def render(plan: Plan) -> str:
         scene,
         (
             answer(scene),
+            choice(scene),
             floor(scene),
             cluster(scene),
             pools(scene),

@@ -37,6 +37,11 @@ def png(plan: Plan, by: str = "pool", scale: float = 2.0) -> bytes:
 
 def cluster_svg(scene: Scene, way: Colouring) -> str:
     """As :func:`svg`, for a scene."""
+    return draw_cluster(scene, way).standalone(way.way)
+
+
+def draw_cluster(scene: Scene, way: Colouring) -> Drawn:
+    """The whole cluster, for a page or a file."""
     keys = legend(way)
     x, y, row, widest = 0.0, 50.0 + keys.height, 0.0, keys.width
     parts = [tag("text", _title(scene), x=0, y=14, class_="title")]
@@ -49,7 +54,7 @@ def cluster_svg(scene: Scene, way: Colouring) -> str:
         parts.append(tag("text", shortened(rack.name, max(4, round(width / 6))), x=x, y=y - 4))
         parts.append(tag("g", drawn.elements, transform=f"translate({number(x)},{number(y)})"))
         x, row, widest = x + width + 10, max(row, drawn.height), max(widest, x + width)
-    return Drawn(widest, y + row, tag("g", parts, data_by=way.way)).standalone(way.way)
+    return Drawn(widest, y + row, tag("g", parts, data_by=way.way))
 
 
 def legend(way: Colouring) -> Drawn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from solver.plan.rivals import apart_or_together
 from solver.view.amounts import percent, plural, quantity, usd
 from solver.view.scene import Scene
 from topologies.units import show_seconds
@@ -22,6 +23,8 @@ RULES = {
 }
 #: A gap below this is none.
 NO_GAP = 5e-5
+#: Rules that say how the plan was chosen, not what limits it.
+CHOICE = ("evidence", "simplicity")
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,9 @@ def sentences(scene: Scene) -> Iterator[str]:
     yield _cost(scene)
     yield _prices(scene)
     yield _proof(scene)
+    if told := apart_or_together(scene.plan):
+        yield told
+    yield from (rule.because for rule in scene.plan.binding if rule.rule in CHOICE)
     yield _service(scene)
     yield from _promises(scene)
     spare = scene.healthy - scene.plan.devices

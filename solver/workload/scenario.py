@@ -84,6 +84,7 @@ class Options(Record):
     survive_domain_failures, survive_host_failures: the demand is still met after losing any so many.
     max_pools: pools of one role and promise at most.
     gap: relative gap at which a plan counts as optimal.
+    simplicity: share by which a plan may cost more than the cheapest one found, where it is simpler (0 = not at all).
     slo_confidence: quantile of the calibration's residuals at which promises are judged (0.5 = the median).
     memory_fraction: share of the HBM that engines may fill, as each counts it (vLLM ``gpu_memory_utilization``, SGLang
         ``mem_fraction_static``, TensorRT-LLM ``free_gpu_memory_fraction``); the engine's default if left out.
@@ -98,6 +99,7 @@ class Options(Record):
     survive_host_failures: Count = 0
     max_pools: Annotated[int, Field(ge=1, le=16)] = 2
     gap: Annotated[float, Field(ge=0, le=1)] = 0.01
+    simplicity: Annotated[float, Field(ge=0, le=1)] = 0.02
     slo_confidence: Annotated[float, Field(ge=0.05, le=0.99)] = 0.5
     memory_fraction: Annotated[float, Field(ge=0.3, le=0.97)] | None = None
     kv_tiers: Literal["auto"] | tuple[KVTierName, ...] = "auto"
@@ -154,6 +156,8 @@ class Constraints(Record):
     roles: roles that may be used (default: all).
     forbid: dimensions that must stay 1.
     max_tp: largest tensor-parallel degree.
+    max_domains: scale-up domains (of HGX nodes: hosts) that a replica may spread over.
+    measured_only: only mechanisms that a measured run had, such as pipelines or experts across domains.
     max_model_len: longest context an engine is told to accept [tokens].
     min_replicas: replicas of each pool at least.
     max_devices: devices in use at most.
@@ -164,6 +168,8 @@ class Constraints(Record):
     roles: Annotated[tuple[Role, ...], Field(min_length=1)] | None = None
     forbid: tuple[Dimension, ...] = ()
     max_tp: Degree | None = None
+    max_domains: Degree | None = None
+    measured_only: bool = False
     max_model_len: Tokens | None = None
     min_replicas: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     max_devices: Degree | None = None

@@ -24,7 +24,7 @@ class Best:
 def brute_force(market: Market, columns: Sequence[Column]) -> Best:
     """The optimum by trying everything."""
     best: float | None = None
-    per_group = [list(_services(market, columns, group)) for group in range(len(market.needs))]
+    per_group = [list(services(market, columns, group)) for group in range(len(market.needs))]
     for combination in itertools.product(*per_group):
         chosen = tuple(pair for choice, _ in combination for pair in choice)
         multiple = min(m for _, m in combination)
@@ -37,7 +37,7 @@ def brute_force(market: Market, columns: Sequence[Column]) -> Best:
     return Best(best)
 
 
-def _services(market: Market, columns: Sequence[Column], group: int) -> Iterator[tuple[Choice, float]]:
+def services(market: Market, columns: Sequence[Column], group: int) -> Iterator[tuple[Choice, float]]:
     """Ways to serve one promise: (column, replicas) pairs, and the multiple of the demand that they serve."""
     need = market.needs[group]
     modes = ([("unified",)] if need.unified else []) + ([("prefill", "decode")] if need.disaggregated else [])

@@ -93,9 +93,8 @@ def test_classes_go_on_sharing_their_promise() -> None:
 
 def test_an_earlier_bound_stays_and_the_gap_follows() -> None:
     first = solve_scenario(bursty("cost"), EFFORT).plan
-    dearer = first.objective.model_copy(
-        update={"usd_per_million_output_tokens": 2 * first.objective.usd_per_million_output_tokens}
-    )
+    twice = 2 * first.objective.usd_per_million_output_tokens
+    dearer = first.objective.model_copy(update={"usd_per_million_output_tokens": twice, "least": twice})
     plan = as_asked(first.model_copy(update={"objective": dearer}), first)
     assert plan.objective.bound == first.objective.bound
     assert plan.objective.gap >= 0.5

@@ -84,7 +84,7 @@ def test_ids_are_unique(page: Page, name: str) -> None:
 
 
 def test_sections_follow_the_plan(page: Page) -> None:
-    with_experts, without = read(page(plans.NVL72)), read(page(plans.SMALL))
+    with_experts, without = read(page(plans.NVL72)), read(page("llama-70b-16xh100"))
     assert list(with_experts.find("section", id="experts"))
     assert not list(without.find("section", id="experts"))
     assert not list(with_experts.find("section", id="tiers"))

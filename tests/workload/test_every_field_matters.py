@@ -87,6 +87,15 @@ def side_by_side(*devices: str) -> dict[str, Any]:
 HOSTS = {"builder": "hgx", "nodes": 2, "device": "h100", "devices_per_host": 2}
 ENDED = CHAT | {"slo": {"ttft_p95": "2s"}}
 
+#: Weights that nearly fill a device, so that two stages have far more room for KV caches than two replicas.
+STAGED: dict[str, Any] = SMALL | {
+    "llm": {"config": "llama-3.1-70b-fp8"},
+    "slo": {"ttft_p95": "10s", "tpot_p95": "100ms"},
+    "objective": "throughput",
+    "options": {"disaggregate": False},
+    "constraints": {"forbid": ["tp"]},
+}
+
 UNEVEN: dict[str, Any] = SMALL | {"cluster": side_by_side("h100", "h200"), "billing": "host"}
 
 #: Qwen3 without its head size: 128 there, and hidden / heads = 64 in a Llama.
@@ -147,12 +156,20 @@ CHANGES: dict[str, tuple[dict[str, Any], Any, Any]] = {
         3,
     ),
     "options.gap": (UNEVEN, 0.0, 0.5),
+    "options.simplicity": (
+        SMALL
+        | {"cluster": side_by_side("h100", "h200"), "objective": "throughput", "options": {"disaggregate": False}},
+        0.0,
+        1.0,
+    ),
     "options.memory_fraction": (SMALL | {"objective": "throughput"}, None, 0.5),
     "options.kv_tiers": (SESSIONS, "auto", []),
     "options.kv_ages_s": (SESSIONS, [60], [300]),
     "constraints.roles": (SMALL, ["unified"], ["prefill", "decode"]),
     "constraints.forbid": (HASTY, [], ["tp"]),
     "constraints.max_tp": (HASTY, None, 1),
+    "constraints.max_domains": (STAGED | {"cluster": HOSTS | {"devices_per_host": 1}}, None, 1),
+    "constraints.measured_only": (STAGED, False, True),
     "constraints.max_model_len": (SMALL, None, 100_000),
     "constraints.min_replicas": (SMALL, 1, 2),
     "constraints.max_devices": (SMALL | {"objective": "throughput"}, None, 1),

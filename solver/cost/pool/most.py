@@ -69,6 +69,17 @@ class PricedRows:
         """What one replica of each row serves."""
         return self.at(rows, load).requests_per_s
 
+    def serving(self, requests_per_s: Floats, limit: Floats) -> Service:
+        """Every row at the smallest load at which a replica serves so many requests/s (R,), or nearly; within a limit of
+        running sequences (R,)."""
+
+        def excess(rows: Rows, load: Floats) -> Floats:
+            return self.requests_per_s(rows, load) / requests_per_s[rows] - 1
+
+        least = least_load(self.pool, self.role)
+        top = np.full(len(self.pool), MOST_UTILISATION) if self.role == "prefill" else np.maximum(limit, least)
+        return self.at(np.arange(len(self.pool)), np.maximum(bracket(excess, least, top).kept, least))
+
 
 def prompts_held(pp: Floats | int, prompts_per_step: Floats | int) -> Floats:
     """Prompts whose KV cache a prefill rank holds: those in every pipeline stage, and those being handed over."""

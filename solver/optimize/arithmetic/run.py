@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -125,8 +125,12 @@ class SolverResult:
     bound: float | None
 
 
-def run(program: IntegerProgram, effort: Effort, hint: tuple[int, ...] | None = None) -> SolverResult:
+def run(program: IntegerProgram, effort: Effort, hint: Sequence[int | None] | None = None) -> SolverResult:
     """Solve a program.
+
+    Parameters
+    ----------
+    hint: a value of every variable from which to begin; None where nothing is known of it.
 
     Raises
     ------
@@ -139,7 +143,8 @@ def run(program: IntegerProgram, effort: Effort, hint: tuple[int, ...] | None = 
     model, variables = _model(program)
     if hint is not None:
         for variable, value in zip(variables, hint, strict=True):
-            model.add_hint(variable, value)
+            if value is not None:
+                model.add_hint(variable, value)
     solver = cp_model.CpSolver()
     _set(solver.parameters, effort)
     callback = None

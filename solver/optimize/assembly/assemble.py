@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import chain
+from typing import Literal
 
 from solver.cost.calibration import Calibration
 from solver.cost.instance import Instance, PromiseGroup
@@ -120,7 +121,7 @@ def assemble(
     return Plan(
         schema_version=SCHEMA_VERSION,
         scenario=instance.scenario,
-        status="optimal" if objective.gap <= instance.scenario.options.gap else "feasible",
+        status=status_of(objective, instance.scenario.options.gap),
         objective=objective,
         pools=tuple(
             _pool(instance, offer.rules, p, planned[p.name], points[p.name], rests_on[p.name]) for p in pools
@@ -272,15 +273,35 @@ def _objective(instance: Instance, layout: Layout, usd: float, served: dict[int,
         usd_per_hour=usd,
         bound=per_million * best,
         gap=1.0 - best,
+        least=per_million,
+        simplicity_cost=0.0,
     )
 
 
-def with_bound(plan: Plan, bound: float) -> Plan:
-    """The plan with another bound on its USD per million output tokens, never above what it costs."""
-    cost = plan.objective.usd_per_million_output_tokens
-    bound = min(bound, cost)
-    objective = plan.objective.model_copy(update={"bound": bound, "gap": 1 - bound / cost if cost else 0.0})
-    status = "optimal" if objective.gap <= plan.scenario.options.gap else "feasible"
+def status_of(objective: Objective, gap: float) -> Literal["optimal", "feasible"]:
+    """Whether the least cost that was found is as near to the bound as was asked for."""
+    return "optimal" if objective.least_gap <= gap else "feasible"
+
+
+def with_bound(plan: Plan, bound: float, least: float | None = None) -> Plan:
+    """The plan with another bound on its USD per million output tokens, never above the least that was found.
+
+    Parameters
+    ----------
+    least: what the cheapest accepted plan costs; None = as the plan says.
+    """
+    o = plan.objective
+    cost, least = o.usd_per_million_output_tokens, o.least if least is None else least
+    bound = min(bound, least)
+    objective = o.model_copy(
+        update={
+            "bound": bound,
+            "gap": 1 - bound / cost if cost else 0.0,
+            "least": least,
+            "simplicity_cost": max(cost / least - 1, 0.0) if least else 0.0,
+        }
+    )
+    status = status_of(objective, plan.scenario.options.gap)
     return plan.model_copy(update={"objective": objective, "status": status})
 
 

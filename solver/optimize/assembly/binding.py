@@ -7,9 +7,13 @@ from collections.abc import Iterator, Mapping
 
 from solver.cost.instance import Instance
 from solver.cost.network.contention import ROUNDING, Exchange
+from solver.cost.support import untried
+from solver.optimize.layout.simple import CRITERIA, Order
 from solver.plan import Binding, Plan
 from topologies.units import show_bandwidth, show_bytes, show_seconds
 
+#: A cost that differs by no more is the same.
+SAME = 1e-6
 #: Rules that leave more than this share of their limit do not bind.
 SLACK = 0.1
 
@@ -116,3 +120,33 @@ def price_of_survival(plan: Plan, careless: Plan, lost: Mapping[str, int]) -> Bi
         f"({ours.usd_per_hour:.4g} instead of {theirs.usd_per_hour:.4g}), {share:.1%} per output token.",
         slack=0.0,
     )
+
+
+def simplicity(plan: Plan, ours: Order, least: Order) -> Iterator[Binding]:
+    """What no measured run supports and is in the plan all the same; what makes it simpler than the cheapest plan that was
+    found, and what that costs.
+
+    Parameters
+    ----------
+    ours, least: how simple both are.
+    """
+    o, tolerance = plan.objective, plan.scenario.options.simplicity
+    within = f"within {100 * tolerance:.3g} % of the least cost that was found"
+    slack = max(1 - o.simplicity_cost / tolerance, 0.0) if tolerance else 0.0
+    names = dict.fromkeys(name for pool in plan.pools for name in untried(pool.setup()))
+    if names and tolerance:
+        yield Binding(
+            rule="evidence",
+            because=f"The plan rests on {' and '.join(names)}, which no measured run had: none that rests on less was found "
+            f"{within}.",
+            slack=slack,
+        )
+    first = next((n for n, (mine, other) in enumerate(zip(ours, least, strict=True)) if mine < other), None)
+    if first is not None:
+        cost = f"{o.simplicity_cost:.2%} more than that" if o.simplicity_cost > SAME else "no more than that"
+        yield Binding(
+            rule="simplicity",
+            because=f"It is the simplest plan {within}: {ours[first]} instead of {least[first]} {CRITERIA[first].words}, "
+            f"at {cost} ({o.least:.4g} USD per million output tokens).",
+            slack=slack,
+        )

@@ -103,9 +103,10 @@ class Outcome:
 def summary(plan: Plan) -> str:
     """The plan in a few lines: what it costs, how near to the bound, what to start, what binds."""
     o, p = plan.objective, plan.prediction
+    simple = f", {o.simplicity_cost:.2%} of it for a simpler plan" if o.simplicity_cost else ""
     lines = [
         f"{plan.status}: {o.usd_per_million_output_tokens:.4g} USD per million output tokens, {o.usd_per_hour:.4g} USD/h; "
-        f"no plan can cost less than {o.bound:.4g} (gap {o.gap:.2%})",
+        f"no plan can cost less than {o.bound:.4g} (gap {o.gap:.2%}{simple})",
         f"serves {p.requests_per_s:.4g} requests/s, {p.output_tokens_per_s:,.0f} output tokens/s on {_rented(plan)}",
         *(f"  {_promised(plan, request_class)}" for request_class in plan.scenario.traffic.classes),
         *(f"  {line}" for line in priced(plan)),

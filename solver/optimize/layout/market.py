@@ -94,6 +94,7 @@ def market(instance: Instance) -> Market:
         pins=tuple(pool.replicas for pool in scenario.constraints.pools),
         keepings=tuple(chain.from_iterable(ways)),
         places=tiers,
+        simplicity=scenario.options.simplicity,
     )
 
 

@@ -8,7 +8,7 @@ does not by itself make every layout dearer than that one (reduced costs: exact,
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -28,6 +28,8 @@ from solver.workload.kv_tiers import KVTierName
 FIRST_CELLS = 32
 #: Bands that are priced without asking which are worth it, and so many that none is where the gap is met without.
 FEW_BANDS, MANY_BANDS = 400, 1500
+#: Plain cells per promise, role and kind of device whose bands are priced because they may be simpler, not cheaper.
+PLAIN_CELLS = 24
 #: Share of the optimum by which a band may worsen it and still be among the first to be priced.
 FIRST_ROOM = 0.03
 
@@ -50,6 +52,10 @@ class Shelf:
         """Role of all cells."""
         return self.cells.alive.role
 
+    def plain(self, cell: int) -> bool:
+        """Whether the replicas of a cell are plain."""
+        return self.cells.alive.rows[self.cells.members[cell][0]].plain
+
     def columns(self, market: Market, wanted: Sequence[Band]) -> list[Column]:
         """Some bands, as the program takes them."""
         found = self.cells.columns([(band.cell, band.low, band.high) for band in wanted])
@@ -69,7 +75,8 @@ class Band(NamedTuple):
 
 
 def worthwhile(market: Market, shelves: Sequence[Shelf], effort: Effort) -> tuple[list[Column], float | None]:
-    """Columns among which a best layout is, and every layout with which the twin could beat one that is known.
+    """Columns among which a best layout is, and every layout with which the twin could beat one that is known; and the
+    likeliest plain ones of layouts that may be simpler and cost little more.
 
     Where very many could, and the one that is known is already within the gap of what none beats, they are left out; the
     second answer is then what no layout with one of them beats.
@@ -91,9 +98,30 @@ def worthwhile(market: Market, shelves: Sequence[Shelf], effort: Effort) -> tupl
     if known is None:
         return columns + _priced(market, shelves, others), None
     rest = [band for band in others if loss[band.shelf, band.cell] * band.low <= limit.room(known)]
-    if len(rest) > MANY_BANDS and limit.near(known, effort.gap):
-        return columns, limit.value
-    return columns + _priced(market, shelves, rest), None
+    many = len(rest) > MANY_BANDS and limit.near(known, effort.gap)
+    wanted = [] if many else rest
+    wanted += _plain(market, shelves, sorted(set(others) - set(wanted)), loss, limit.room(market.allowed(known)))
+    return columns + _priced(market, shelves, wanted), limit.value if many else None
+
+
+def _plain(
+    market: Market, shelves: Sequence[Shelf], some: Sequence[Band], loss: Mapping[tuple[int, int], float], room: float
+) -> list[Band]:
+    """Bands of the likeliest plain cells of every promise, role and device that worsen a layout by no more than a room."""
+    if not market.simplicity:
+        return []
+    alike: dict[tuple[object, ...], dict[tuple[int, int], list[Band]]] = defaultdict(lambda: defaultdict(list))
+    for band in some:
+        shelf = shelves[band.shelf]
+        if loss[band.shelf, band.cell] * band.low <= room and shelf.plain(band.cell):
+            key = shelf.cells.group, shelf.role, shelf.cells.footprint(band.cell).device
+            alike[key][band.shelf, band.cell].append(band)
+    return [
+        band
+        for cells in alike.values()
+        for cell in sorted(cells, key=lambda cell: (loss[cell], cell))[:PLAIN_CELLS]
+        for band in cells[cell]
+    ]
 
 
 def _servers(shelves: Sequence[Shelf], some: Sequence[Band]) -> Servers:

@@ -115,6 +115,7 @@ class Market:
     standing: replicas that run already; of equally good layouts the one that loads the fewest weights is best.
     keepings: ways to keep idle KV that columns are priced for; places: the tiers outside of HBM where it can wait.
     connections: ways to hand KV caches over, the preferred ones first; empty where every replica connects with every one.
+    simplicity: share by which a simpler layout may cost more than the cheapest.
     beyond: USD per hour, or a multiple of the mix, that no layout beats which has a column that is not offered.
     """
 
@@ -135,7 +136,12 @@ class Market:
     keepings: tuple[Keeping, ...] = ()
     places: tuple[Place, ...] = ()
     connections: tuple[Connection, ...] = ()
+    simplicity: float = 0.0
     beyond: float | None = None
+
+    def allowed(self, least: float) -> float:
+        """What a simpler layout may cost, or must serve, where the best one costs or serves so much."""
+        return least / (1 + self.simplicity) if self.objective == "throughput" else least * (1 + self.simplicity)
 
     def supply(self, index: int) -> Supply:
         """The supply of that index."""

@@ -50,18 +50,26 @@ class Judge:
         return min(cheap, key=lambda mapping: self.busiest(layout, mapping))
 
 
+#: Solves a market over some columns: a layout whose bound is that of the given one where there is one.
+Solve = Callable[[Market, Sequence[Column], Effort, Layout | None], Layout | NoLayout]
+
+
 def realise(
-    whole: Market, columns: Sequence[Column], judge: Judge, effort: Effort
+    whole: Market, columns: Sequence[Column], judge: Judge, effort: Effort, solve: Solve = best_layout
 ) -> tuple[Layout, Mapping] | NoLayout:
     """A layout that packs into domains and hosts as the program counted.
 
     Where it does not, to within the gap, the contents of domains are enumerated for the sizes in question and the
     program solved again; the bound of the first program holds for what is demanded beyond it.
+
+    Parameters
+    ----------
+    solve: what is asked for a layout.
     """
     best: tuple[Layout, Mapping] | None = None
     first: Layout | None = None
     for _ in range(MOST_REPACKS):
-        layout = best_layout(whole, columns, effort.finishing() if first and not best else effort, bounded=first)
+        layout = solve(whole, columns, effort.finishing() if first and not best else effort, first)
         if isinstance(layout, NoLayout):
             return best or layout
         first = first or layout

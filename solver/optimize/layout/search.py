@@ -32,8 +32,8 @@ FEWEST_COLUMNS = 6
 MANY_COLUMNS, TOO_MANY_COLUMNS, TOO_MANY_LEFT = 150, 1000, 300
 #: Columns that one program may have: the bound over more is what devices and demand alone say.
 MOST_COLUMNS = 3000
-#: Columns among which equally good layouts are compared.
-MOST_TIED = 400
+#: Columns among which layouts that are good enough are compared, and how many of them are kept for those that are not plain.
+MOST_COMPARED, OTHERS = 400, 100
 #: Weights of a pool, a device and a step of latency when equally good layouts are compared.
 POOL_WEIGHT, DEVICE_WEIGHT, WAIT_STEPS = 2_000_000, 100, 99
 #: Weight of keeping idle KV, where that is not cheaper.
@@ -117,17 +117,21 @@ def best_layout(
     if market.beyond is not None and not bounded:
         bound = max(bound, market.beyond) if best.integers.maximise else min(bound, market.beyond)
     value, best = best.value, _least_moved(best if market.standing else _with_ties(market, columns, best), effort)
-    program, chosen = best.program, _tie_break(best, effort)
+    return layout_of(best.program, _tie_break(best, effort), value, bound, proven)
+
+
+def layout_of(program: LayoutProgram, values: Sequence[int], value: float, bound: float, proven: bool) -> Layout:
+    """The layout that values of a program's variables describe."""
     return Layout(
-        _pools(program, chosen),
-        _modes(program, chosen),
+        _pools(program, values),
+        _modes(program, values),
         value,
         bound,
         proven,
-        {supply: patterns.chosen(chosen) for supply, patterns in program.contents.items()},
-        _keeps(program, chosen),
-        market.places,
-        _connections(program, chosen),
+        {supply: patterns.chosen(values) for supply, patterns in program.contents.items()},
+        _keeps(program, values),
+        program.market.places,
+        _connections(program, values),
     )
 
 
@@ -357,19 +361,27 @@ def _with_ties(market: Market, columns: Sequence[Column], best: _Solved) -> _Sol
     """The best layout in a program that has every column which another layout as good could have, the likeliest first."""
     if any(column.high > MANY_REPLICAS for column in best.program.columns):
         return best
-    limit = least(market, Servers.of(columns))
-    if limit is None:
-        return best
     held = {choice.column for choice in best.program.choices if best.answer.values[choice.used.index]}
-    able = [n for n, column in enumerate(columns) if limit.loss[n] <= limit.room(best.value) or column in held]
-    likely = sorted(able, key=lambda n: (columns[n] not in held, limit.loss[n], n))[:MOST_TIED]
-    program = write(market, [columns[n] for n in sorted(likely)], ceiling=best.program.most or None)
+    program = write(market, compared(market, columns, held, best.value), ceiling=best.program.most or None)
     integers = integerise(program.linear)
     values = _carried(best, program)
     if not confirmed(integers, values):
         return best
     objective = sum(factor * values[index] for index, factor in integers.objective)
     return _Solved(program, integers, replace(best.answer, values=values, objective=objective))
+
+
+def compared(market: Market, columns: Sequence[Column], held: Collection[Column], value: float) -> list[Column]:
+    """Columns that a layout which costs or serves so much could have, as far as devices and demand alone can tell: those that
+    are held, plain ones before others, the likeliest first."""
+    limit = least(market, Servers.of(columns))
+    if limit is None:
+        return list(held)
+    able = [n for n, column in enumerate(columns) if limit.loss[n] <= limit.room(value) or column in held]
+    likely = sorted(able, key=lambda n: (columns[n] not in held, limit.loss[n], n))
+    others = [n for n in likely if not columns[n].candidate.plain and columns[n] not in held]
+    plain = [n for n in likely if n not in set(others)][: MOST_COMPARED - min(len(others), OTHERS)]
+    return [columns[n] for n in sorted([*plain, *others[: MOST_COMPARED - len(plain)]])]
 
 
 def _carried(best: _Solved, program: LayoutProgram) -> tuple[int, ...]:
@@ -427,7 +439,10 @@ def _as_good(best: _Solved, gap: float = 0.0) -> IntegerRow:
 
 
 def _tie_break(best: _Solved, effort: Effort) -> tuple[int, ...]:
-    """Of the layouts as good as the best: fewest pools, then fewest devices, then least latency."""
+    """Of the layouts as good as the best: fewest pools, then fewest devices, then least latency.
+
+    What is mapped first should strain the fabric little; which layout is taken, :mod:`solver.optimize.layout.simple` says.
+    """
     program, integers = best.program, best.integers
     slowest = max((choice.column.wait for choice in program.choices), default=0.0) or 1.0
     goal = total(
@@ -435,11 +450,17 @@ def _tie_break(best: _Solved, effort: Effort) -> tuple[int, ...]:
         + choice.replicas * (DEVICE_WEIGHT * choice.column.footprint.devices)
         for choice in program.choices
     )
-    goal = total([goal, *_far(program), *_preferred(program)])
+    goal = total([goal, *tidy(program)])
     terms = tuple((variable.index, int(factor)) for variable, factor in goal.sorted())
     again = IntegerProgram(integers.names, integers.bounds, (*integers.rows, _as_good(best)), terms, 1.0, False)
     answer = run(again, effort.quiet(1 / 4), hint=best.answer.values)
     return answer.values or best.answer.values
+
+
+def tidy(program: LayoutProgram) -> Iterator[Expression]:
+    """Weights of what makes no other difference: idle KV kept no farther than it must be, and preferred connectors."""
+    yield from _far(program)
+    yield from _preferred(program)
 
 
 def _far(program: LayoutProgram) -> Iterator[Expression]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from solver.view.amounts import percent, quantity, usd
 from solver.view.markup import Markup, tag
 from solver.view.scene import Scene
-from solver.view.words import NO_GAP, sentences, tightest, title, verdict
+from solver.view.words import CHOICE, NO_GAP, sentences, tightest, title, verdict
 
 
 def answer(scene: Scene) -> Markup:
@@ -41,13 +41,14 @@ def _figures(scene: Scene) -> Markup:
 
 
 def _binding(scene: Scene) -> Markup:
-    if not scene.plan.binding:
+    tight = [rule for rule in scene.plan.binding if rule.rule not in CHOICE]
+    if not tight:
         return tag("p", "No rule is tight: the cheapest layout keeps every promise with room to spare.")
     return tag(
         "ul",
         (
             tag("li", rule.because, " ", tag("span", f"{percent(rule.slack)} left", class_="slack"))
-            for rule in sorted(scene.plan.binding, key=lambda rule: rule.slack)
+            for rule in sorted(tight, key=lambda rule: rule.slack)
         ),
         class_="binding",
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
-from brute import _services, least_rent
+from brute import least_rent, services
 from instances import random_market
 from judging import judge
 
@@ -75,7 +75,7 @@ def exhaustive(market: Market, columns: Sequence[Column]) -> float | None:
 
 
 def _ways(market: Market, columns: Sequence[Column], group: int) -> Iterator[tuple[tuple[tuple[int, int], ...], float]]:
-    for chosen, _ in _services(market, columns, group):
+    for chosen, _ in services(market, columns, group):
         ways = {columns[n].keeping for n, _ in chosen if columns[n].role != "decode"}
         if ways == {None}:
             yield chosen, 0.0
