@@ -18,10 +18,12 @@ from solver.cost.calibration import Calibration, calibrations_from_json, package
 from solver.cost.network.fleet import Fleet, fleets
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.serving import Promise
+from solver.cost.surprises import DRAWS, Case, known_surprises
+from solver.engines import engine_rules
 from solver.errors import BadInput
 from solver.llm import LLM, to_plain
 from solver.llm.catalog import find
-from solver.replica import Role
+from solver.replica import Role, Setup
 from solver.workload import SLO, LLMSpec, RequestClass, Scenario
 from solver.workload.files import parse_document, read_text
 from solver.workload.rent import Rent, rent
@@ -227,6 +229,20 @@ class Instance:
         found, doubt = packaged(engine, generation)
         found = found.in_release(self.scenario.engine_version)
         return found, doubt or found.doubt(self.llm.name, device)
+
+    def surprises(self, device: str, setups: Sequence[Setup]) -> NDArray[np.float64]:
+        """How much longer replicas of one engine on a device take in every world than is predicted, and their first tokens
+        beyond that: logarithms (2, S, DRAWS).
+
+        The textbook roofline is no prediction: nothing is known of how far off it is, and nothing drawn.
+        """
+        engine = setups[0].engine
+        if engine == "ideal":
+            return np.zeros((2, len(setups), DRAWS))
+        release = self.scenario.engine_version or engine_rules(engine).version
+        hardware = self.devices[device]
+        cases, known = [Case.of(setup, self.llm, hardware, release) for setup in setups], known_surprises()
+        return np.stack([known.draws(cases, output) for output in ("tpot", "ttft")])
 
     def drafts(self, role: Role) -> tuple[int, ...]:
         """Numbers of draft tokens that pools of a role may use.

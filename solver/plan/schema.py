@@ -44,6 +44,8 @@ class Objective(Record):
     usd_per_million_output_tokens, usd_per_million_tokens, usd_per_hour: of the planned traffic.
     bound: proven lower bound on ``usd_per_million_output_tokens``.
     gap: (usd_per_million_output_tokens - bound) / usd_per_million_output_tokens.
+    interval_80: the range of usd_per_million_output_tokens that holds in 80 % of the draws: rent over what is served within
+        the promises.
     """
 
     usd_per_million_output_tokens: Amount
@@ -51,6 +53,7 @@ class Objective(Record):
     usd_per_hour: Amount
     bound: Amount
     gap: Portion
+    interval_80: tuple[Amount, Amount]
 
 
 class PoolDegrees(Record):
@@ -313,7 +316,8 @@ class Latency(Record):
 
     Attributes
     ----------
-    interval_80: the range of each figure that holds for 80 % of the calibration's left-out runs.
+    interval_80: the range of each figure that holds in 80 % of the draws of what predictions may be off by
+        (:mod:`solver.cost.surprises`); of rates, of what is served within the promises.
     """
 
     ttft_p50_s: Amount
@@ -331,10 +335,12 @@ class Prediction(Latency):
 
     Attributes
     ----------
+    confidence: share of the draws in which all promises hold at once.
     extrapolated: why the cost model should be trusted less here; empty where it was measured nearby.
     """
 
     classes: dict[str, Latency]
+    confidence: Portion
     extrapolated: tuple[str, ...]
 
 

@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 
 #: The smallest load of a rank that is asked about.
 LEAST_LOAD = np.array([1e-6])
+#: How far below the heaviest load a table of loads ends, as a share.
+NEAREST = 2e-4
 #: How closely a rate that is asked for is met.
 EXACT = 1e-9
 
@@ -101,6 +103,23 @@ class PricedPool:
     def at_batch(self, batch: float) -> Service:
         """The operating point with so many running sequences per rank (prefill: share of the time busy)."""
         return self._service(np.array([batch]))
+
+    def over_loads(self, span: float, count: int) -> tuple[Floats, Service]:
+        """Operating points up to the most that a replica serves, and their growing requests/s (L,).
+
+        Parameters
+        ----------
+        span: the heaviest load over the lightest. count: points, ever closer to either end, since waits grow without bound
+            at the upper one.
+        """
+        pools, most, rows = self.at_work, self._most_load()[0], np.zeros(count, np.intp)
+        several = PricedRows(
+            self.setup.role, self.replicas.rows(rows), pools.replicas[rows], self.mix, pools.prompts_per_step[rows]
+        )
+        light = np.geomspace(1 / span, 0.5, count // 2, endpoint=False)
+        heavy = 1 - np.geomspace(0.5, NEAREST, count - count // 2)
+        service = several.at(np.arange(count), most * np.concatenate([light, heavy]))
+        return np.maximum.accumulate(service.requests_per_s) * (1 + 1e-9 * np.arange(count)), service
 
     def _most_load(self) -> Floats:
         """The load from which on a rank serves no more requests/s."""

@@ -1,0 +1,350 @@
+"""How far off a prediction may be: surprises of the measured runs, and draws of those that the next replica may have.
+
+The logarithm of measured over predicted is a sum of effects, each shared by all that have the same engine, LLM, device, kind
+of layout and so on, normal around 0 with a spread of its own, and of noise. Three such sums are taken as independent of each
+other: ``tpot`` of the time per output token; ``little`` of TPOT times rate, which is 0 where requests neither queue nor
+prefill (Little's law); ``ttft`` of the time to the first token over TPOT. Surprises of measured runs say what the effects
+are (a Gaussian posterior); where none was measured, effects keep the spread that they have between others, and a mechanism
+that no run had keeps a wide one.
+
+Draws are common: each level of each effect has its own normal numbers, made from its name alone, and runs pull them to what
+they showed (Matheron's rule: a draw of the prior, moved by the posterior mean of what it missed). Whatever is priced under
+draw d, at any time and in any company, therefore meets the same engine, LLM and device.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache, cached_property
+from hashlib import blake2b
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.cost.support import main_format, shape
+from solver.errors import BadFile
+from solver.llm import LLM
+from solver.replica import Setup
+from topologies import Device
+
+Floats = NDArray[np.float64]
+
+#: What surprises, in the order of every first axis.
+OUTPUTS = ("tpot", "little", "ttft")
+#: Worlds that are drawn.
+DRAWS = 256
+#: What runs share; ``~`` marks a slope over the logarithm of the load of a device.
+EFFECTS = (
+    *("", "llm", "device", "engine", "weights", "burst", "release engine", "engine device", "engine llm"),
+    *("llm device engine weights", "lengths engine", "kind", "size", "kind engine", "size engine", "kind llm", "size llm"),
+    *("kind llm engine", "size llm engine device", "size kind llm engine device weights"),
+    *("llm device engine weights lengths", "llm device engine weights lengths layout"),
+    *("engine ~", "kind engine ~", "llm engine ~", "llm device engine weights lengths ~"),
+    "llm device engine weights lengths layout ~",
+)
+#: Mechanisms that few runs or none had, each an effect by itself, and its spread by output: as wide as what engines' releases
+#: and groups of runs are allowed (:mod:`solver.study.fidelity.fitting`); not fitted.
+MECHANISMS = ("pipeline", "domains", "handover", "drafts", "overlap", "context")
+MECHANISM_SPREAD = (0.15, 0.05, 0.3)
+#: Lengths of what is planned: known of no run.
+PLANNED = "planned"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What decides which surprises a replica shares with which runs.
+
+    Attributes
+    ----------
+    llm: its :func:`solver.cost.support.shape`. weights: main number format.
+    kind: ``tp``, ``ep``, ``dp tp`` or ``dp ep``; layout: all degrees; size: devices of the replica.
+    mechanisms: those of ``MECHANISMS`` that it has.
+    lengths: of prompts and outputs, by name. load: log2 of requests in flight for each device, 8 of them being 0, in
+        threes. burst: whether all requests were started at once.
+    """
+
+    engine: str
+    release: str
+    llm: str
+    device: str
+    weights: str
+    kind: str
+    layout: str
+    size: int
+    mechanisms: str = ""
+    lengths: str = PLANNED
+    load: float = 0.0
+    burst: int = 0
+
+    @classmethod
+    def of(cls, setup: Setup, llm: LLM, device: Device, release: str = "", lengths: str = PLANNED, **seen: Any) -> Case:
+        """A replica of an LLM on a device.
+
+        >>> from solver.replica import Parallelism
+        >>> found = Case.of(Setup("decode", "vllm", Parallelism(tp=2, pp=2)), LLM.from_config("qwen3-32b"), device("h200"))
+        >>> found.kind, found.size, found.mechanisms
+        ('tp', 4, 'pipeline handover')
+        """
+        degrees = setup.parallelism
+        has = {
+            "pipeline": degrees.pp > 1,
+            "domains": (degrees.ep > 1 and setup.exchange_domains > 1) or setup.tensor_domains > 1,
+            "handover": setup.role != "unified",
+            "drafts": setup.draft_tokens > 0,
+            "overlap": setup.overlap,
+            "context": degrees.cp > 1,
+        }
+        return cls(
+            engine=setup.engine,
+            release=release,
+            llm=shape(llm),
+            device=device.name,
+            weights=main_format(llm),
+            kind=("dp " if degrees.dp > 1 else "") + ("ep" if degrees.ep > 1 else "tp"),
+            layout=str(degrees),
+            size=degrees.devices,
+            mechanisms=" ".join(name for name in MECHANISMS if has[name]),
+            lengths=lengths,
+            **seen,
+        )
+
+    def level(self, effect: str) -> str | None:
+        """Its level of an effect; None where it has no part in it."""
+        if effect in MECHANISMS:
+            return effect if effect in self.mechanisms.split() else None
+        return "|".join(str(getattr(self, name)) for name in effect.split() if name != "~")
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """What runs of one case showed.
+
+    Attributes
+    ----------
+    tpot, little, ttft: logarithms of measured over predicted; None unmeasured.
+    runs: that agree in all.
+    """
+
+    case: Case
+    tpot: float | None
+    little: float | None
+    ttft: float | None
+    runs: int = 1
+
+    def plain(self) -> list[Any]:
+        """A row of a file."""
+        figures = [None if value is None else round(value, 4) for value in (self.tpot, self.little, self.ttft)]
+        return [*(getattr(self.case, f.name) for f in fields(Case)), *figures, self.runs]
+
+    @classmethod
+    def read(cls, row: object, source: str) -> Surprise:
+        """The inverse.
+
+        Raises
+        ------
+        BadFile: not such a row.
+        """
+        names = [f.name for f in fields(Case)]
+        wrong = BadFile(f"{source}: a surprise is a list of {', '.join([*names, *OUTPUTS, 'runs'])}")
+        if not isinstance(row, list | tuple) or len(row) != len(names) + 4:
+            raise wrong
+        *told, tpot, little, ttft, runs = row
+        kinds = [int if n in ("size", "burst") else float if n == "load" else str for n in names]
+        typed = [isinstance(v, int | float if k is float else k) for v, k in zip(told, kinds, strict=True)]
+        figures = [v is None or (isinstance(v, int | float) and abs(v) <= 10) for v in (tpot, little, ttft)]
+        if not all(typed) or not all(figures) or not isinstance(runs, int) or runs < 1 or abs(told[names.index("load")]) > 10:
+            raise wrong
+        return cls(Case(*told), tpot, little, ttft, runs)
+
+
+@dataclass(frozen=True)
+class Spreads:
+    """Standard deviations of every effect and of the noise of a run, by output (3,)."""
+
+    effects: Mapping[str, Sequence[float]]
+    noise: Sequence[float]
+
+    def of(self, output: int) -> dict[str, float]:
+        """Spread of every effect of one output."""
+        wide = dict.fromkeys(MECHANISMS, MECHANISM_SPREAD[output])
+        return {effect: values[output] for effect, values in self.effects.items()} | wide
+
+
+#: Level of each effect (E, C), -1 for none, and by how much a case has it (E, C).
+Places = tuple[NDArray[np.int32], Floats]
+
+
+class Levels:
+    """Numbers of the levels of some cases, so that two of the same level have the same number."""
+
+    def __init__(self, effects: Sequence[str]) -> None:
+        self.effects = tuple(effects)
+        self.names: list[dict[str, int]] = [{} for _ in effects]
+
+    def __call__(self, cases: Sequence[Case]) -> Places:
+        """Level of each effect (E, C), -1 for none, and by how much each has it: 1, or its load (E, C)."""
+        numbers = np.full((len(self.effects), len(cases)), -1, np.int32)
+        weight = np.ones(numbers.shape)
+        for place, effect in enumerate(self.effects):
+            names = self.names[place]
+            for position, case in enumerate(cases):
+                level = case.level(effect)
+                if level is not None:
+                    numbers[place, position] = names.setdefault(level, len(names))
+            if effect.endswith("~"):
+                weight[place] = [case.load for case in cases]
+        return numbers, weight
+
+
+def covariance(one: Places, other: Places, variance: Sequence[float]) -> Floats:
+    """Covariance of the effects of two lists of cases (C, C')."""
+    found = np.zeros((one[0].shape[1], other[0].shape[1]))
+    for size, here, there, by, also in zip(variance, one[0], other[0], one[1], other[1], strict=True):
+        if size > 0 and here.size and there.size and here.max() >= 0 and there.max() >= 0:
+            same = (here[:, None] == there) & (here >= 0)[:, None]
+            plain = np.all(by == 1) and np.all(also == 1)
+            found += same * np.float32(size) if plain else same * (size * by[:, None] * also)
+    return found
+
+
+class Surprises:
+    """What is known of all effects once some runs were seen.
+
+    Parameters
+    ----------
+    seen: surprises of runs.
+    """
+
+    def __init__(self, seen: Sequence[Surprise], spreads: Spreads) -> None:
+        self.seen, self.spreads = tuple(seen), spreads
+        self._levels = Levels([*spreads.effects, *MECHANISMS])
+        self._numbers = self._levels([each.case for each in self.seen])
+        self._known: dict[int, _Known] = {}
+
+    def mean(self, cases: Sequence[Case]) -> Floats:
+        """What runs say of the surprises of some cases (3, C)."""
+        there = self._levels(cases)
+        return np.stack([known.cross(there) @ known.pull for known in map(self._of, range(len(OUTPUTS)))])
+
+    def deviation(self, cases: Sequence[Case]) -> Floats:
+        """Standard deviation of what the next run of each case will show (3, C)."""
+        there = self._levels(cases)
+        return np.stack([known.deviation(there) for known in map(self._of, range(len(OUTPUTS)))])
+
+    def covariance(self, cases: Sequence[Case], output: int) -> Floats:
+        """Covariance of the surprises of some cases once the runs were seen, without the noise of a run (C, C)."""
+        return self._of(output).covariance(self._levels(cases))
+
+    def draws(self, cases: Sequence[Case], output: str) -> Floats:
+        """One output of some cases in every world (C, DRAWS)."""
+        there, known = self._levels(cases), self._of(OUTPUTS.index(output))
+        return known.prior(cases, there) + known.cross(there) @ known.pulls
+
+    def _of(self, output: int) -> _Known:
+        if output not in self._known:
+            self._known[output] = _Known(self, output)
+        return self._known[output]
+
+
+class _Known:
+    """One output of all surprises."""
+
+    def __init__(self, whole: Surprises, output: int) -> None:
+        self.output, self.levels = output, whole._levels
+        spread = whole.spreads.of(output)
+        self.sizes = np.array([spread[effect] for effect in self.levels.effects])
+        self.noise = whole.spreads.noise[output]
+        values = [getattr(each, OUTPUTS[output]) for each in whole.seen]
+        there = np.array([value is not None for value in values], bool)
+        self.measured = np.array([value for value in values if value is not None], float)
+        self.cases = [each.case for each, taken in zip(whole.seen, there, strict=True) if taken]
+        self.runs = np.array([each.runs for each, taken in zip(whole.seen, there, strict=True) if taken], float)
+        self.numbers = whole._numbers[0][:, there], whole._numbers[1][:, there]
+        among = covariance(self.numbers, self.numbers, self.sizes**2) + np.diag(self.noise**2 / self.runs)
+        self.among = among
+
+    @cached_property
+    def inverse(self) -> Floats:
+        """Of the covariance of the runs (N, N)."""
+        return np.asarray(np.linalg.inv(self.among))
+
+    @cached_property
+    def pull(self) -> Floats:
+        """What moves the prior's mean to the runs (N,)."""
+        return np.asarray(np.linalg.solve(self.among, self.measured))
+
+    @cached_property
+    def pulls(self) -> Floats:
+        """What moves the prior's draws to the runs (N, DRAWS)."""
+        noise = _normals([f"{self.output} run {case}" for case in self.cases]) * (self.noise / np.sqrt(self.runs))[:, None]
+        missed = self.measured[:, None] - self._effects(self.numbers) - noise
+        return np.asarray(np.linalg.solve(self.among, missed))
+
+    def cross(self, there: Places) -> Floats:
+        return covariance(there, self.numbers, self.sizes**2)
+
+    def prior(self, cases: Sequence[Case], there: Places) -> Floats:
+        """Draws of some cases before any run was seen, with the noise of the next one (C, DRAWS)."""
+        return self._effects(there) + _normals([f"{self.output} next {case}" for case in cases]) * self.noise
+
+    def covariance(self, there: Places) -> Floats:
+        cross = self.cross(there)
+        return covariance(there, there, self.sizes**2) - cross @ self.inverse @ cross.T
+
+    def deviation(self, there: Places) -> Floats:
+        cross = self.cross(there)
+        alone = (there[1] ** 2 * (there[0] >= 0) * self.sizes[:, None] ** 2).sum(axis=0)
+        left = alone - np.einsum("ij,jk,ik->i", cross, self.inverse, cross, optimize=True)
+        return np.sqrt(np.maximum(left, 0.0) + self.noise**2)
+
+    def _effects(self, there: Places) -> Floats:
+        found = np.zeros((there[0].shape[1], DRAWS))
+        for place, effect in enumerate(self.levels.effects):
+            names = list(self.levels.names[place])
+            used, where = np.unique(there[0][place], return_inverse=True)
+            table = _normals([f"{self.output} {effect} {names[number]}" if number >= 0 else "" for number in used])
+            table[used < 0] = 0.0
+            found += self.sizes[place] * there[1][place][:, None] * table[where]
+        return found
+
+
+def _normals(names: Sequence[str]) -> Floats:
+    """Independent standard normal numbers for each name, the same whenever it is asked for (N, DRAWS)."""
+    starts = [int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little") for name in names]
+    # SplitMix64, a counter for each name; then Box and Muller.
+    steps = np.arange(1, DRAWS + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = np.array(starts, np.uint64).reshape(-1, 1) + steps
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    even = ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)).astype(float) * 2.0**-53
+    radius, angle = np.sqrt(-2 * np.log1p(-even[:, 0::2])), 2 * np.pi * even[:, 1::2]
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+
+
+@cache
+def packaged_spreads() -> Spreads:
+    """Spreads of the effects between the runs that the packaged calibrations were judged by."""
+    content = _packaged()
+    return Spreads({name: tuple(values) for name, values in content["effects"].items()}, tuple(content["noise"]))
+
+
+@cache
+def packaged_surprises() -> tuple[Surprise, ...]:
+    """Surprises of the runs that the packaged calibrations were fitted to, under these calibrations."""
+    return tuple(Surprise.read(row, "surprises.json") for row in _packaged()["surprises"])
+
+
+@cache
+def _packaged() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(files(__package__).joinpath("surprises.json").read_text(encoding="utf-8"))
+    return content
+
+
+@cache
+def known_surprises(learned: tuple[Surprise, ...] = ()) -> Surprises:
+    """What is known after the packaged runs and some others."""
+    return Surprises((*packaged_surprises(), *learned), packaged_spreads())

@@ -1,0 +1,145 @@
+"""Surprises of measured runs, and how wide each of their effects spreads: what :mod:`solver.cost.surprises` reads."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import topologies
+from solver.cost.surprises import (
+    EFFECTS,
+    MECHANISM_SPREAD,
+    MECHANISMS,
+    OUTPUTS,
+    Case,
+    Levels,
+    Spreads,
+    Surprise,
+    covariance,
+)
+from solver.study.fidelity.predict import Predicted
+from solver.study.fidelity.runs import MeasuredRun, Runs, measured, served_llm
+
+Floats = NDArray[np.float64]
+
+#: Spread around which those of the effects are expected before any run is seen, and by how many levels' worth.
+EXPECTED, WORTH = 0.04, 2.0
+#: Rounds of the fixed point of the spreads.
+ROUNDS = 30
+
+
+def case_of(run: MeasuredRun) -> Case:
+    """Which surprises a run shares; of a disaggregated one, those of its decode pool."""
+    device = topologies.device(run.device)
+    llm = served_llm(run.llm, run.precision, run.engine, run.device, run.kv_cache)
+    drafts = 1 if run.draft_tokens == "auto" else run.draft_tokens
+    setup = run.pool_setups(llm, device, drafts)[1] if run.disaggregated else run.setup(llm)
+    lengths = f"{run.prompt_tokens:.4g} {run.output_tokens:.4g}"
+    load = round(math.log2(run.concurrency / run.devices(llm)) / 3 - 1, 3)
+    return Case.of(setup, llm, device, run.release, lengths, load=load, burst=int(run.burst_arrival > 0))
+
+
+def surprises(runs: Runs, found: Predicted) -> list[Surprise]:
+    """What every configuration showed beside its prediction, repeats by their medians."""
+    rate = found.tokens_per_s_per_device(runs)
+    tpot = np.log(measured(runs, "tpot_ms") / 1e3 / found.tpot_s)
+    little = tpot + np.log(measured(runs, "output_tokens_per_s_per_device") / rate)
+    ttft = np.log(measured(runs, "ttft_ms") / 1e3 / found.ttft_s) - tpot
+    # Little's law is no measurement of throughput.
+    derived = np.array([run.throughput_derived for run in runs.runs])
+    table = np.stack([tpot, np.where(derived, np.nan, little), ttft])
+    alike: dict[Case, list[int]] = defaultdict(list)
+    for place, run in enumerate(runs.runs):
+        if math.isfinite(tpot[place]):
+            alike[case_of(run)].append(place)
+    return [_of(case, table[:, places]) for case, places in alike.items()]
+
+
+def _of(case: Case, figures: Floats) -> Surprise:
+    def middle(values: Floats) -> float | None:
+        there = values[np.isfinite(values)]
+        return float(np.median(there)) if len(there) else None
+
+    return Surprise(case, *(middle(values) for values in figures), figures.shape[1])
+
+
+def over_loads(seen: Sequence[Surprise]) -> list[Surprise]:
+    """The same with the loads of each layout together, at their mean: a quarter of the rows."""
+    alike: dict[tuple[Any, ...], list[Surprise]] = defaultdict(list)
+    for each in seen:
+        key = tuple(value for name, value in vars(each.case).items() if name != "load")
+        alike[key].append(each)
+
+    def mean(members: Sequence[Surprise], name: str) -> float | None:
+        values = [value for m in members if (value := getattr(m, name)) is not None]
+        return float(np.mean(values)) if values else None
+
+    return [
+        Surprise(
+            Case(**{**vars(members[0].case), "load": round(float(np.mean([m.case.load for m in members])), 3)}),
+            *(mean(members, name) for name in OUTPUTS),
+            len(members),
+        )
+        for members in alike.values()
+    ]
+
+
+def spreads(seen: Sequence[Surprise], known: Mapping[str, Floats] | None = None) -> Spreads:
+    """Spreads of all effects under which the surprises of runs are likeliest.
+
+    The fixed point of minorise and maximise (Zhou, Hu, Zhou and Lange 2019) for variance components, with an inverse gamma
+    prior on each.
+
+    Parameters
+    ----------
+    known: covariance that is explained otherwise, by output (N, N).
+    """
+    found = [_spread(seen, output, (known or {}).get(output)) for output in OUTPUTS]
+    return Spreads(
+        {effect: tuple(round(float(f[place]), 4) for f in found) for place, effect in enumerate(EFFECTS)},
+        tuple(round(float(f[-1]), 4) for f in found),
+    )
+
+
+def _spread(seen: Sequence[Surprise], output: str, known: Floats | None) -> Floats:
+    """Spreads of one output: of every effect, then of the noise (E + 1,)."""
+    there = np.array([getattr(each, output) is not None for each in seen])
+    rows = [each for each, taken in zip(seen, there, strict=True) if taken]
+    value = np.array([getattr(each, output) for each in rows])
+    runs = np.array([each.runs for each in rows], float)
+    numbers, weight = Levels(EFFECTS)([each.case for each in rows])
+    wide = Levels(MECHANISMS)([each.case for each in rows])
+    settled = covariance(wide, wide, [MECHANISM_SPREAD[OUTPUTS.index(output)] ** 2] * len(MECHANISMS))
+    if known is not None:
+        settled = settled + known[np.ix_(there, there)]
+    parts = [
+        (np.where(n[:, None] == n, w[:, None] * w, 0.0)).astype(np.float32) for n, w in zip(numbers, weight, strict=True)
+    ]
+    variance = np.full(len(parts) + 1, EXPECTED**2)
+    for _ in range(ROUNDS):
+        whole = settled + np.diag(variance[-1] / runs)
+        for part, size in zip(parts, variance, strict=False):
+            whole += size * part
+        inverse = np.linalg.inv(whole)
+        pull = inverse @ value
+        explained = np.array([*(pull @ (part @ pull) for part in parts), (pull**2 / runs).sum()])
+        room = np.array([*(np.vdot(inverse, part) for part in parts), (np.diag(inverse) / runs).sum()])
+        variance = variance * np.sqrt(
+            (explained + WORTH * EXPECTED**2 / variance**2) / (room + WORTH / variance)
+        )
+    return np.sqrt(variance)
+
+
+def content(within: Sequence[Surprise], without: Sequence[Surprise]) -> dict[str, Any]:
+    """The packaged file: surprises under the calibrations themselves, spreads of predictions that never saw the LLM."""
+    found = spreads(without)
+    return {
+        "effects": {effect: list(values) for effect, values in found.effects.items()},
+        "noise": list(found.noise),
+        "surprises": [each.plain() for each in over_loads(within)],
+    }
