@@ -16,6 +16,9 @@ from functools import cache, reduce
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from solver.errors import BadFile, UnknownName
 
 #: Number formats whose kernels differ; every dtype of :mod:`solver.llm.dtypes` belongs to one.
@@ -92,13 +95,12 @@ class Spread:
     paths: tuple[str, ...]
     factor: tuple[tuple[float, ...], ...]
 
-    def moved(self, values: Sequence[float], normal: Sequence[float]) -> dict[str, float]:
-        """The numbers at ``values`` (P,), moved by as many standard normal deviations (P,)."""
-        found = {}
-        for path, value, row in zip(self.paths, values, self.factor, strict=True):
-            known = parameters()[path]
-            off = math.fsum(part * deviation for part, deviation in zip(row, normal, strict=False))
-            found[path] = min(max(value * math.exp(off), known["low"]), known["high"])
+    @property
+    def lower(self) -> NDArray[np.float64]:
+        """The factor as a matrix (P, P)."""
+        found = np.zeros((len(self.paths), len(self.paths)))
+        for place, row in enumerate(self.factor):
+            found[place, : len(row)] = row
         return found
 
 
@@ -223,16 +225,6 @@ class Calibration:
     graph_bytes: float = _parameter(0, "B", 0, 1e9, "HBM of one layer in one captured graph")
     activation_factor: float = _parameter(0, "1", 0, 100, "peak of live activations over those of the widest layer")
 
-    tpot_sigma: float = _parameter(
-        0, "1", 0, 3, "standard deviation of log(measured / predicted) TPOT left out of the fit"
-    )
-    ttft_sigma: float = _parameter(
-        0, "1", 0, 3, "standard deviation of log(measured / predicted) TTFT left out of the fit"
-    )
-    throughput_sigma: float = _parameter(
-        0, "1", 0, 3, "standard deviation of log(measured / predicted) throughput left out of the fit"
-    )
-
     def value(self, path: str) -> float:
         """The number at a path, such as ``gemm.fp8.memory``."""
         holder: Any = self
@@ -255,17 +247,6 @@ class Calibration:
         slower = {path: min(self.value(path) * factor, known[path]["high"]) for path in OF_A_RELEASE}
         return self.with_values(slower)
 
-    def drawn(self, normal: Sequence[float]) -> Calibration:
-        """Another calibration that the runs allow as well: every fitted number moved along the covariance of the fit.
-
-        Parameters
-        ----------
-        normal: independent standard normal deviations, one for each of ``spread.paths``.
-        """
-        if self.spread is None:
-            return self
-        return self.with_values(self.spread.moved([self.value(path) for path in self.spread.paths], normal))
-
     def with_values(self, values: Mapping[str, float]) -> Calibration:
         """The same calibration with the numbers at some paths changed."""
         changed = self
@@ -286,6 +267,8 @@ class Calibration:
         known = parameters()
         values: dict[str, float] = {}
         for path, entry in content["parameters"].items():
+            if path in _ONCE_A_SIGMA:
+                continue
             if path in _OF_THE_ENGINE:
                 raise BadFile(
                     f"{source}: parameters.{path} is the engine's rule, not measured; leave it out and set "
@@ -353,6 +336,8 @@ def _same(entry: str, llm: str, device: str) -> bool:
 
 #: Parameters of earlier calibrations that engines' memory rules say now.
 _OF_THE_ENGINE = ("memory_fraction", "kv_share")
+#: What earlier calibrations said of their residuals; :mod:`solver.cost.surprises` says it now.
+_ONCE_A_SIGMA = ("tpot_sigma", "ttft_sigma", "throughput_sigma")
 #: The release of runs of which nothing was recorded.
 UNKNOWN = "unknown"
 _LABELS = ("name", "engine", "generation", "fitted_on", "as_of", "timed_on", "release")

@@ -325,6 +325,11 @@ def _normals(names: Sequence[str]) -> Floats:
     return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 
+def parameter_normals(paths: Sequence[str]) -> Floats:
+    """Standard normal numbers by which every world moves fitted numbers of calibrations (P, DRAWS)."""
+    return _normals([f"parameter {path}" for path in paths])
+
+
 @cache
 def packaged_spreads() -> Spreads:
     """Spreads of the effects between the runs that the packaged calibrations were judged by."""

@@ -18,6 +18,7 @@ from solver.optimize.assembly.assemble import with_bound
 from solver.optimize.assembly.binding import price_of_survival
 from solver.optimize.assembly.explain import why_none
 from solver.optimize.assembly.outcome import Outcome
+from solver.optimize.confidence import confident
 from solver.optimize.feedback import Search
 from solver.optimize.layout.losses import without
 from solver.optimize.layout.market import Offer
@@ -101,7 +102,7 @@ def _solve(instance: Instance, effort: Effort, alternatives: int, running: Plan 
         remaining = min(len(ways) - number, 2 * len(engines))
         share = replace(wanted, clock=wanted.clock and wanted.clock.part(1 / remaining))
         shared = instance.shared(sharing)
-        solved.append(_Solved(engine, shared, *Search(shared, engine, share, standing=stand).best()))
+        solved.append(_Solved(engine, shared, *confident(Search(shared, engine, share, standing=stand))))
     plans = [(s, s.result) for s in solved if isinstance(s.result, Plan)]
     if not plans:
         proven = not skipped and all(isinstance(s.result, NoLayout) and s.result.proven for s in solved)
@@ -186,7 +187,7 @@ def _with_price_of_survival(instance: Instance, best: Plan, effort: Effort) -> P
         return best
     without = options.model_copy(update={"survive_domain_failures": 0, "survive_host_failures": 0})
     careless = replace(instance, scenario=instance.scenario.model_copy(update={"options": without}))
-    plan, _ = Search(careless, best.pools[0].engine, replace(effort, progress=None)).best()
+    plan, _ = confident(Search(careless, best.pools[0].engine, replace(effort, progress=None)))
     if not isinstance(plan, Plan):
         return best
     return best.model_copy(update={"binding": (price_of_survival(best, plan, lost), *best.binding)})
@@ -196,7 +197,7 @@ def _with_alternatives(instance: Instance, best: Plan, count: int, effort: Effor
     engine = best.pools[0].engine
 
     def planner(scenario: Scenario, forbidden: Forbidden) -> Plan | None:
-        result, _ = Search(replace(instance, scenario=scenario), engine, effort, forbidden).best()
+        result, _ = confident(Search(replace(instance, scenario=scenario), engine, effort, forbidden))
         return result if isinstance(result, Plan) else None
 
     return best.model_copy(update={"alternatives": different(best, count, planner)})

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from solver.check.evidence import Evidence
 from solver.cost.instance import Instance
 from solver.cost.pool.closed_loop import closed_loop, prefill_loop
-from solver.cost.pool.prediction import interval_80
 from solver.cost.support import Support
+from solver.cost.surprises import OUTPUTS
 from solver.plan import Plan, Pool
 from solver.workload import RequestClass
+
+Floats = NDArray[np.float64]
 
 #: Requests of a run: so many rounds of what is in flight, but no fewer than this.
 ROUNDS, LEAST_REQUESTS = 5, 64
@@ -31,16 +34,17 @@ NOT_ALONE = ("hand-over between pools", "KV that waits between turns")
 
 @dataclass(frozen=True)
 class Expected:
-    """A figure and the range that holds for 80 % of the runs that the calibration was tested on."""
+    """A figure and the range in which it lies in 80 % of the draws of what predictions may be off by."""
 
     value: float
     low: float
     high: float
 
     @classmethod
-    def of(cls, value: float, sigma: float) -> Expected:
-        """With the spread of the calibration's logarithmic errors."""
-        return cls(value, *interval_80(value, sigma))
+    def of(cls, value: float, off: Floats) -> Expected:
+        """With the logarithms of measured over predicted in every world (DRAWS,)."""
+        low, high = (value * np.exp(np.quantile(off, (0.1, 0.9)))).tolist()
+        return cls(value, low, high)
 
 
 @dataclass(frozen=True)
@@ -154,17 +158,19 @@ def _expected(
     evidence: Evidence, pool: Pool, concurrency: int, prompt: int, output: int
 ) -> Iterator[tuple[str, Expected]]:
     """Figures of the replica in the closed loop, as the plan's own calibration has them."""
-    replicas, calibration = evidence.priced[pool.name].replicas, evidence.calibration(pool)
+    replicas, instance = evidence.priced[pool.name].replicas, evidence.instance
+    alone = replace(pool.setup(), role="prefill" if pool.role == "prefill" else "unified")
+    longer, little, first = instance.surprises(pool.device, [alone], OUTPUTS)[:, 0]
     load, prompts, outputs = (np.array([float(value)]) for value in (concurrency, prompt, output))
     room = np.minimum(replicas.ledger.requests(prompts + outputs / 2), float(pool.limits.max_sequences))
     if pool.role == "prefill":
-        first = prefill_loop(replicas, load, prompts, most=room)
-        yield "ttft_ms", Expected.of(float(first.ttft_s[0]) * 1e3, calibration.ttft_sigma)
-        yield "requests_per_s", Expected.of(float(first.prompts_per_s[0]), calibration.tpot_sigma)
+        found = prefill_loop(replicas, load, prompts, most=room)
+        yield "ttft_ms", Expected.of(float(found.ttft_s[0]) * 1e3, longer + first)
+        yield "requests_per_s", Expected.of(float(found.prompts_per_s[0]), -longer)
         return
-    found = closed_loop(replicas, load, prompts, outputs, most=room)
-    rate = float(found.output_tokens_per_s(load, outputs)[0])
-    yield "ttft_p50_ms", Expected.of(float(found.ttft_p50_s[0]) * 1e3, calibration.ttft_sigma)
-    yield "tpot_ms", Expected.of(float(found.tpot_s[0]) * 1e3, calibration.tpot_sigma)
-    yield "requests_per_s", Expected.of(rate / output, calibration.tpot_sigma)
-    yield "output_tokens_per_s", Expected.of(rate, calibration.tpot_sigma)
+    loop = closed_loop(replicas, load, prompts, outputs, most=room)
+    rate = float(loop.output_tokens_per_s(load, outputs)[0])
+    yield "ttft_p50_ms", Expected.of(float(loop.ttft_p50_s[0]) * 1e3, longer + first)
+    yield "tpot_ms", Expected.of(float(loop.tpot_s[0]) * 1e3, longer)
+    yield "requests_per_s", Expected.of(rate / output, little - longer)
+    yield "output_tokens_per_s", Expected.of(rate, little - longer)

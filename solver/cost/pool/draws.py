@@ -70,7 +70,11 @@ class DrawnPool:
         """Logarithms of growing rates (L,), and of latencies at them (L, C)."""
         rates, service = self.priced.over_loads(SPAN, LOADS)
         served = self.by_class(service)
-        return np.log(rates), {name: np.log(np.maximum(getattr(served, name), 1e-12)) for name in _LATENCIES}
+        table = {name: getattr(served, name) for name in _LATENCIES}
+        # Queues that never end serve nobody.
+        ends = np.all([np.isfinite(values).all(axis=1) for values in table.values()], axis=0)
+        stable = max(int(np.argmin(ends)) if not ends.all() else len(ends), 2)
+        return np.log(rates[:stable]), {n: np.log(np.maximum(v[:stable], 1e-12)) for n, v in table.items()}
 
 
 @dataclass(frozen=True)

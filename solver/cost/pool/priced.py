@@ -13,7 +13,7 @@ from solver.cost.pool.mix import Mix
 from solver.cost.pool.most import MOST_UTILISATION, PricedRows, fullest
 from solver.cost.pool.operating_point import Bracket, Rows, best_load, bracket
 from solver.cost.pool.queueing import FULL, normal_quantile
-from solver.cost.pool.serving import Promise, Service, sequences_that_fit
+from solver.cost.pool.serving import Promise, Service, Stretch, sequences_that_fit
 from solver.cost.steps.replicas import NetworkShare, Replicas
 from solver.cost.steps.step import Load
 from solver.llm import LLM
@@ -72,8 +72,8 @@ class PricedPool:
         )
         return cls(setup, count, replicas, mix, float(min(sequences_that_fit(replicas, mix)[0], max_sequences)))
 
-    def most(self, promise: Promise) -> Service:
-        """The load that serves the most within a promise."""
+    def most(self, promise: Promise, stretch: Stretch | None = None) -> Service:
+        """The load that serves the most within a promise; parameters as :func:`fullest` has them."""
         return fullest(
             self.setup.role,
             self.replicas,
@@ -82,6 +82,7 @@ class PricedPool:
             promise,
             np.array([self.limit]),
             float(self.setup.prompts_per_step),
+            stretch,
         ).service
 
     @property

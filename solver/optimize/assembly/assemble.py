@@ -52,6 +52,7 @@ from solver.plan.schema import (
     Stage,
 )
 from solver.replica import ROLES, Role
+from solver.space.certainty import safe_stretch
 from solver.space.legality import most_sequences
 from solver.space.profiles import Column
 from solver.workload.kv_tiers import HBM
@@ -181,7 +182,7 @@ def staff(instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapp
             accepted=column.candidate.accepted,
         )
         promise = dict(promises(group, column.role))[column.split]
-        fullest = priced.most(promise)
+        fullest = priced.most(promise, safe_stretch(instance, column.footprint.device, [column.candidate.setup]))
         connector = _connector(offer, layout, column)
         found.append(
             Staffed(

@@ -22,8 +22,11 @@ from solver.cost.surprises import (
     Surprise,
     covariance,
 )
+from solver.cost.calibration import Calibration
+from solver.cost.steps.slopes import WIDTH
+from solver.study.fidelity.measured import Family, PricedRuns
 from solver.study.fidelity.predict import Predicted
-from solver.study.fidelity.runs import MeasuredRun, Runs, measured, served_llm
+from solver.study.fidelity.runs import MeasuredRun, Runs, measured, served, served_llm
 
 Floats = NDArray[np.float64]
 
@@ -46,18 +49,61 @@ def case_of(run: MeasuredRun) -> Case:
 
 def surprises(runs: Runs, found: Predicted) -> list[Surprise]:
     """What every configuration showed beside its prediction, repeats by their medians."""
+    table = _table(runs, found)
+    return [_of(case, table[:, places]) for case, places in repeats(runs, found).items()]
+
+
+def repeats(runs: Runs, found: Predicted) -> dict[Case, list[int]]:
+    """Positions of the runs of every case whose TPOT was measured and predicted."""
+    alike: dict[Case, list[int]] = defaultdict(list)
+    there = np.isfinite(measured(runs, "tpot_ms")) & np.isfinite(found.tpot_s)
+    for place in np.flatnonzero(there):
+        alike[case_of(runs.runs[place])].append(int(place))
+    return alike
+
+
+def _table(runs: Runs, found: Predicted) -> Floats:
+    """Surprises of every run (3, R), NaN unmeasured."""
     rate = found.tokens_per_s_per_device(runs)
     tpot = np.log(measured(runs, "tpot_ms") / 1e3 / found.tpot_s)
     little = tpot + np.log(measured(runs, "output_tokens_per_s_per_device") / rate)
     ttft = np.log(measured(runs, "ttft_ms") / 1e3 / found.ttft_s) - tpot
     # Little's law is no measurement of throughput.
     derived = np.array([run.throughput_derived for run in runs.runs])
-    table = np.stack([tpot, np.where(derived, np.nan, little), ttft])
-    alike: dict[Case, list[int]] = defaultdict(list)
-    for place, run in enumerate(runs.runs):
-        if math.isfinite(tpot[place]):
-            alike[case_of(run)].append(place)
-    return [_of(case, table[:, places]) for case, places in alike.items()]
+    return np.stack([tpot, np.where(derived, np.nan, little), ttft])
+
+
+def open_parameters(runs: Runs, calibrations: Mapping[Family, Calibration]) -> Floats:
+    """How the normal numbers of every fitted number move the logarithm of each run's TPOT (R, P); 0 for disaggregated runs.
+
+    ``A A^T`` is what fits left open of the predictions. Numbers of the same path move together.
+    """
+    found: dict[str, Floats] = {}
+    parts, where = served(runs)
+    if not parts:
+        return np.zeros((len(runs.runs), 0))
+    priced = PricedRuns(parts)
+    owners = [origin.family for origin in priced.origins]
+    spreads = {family: cal.spread for family, cal in calibrations.items() if cal.spread is not None}
+    paths = list(dict.fromkeys(path for spread in spreads.values() for path in spread.paths))
+    before = np.log(priced.loop(calibrations).tpot_s)
+    for path in paths:
+        moved = {
+            family: cal.with_values({path: cal.value(path) * np.exp(WIDTH)}) if path in _paths(cal) else cal
+            for family, cal in calibrations.items()
+        }
+        found[path] = (np.log(priced.loop(moved).tpot_s) - before) / WIDTH
+    slopes = np.zeros((len(runs.runs), len(paths)))
+    for family, spread in spreads.items():
+        mine = np.array([owner == family for owner in owners])
+        if mine.any():
+            own = np.stack([found[path][mine] for path in spread.paths], axis=1) @ spread.lower
+            slopes[np.ix_(where[mine], [paths.index(path) for path in spread.paths])] = own
+    return slopes
+
+
+def _paths(calibration: Calibration) -> tuple[str, ...]:
+    return calibration.spread.paths if calibration.spread else ()
 
 
 def _of(case: Case, figures: Floats) -> Surprise:
@@ -89,7 +135,7 @@ def over_loads(seen: Sequence[Surprise]) -> list[Surprise]:
     ]
 
 
-def spreads(seen: Sequence[Surprise], known: Mapping[str, Floats] | None = None) -> Spreads:
+def spreads(seen: Sequence[Surprise], slopes: Floats) -> Spreads:
     """Spreads of all effects under which the surprises of runs are likeliest.
 
     The fixed point of minorise and maximise (Zhou, Hu, Zhou and Lange 2019) for variance components, with an inverse gamma
@@ -97,9 +143,9 @@ def spreads(seen: Sequence[Surprise], known: Mapping[str, Floats] | None = None)
 
     Parameters
     ----------
-    known: covariance that is explained otherwise, by output (N, N).
+    slopes: of :func:`open_parameters`, by what was seen (N, P).
     """
-    found = [_spread(seen, output, (known or {}).get(output)) for output in OUTPUTS]
+    found = [_spread(seen, output, slopes @ slopes.T if output == "tpot" else None) for output in OUTPUTS]
     return Spreads(
         {effect: tuple(round(float(f[place]), 4) for f in found) for place, effect in enumerate(EFFECTS)},
         tuple(round(float(f[-1]), 4) for f in found),
@@ -107,7 +153,12 @@ def spreads(seen: Sequence[Surprise], known: Mapping[str, Floats] | None = None)
 
 
 def _spread(seen: Sequence[Surprise], output: str, known: Floats | None) -> Floats:
-    """Spreads of one output: of every effect, then of the noise (E + 1,)."""
+    """Spreads of one output: of every effect, then of the noise (E + 1,).
+
+    Parameters
+    ----------
+    known: covariance that is explained otherwise (N, N).
+    """
     there = np.array([getattr(each, output) is not None for each in seen])
     rows = [each for each, taken in zip(seen, there, strict=True) if taken]
     value = np.array([getattr(each, output) for each in rows])
@@ -135,11 +186,19 @@ def _spread(seen: Sequence[Surprise], output: str, known: Floats | None) -> Floa
     return np.sqrt(variance)
 
 
-def content(within: Sequence[Surprise], without: Sequence[Surprise]) -> dict[str, Any]:
-    """The packaged file: surprises under the calibrations themselves, spreads of predictions that never saw the LLM."""
-    found = spreads(without)
+def content(runs: Runs, within: Predicted, without: Predicted, calibrations: Mapping[Family, Calibration]) -> dict[str, Any]:
+    """The packaged file.
+
+    Parameters
+    ----------
+    within: predictions by the calibrations themselves, which say what is off in them. without: by fits that never saw the
+        LLM, which say how wide effects spread.
+    """
+    slopes = open_parameters(runs, calibrations)
+    each = np.stack([slopes[places].mean(axis=0) for places in repeats(runs, without).values()])
+    found = spreads(surprises(runs, without), each)
     return {
         "effects": {effect: list(values) for effect, values in found.effects.items()},
         "noise": list(found.noise),
-        "surprises": [each.plain() for each in over_loads(within)],
+        "surprises": [each.plain() for each in over_loads(surprises(runs, within))],
     }
