@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, reduce
 from importlib.resources import files
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.cost.cases import Surprise
 from solver.errors import BadFile, UnknownName
 
 #: Number formats whose kernels differ; every dtype of :mod:`solver.llm.dtypes` belongs to one.
@@ -127,6 +128,8 @@ class Calibration:
     releases: tuple[tuple[str, float], ...] = ()
     #: What the fit left open.
     spread: Spread | None = None
+    #: How runs of one's own surprised, beside what they moved in the numbers.
+    learned: tuple[Surprise, ...] = ()
 
     gemm: Kernels = field(default=Kernels(), metadata={"meaning": "projections and dense FFN"})
     experts: Kernels = field(default=Kernels(), metadata={"meaning": "the fused mixture-of-experts kernel"})
@@ -254,6 +257,12 @@ class Calibration:
             changed = _put(changed, path.split("."), value)
         return changed
 
+    @property
+    def open_numbers(self) -> tuple[str, ...]:
+        """What the fit left open, each by its path and by whom it is shared with."""
+        paths = self.spread.paths if self.spread else ()
+        return tuple(f"{path} of {owner(path, self.engine, self.generation)}" for path in paths)
+
     @classmethod
     def from_json(cls, content: object, source: str) -> Calibration:
         """Read a calibration; parameters that it leaves out keep their ideal value.
@@ -287,6 +296,7 @@ class Calibration:
             measured=tuple(measured),
             releases=_releases(content.get("releases", {}), source),
             spread=_spread(content.get("spread"), source),
+            learned=_learned(content.get("learned", ()), source),
         )
 
     def doubt(self, llm: str, device: str) -> str | None:
@@ -311,6 +321,8 @@ class Calibration:
             content["releases"] = dict(self.releases)
         if self.spread is not None:
             content["spread"] = {"paths": list(self.spread.paths), "factor": [list(row) for row in self.spread.factor]}
+        if self.learned:
+            content["learned"] = [each.plain() for each in self.learned]
         return content
 
 
@@ -401,6 +413,20 @@ def _spread(content: object, source: str) -> Spread | None:
         if path not in parameters() or not numbers or len(row) != place:
             raise wrong
     return Spread(tuple(paths), tuple(tuple(map(float, row)) for row in factor))
+
+
+def _learned(content: object, source: str) -> tuple[Surprise, ...]:
+    if not isinstance(content, list | tuple):
+        raise BadFile(f"{source}: learned is a list of surprises, as rackplan learn writes it")
+    return tuple(Surprise.read(row, source) for row in content)
+
+
+def owner(path: str, engine: str, generation: str) -> str:
+    """Whose a fitted number is: calibrations that agree in it share one value."""
+    # AMD's devices run other kernels and other builds of an engine.
+    of_engine = f"{engine} on {'cdna' if generation.startswith('cdna') else 'others'}"
+    shared = {"all": "all", "engine": of_engine, "generation": generation}
+    return shared.get(parameters()[path]["tied"], f"{engine} {generation}")
 
 
 def _put(holder: Any, path: list[str], value: float) -> Any:

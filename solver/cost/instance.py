@@ -18,9 +18,8 @@ from solver.cost.calibration import Calibration, calibrations_from_json, package
 from solver.cost.network.fleet import Fleet, fleets
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.serving import Promise
-from solver.cost.steps.slopes import bare, open_times
-from solver.cost.surprises import DRAWS, Case, known_surprises
-from solver.engines import engine_rules
+from solver.cost.steps.slopes import open_times
+from solver.cost.surprises import DRAWS, bare, case, known_surprises, learned_pace
 from solver.errors import BadInput
 from solver.llm import LLM, to_plain
 from solver.llm.catalog import find
@@ -263,13 +262,14 @@ class Instance:
         engine = setups[0].engine
         if engine == "ideal":
             return np.zeros((len(outputs), len(setups), DRAWS))
-        release = self.scenario.engine_version or engine_rules(engine).version
-        hardware, known = self.devices[device], known_surprises()
+        hardware, calibration = self.devices[device], self.calibration(engine, device)[0]
         alike = [bare(setup) for setup in setups]
         distinct = list(dict.fromkeys(alike))
-        cases = [Case.of(setup, self.llm, hardware, release) for setup in distinct]
+        cases, known = [case(setup, self.llm, hardware) for setup in distinct], known_surprises(calibration.learned)
         found = np.stack([known.draws(cases, output) for output in outputs])
-        found[list(outputs).index("tpot")] += open_times(self.llm, hardware, self.calibration(engine, device)[0], distinct)
+        # What was learned is in the prediction already.
+        known_of = np.log(learned_pace(self.llm, hardware, calibration.learned, distinct))
+        found[list(outputs).index("tpot")] += open_times(self.llm, hardware, calibration, distinct) - known_of[:, None]
         places = {setup: place for place, setup in enumerate(distinct)}
         return found[:, [places[setup] for setup in alike]]
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import blake2b
 from importlib.resources import files
@@ -25,16 +25,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.cost.cases import MECHANISMS, OUTPUTS, PLANNED, Case, Surprise
 from solver.cost.support import main_format, shape
-from solver.errors import BadFile
+from solver.engines import engine_rules
 from solver.llm import LLM
 from solver.replica import Setup
 from topologies import Device
 
 Floats = NDArray[np.float64]
 
-#: What surprises, in the order of every first axis.
-OUTPUTS = ("tpot", "little", "ttft")
 #: Worlds that are drawn.
 DRAWS = 256
 #: What runs share; ``~`` marks a slope over the logarithm of the load of a device.
@@ -46,119 +45,44 @@ EFFECTS = (
     *("engine ~", "kind engine ~", "llm engine ~", "llm device engine weights lengths ~"),
     "llm device engine weights lengths layout ~",
 )
-#: Mechanisms that few runs or none had, each an effect by itself, and its spread by output: as wide as what engines' releases
-#: and groups of runs are allowed (:mod:`solver.study.fidelity.fitting`); not fitted.
-MECHANISMS = ("pipeline", "domains", "handover", "drafts", "overlap", "context")
+#: Spread of what a mechanism may do that few runs or none had, by output: as wide as what releases of engines and groups of
+#: runs are allowed (:mod:`solver.study.fidelity.fitting`); not fitted.
 MECHANISM_SPREAD = (0.15, 0.05, 0.3)
-#: Lengths of what is planned: known of no run.
-PLANNED = "planned"
 
 
-@dataclass(frozen=True)
-class Case:
-    """What decides which surprises a replica shares with which runs.
+def case(
+    setup: Setup, llm: LLM, device: Device, release: str | None = None, lengths: str = PLANNED, **seen: Any
+) -> Case:
+    """The case of a replica of an LLM on a device, in the release of the engine that it names where nothing else is said.
 
-    Attributes
-    ----------
-    llm: its :func:`solver.cost.support.shape`. weights: main number format.
-    kind: ``tp``, ``ep``, ``dp tp`` or ``dp ep``; layout: all degrees; size: devices of the replica.
-    mechanisms: those of ``MECHANISMS`` that it has.
-    lengths: of prompts and outputs, by name. load: log2 of requests in flight for each device, 8 of them being 0, in
-        threes. burst: whether all requests were started at once.
+    >>> import topologies
+    >>> from solver.replica import Parallelism
+    >>> found = case(Setup("decode", "vllm", Parallelism(2, 2)), LLM.from_config("qwen3-32b"), topologies.device("h200"))
+    >>> found.kind, found.size, found.mechanisms
+    ('tp', 4, 'pipeline handover')
     """
-
-    engine: str
-    release: str
-    llm: str
-    device: str
-    weights: str
-    kind: str
-    layout: str
-    size: int
-    mechanisms: str = ""
-    lengths: str = PLANNED
-    load: float = 0.0
-    burst: int = 0
-
-    @classmethod
-    def of(cls, setup: Setup, llm: LLM, device: Device, release: str = "", lengths: str = PLANNED, **seen: Any) -> Case:
-        """A replica of an LLM on a device.
-
-        >>> from solver.replica import Parallelism
-        >>> found = Case.of(Setup("decode", "vllm", Parallelism(tp=2, pp=2)), LLM.from_config("qwen3-32b"), device("h200"))
-        >>> found.kind, found.size, found.mechanisms
-        ('tp', 4, 'pipeline handover')
-        """
-        degrees = setup.parallelism
-        has = {
-            "pipeline": degrees.pp > 1,
-            "domains": (degrees.ep > 1 and setup.exchange_domains > 1) or setup.tensor_domains > 1,
-            "handover": setup.role != "unified",
-            "drafts": setup.draft_tokens > 0,
-            "overlap": setup.overlap,
-            "context": degrees.cp > 1,
-        }
-        return cls(
-            engine=setup.engine,
-            release=release,
-            llm=shape(llm),
-            device=device.name,
-            weights=main_format(llm),
-            kind=("dp " if degrees.dp > 1 else "") + ("ep" if degrees.ep > 1 else "tp"),
-            layout=str(degrees),
-            size=degrees.devices,
-            mechanisms=" ".join(name for name in MECHANISMS if has[name]),
-            lengths=lengths,
-            **seen,
-        )
-
-    def level(self, effect: str) -> str | None:
-        """Its level of an effect; None where it has no part in it."""
-        if effect in MECHANISMS:
-            return effect if effect in self.mechanisms.split() else None
-        return "|".join(str(getattr(self, name)) for name in effect.split() if name != "~")
-
-
-@dataclass(frozen=True)
-class Surprise:
-    """What runs of one case showed.
-
-    Attributes
-    ----------
-    tpot, little, ttft: logarithms of measured over predicted; None unmeasured.
-    runs: that agree in all.
-    """
-
-    case: Case
-    tpot: float | None
-    little: float | None
-    ttft: float | None
-    runs: int = 1
-
-    def plain(self) -> list[Any]:
-        """A row of a file."""
-        figures = [None if value is None else round(value, 4) for value in (self.tpot, self.little, self.ttft)]
-        return [*(getattr(self.case, f.name) for f in fields(Case)), *figures, self.runs]
-
-    @classmethod
-    def read(cls, row: object, source: str) -> Surprise:
-        """The inverse.
-
-        Raises
-        ------
-        BadFile: not such a row.
-        """
-        names = [f.name for f in fields(Case)]
-        wrong = BadFile(f"{source}: a surprise is a list of {', '.join([*names, *OUTPUTS, 'runs'])}")
-        if not isinstance(row, list | tuple) or len(row) != len(names) + 4:
-            raise wrong
-        *told, tpot, little, ttft, runs = row
-        kinds = [int if n in ("size", "burst") else float if n == "load" else str for n in names]
-        typed = [isinstance(v, int | float if k is float else k) for v, k in zip(told, kinds, strict=True)]
-        figures = [v is None or (isinstance(v, int | float) and abs(v) <= 10) for v in (tpot, little, ttft)]
-        if not all(typed) or not all(figures) or not isinstance(runs, int) or runs < 1 or abs(told[names.index("load")]) > 10:
-            raise wrong
-        return cls(Case(*told), tpot, little, ttft, runs)
+    degrees = setup.parallelism
+    has = {
+        "pipeline": degrees.pp > 1,
+        "domains": (degrees.ep > 1 and setup.exchange_domains > 1) or setup.tensor_domains > 1,
+        "handover": setup.role != "unified",
+        "drafts": setup.draft_tokens > 0,
+        "overlap": setup.overlap,
+        "context": degrees.cp > 1,
+    }
+    return Case(
+        engine=setup.engine,
+        release=engine_rules(setup.engine, setup.engine_version).version if release is None else release,
+        llm=shape(llm),
+        device=device.name,
+        weights=main_format(llm),
+        kind=("dp " if degrees.dp > 1 else "") + ("ep" if degrees.ep > 1 else "tp"),
+        layout=str(degrees),
+        size=degrees.devices,
+        mechanisms=" ".join(name for name in MECHANISMS if has[name]),
+        lengths=lengths,
+        **seen,
+    )
 
 
 @dataclass(frozen=True)
@@ -325,9 +249,9 @@ def _normals(names: Sequence[str]) -> Floats:
     return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 
-def parameter_normals(paths: Sequence[str]) -> Floats:
-    """Standard normal numbers by which every world moves fitted numbers of calibrations (P, DRAWS)."""
-    return _normals([f"parameter {path}" for path in paths])
+def parameter_normals(names: Sequence[str]) -> Floats:
+    """Standard normal numbers by which every world moves what fits left open of calibrations (P, DRAWS)."""
+    return _normals([f"parameter {name}" for name in names])
 
 
 @cache
@@ -353,3 +277,22 @@ def _packaged() -> dict[str, Any]:
 def known_surprises(learned: tuple[Surprise, ...] = ()) -> Surprises:
     """What is known after the packaged runs and some others."""
     return Surprises((*packaged_surprises(), *learned), packaged_spreads())
+
+
+def bare(setup: Setup) -> Setup:
+    """What of a setup decides how it surprises: its role and degrees, where it lies, what it drafts and overlaps."""
+    return Setup(
+        setup.role, setup.engine, setup.parallelism, setup.domains, draft_tokens=setup.draft_tokens, overlap=setup.overlap,
+        engine_version=setup.engine_version,
+    )  # fmt: skip
+
+
+def learned_pace(llm: LLM, device: Device, learned: tuple[Surprise, ...], setups: Sequence[Setup]) -> Floats:
+    """Times that replicas take of what is predicted, by what runs of one's own add to the packaged ones (S,)."""
+    if not learned:
+        return np.ones(len(setups))
+    distinct = list(dict.fromkeys(map(bare, setups)))
+    cases = [case(setup, llm, device) for setup in distinct]
+    shift = known_surprises(learned).mean(cases)[0] - known_surprises().mean(cases)[0]
+    places = {setup: place for place, setup in enumerate(distinct)}
+    return np.exp(shift[[places[bare(setup)] for setup in setups]])

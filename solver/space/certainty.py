@@ -36,7 +36,8 @@ def certain(found: Candidates, instance: Instance) -> Candidates:
         return found
     setups = [row.setup for row in found.rows]
     surprises = instance.surprises(found.fleet.device.name, setups)
-    return replace(found, safe=_safe(surprises, instance.aim), bold=_bold(surprises, instance.confidence, found.role == "decode"))
+    bold = _bold(surprises, instance.confidence, found.role == "decode")
+    return replace(found, safe=_safe(surprises, instance.aim), bold=bold)
 
 
 def safe_stretch(instance: Instance, device: str, setups: Sequence[Setup]) -> Stretch | None:

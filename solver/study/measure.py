@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.check.evidence import Evidence
+from solver.cost.cases import OUTPUTS
 from solver.cost.instance import Instance
 from solver.cost.pool.closed_loop import closed_loop, prefill_loop
 from solver.cost.support import Support
-from solver.cost.surprises import OUTPUTS
 from solver.plan import Plan, Pool
 from solver.workload import RequestClass
 
@@ -55,6 +55,7 @@ class LoadTest:
     ----------
     pool: whose replica it is. layout: in words. devices: of the replica.
     concurrency: requests in flight; requests: in all. prompt_tokens, output_tokens: of each, all alike.
+    replica: what a run of it is known by (:class:`solver.study.fidelity.runs.MeasuredRun`); empty for an LLM of one's own.
     expected: figures by name: ``ttft_p50_ms`` (``ttft_ms``, a mean, where prompts alone are served), ``tpot_ms``,
         ``requests_per_s``, ``output_tokens_per_s``.
     share: of the cost that pools of this shape take. runs: measured ones behind the mechanism that has fewest, under the
@@ -68,6 +69,7 @@ class LoadTest:
     requests: int
     prompt_tokens: int
     output_tokens: int
+    replica: dict[str, Any]
     expected: dict[str, Expected]
     share: float
     runs: int
@@ -141,11 +143,33 @@ def _of(evidence: Evidence, pool: Pool, share: float) -> LoadTest:
         requests=max(ROUNDS * concurrency, LEAST_REQUESTS),
         prompt_tokens=prompt,
         output_tokens=output,
+        replica=_replica(evidence, pool),
         expected=dict(_expected(evidence, pool, concurrency, prompt, output)),
         share=share,
         runs=weakest.engine_runs,
         because=str(Support(weakest.mechanism, weakest.runs, weakest.engine_runs)),
     )
+
+
+def _replica(evidence: Evidence, pool: Pool) -> dict[str, Any]:
+    """Names and degrees by which a run of a replica is known."""
+    spec, shape = evidence.plan.scenario.llm, pool.parallelism.shape()
+    if not isinstance(spec.config, str):
+        return {}
+    known = {name: getattr(shape, name) for name in ("tp", "pp", "dp", "ep", "moe_tp") if getattr(shape, name) > 1}
+    return {
+        "llm": spec.config,
+        "device": pool.device,
+        "engine": pool.engine,
+        "engine_version": pool.engine_version,
+        "precision": spec.weights if isinstance(spec.weights, str) else "checkpoint",
+        "kv_cache": evidence.instance.llm.precision.kv_cache.name,
+        **known,
+        "chunk_tokens": pool.chunk_tokens,
+        "max_running": pool.limits.max_sequences,
+        "memory_fraction": pool.limits.memory_fraction,
+        "draft_tokens": pool.draft_tokens,
+    }
 
 
 def _mean(classes: tuple[RequestClass, ...], what: str) -> float:

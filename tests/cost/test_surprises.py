@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import topologies
+from solver.cost import surprises
+from solver.cost.cases import Case, Surprise
 from solver.cost.surprises import (
     DRAWS,
     MECHANISM_SPREAD,
-    Case,
     Spreads,
-    Surprise,
     Surprises,
     known_surprises,
     packaged_surprises,
@@ -29,7 +29,7 @@ LLAMA, H100 = LLM.from_config("llama-3.1-8b"), topologies.device("h100")
 
 def case(engine: str = "vllm", tp: int = 1, **setup: int) -> Case:
     shape = Parallelism(tp=tp, pp=setup.pop("pp", 1))
-    return Case.of(Setup("unified", engine, shape, **setup), LLAMA, H100)  # type: ignore[arg-type]
+    return surprises.case(Setup("unified", engine, shape, **setup), LLAMA, H100)  # type: ignore[arg-type]
 
 
 def test_a_run_moves_what_shares_its_effects_by_their_part_of_the_variance() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from solver.cost.surprises import DRAWS
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import solve_scenario
+from solver.replica import Setup
 from solver.space.certainty import _bold, _safe
 from solver.workload import Scenario
 
@@ -29,7 +31,8 @@ SCENARIO: dict[str, Any] = {
 
 @functools.cache
 def at(confidence: float, disaggregate: bool = False, ttft: str = "2s") -> Outcome:
-    changed = {"options": {"slo_confidence": confidence, "disaggregate": disaggregate}, "slo": {"ttft_p95": ttft, "tpot_p95": "30ms"}}
+    options = {"slo_confidence": confidence, "disaggregate": disaggregate}
+    changed = {"options": options, "slo": {"ttft_p95": ttft, "tpot_p95": "30ms"}}
     return solve_scenario(Scenario.from_mapping(SCENARIO | changed, "test"), Effort(workers=1, seed=1))
 
 
@@ -54,7 +57,12 @@ def test_certainty_costs_and_its_bound_grows() -> None:
 def test_nothing_is_drawn_for_columns_where_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     known = Instance.surprises
-    monkeypatch.setattr(Instance, "surprises", lambda self, device, setups, *o: asked.append(len(setups)) or known(self, device, setups, *o))
+
+    def counted(self: Instance, device: str, setups: Sequence[Setup], *outputs: Sequence[str]) -> Any:
+        asked.append(len(setups))
+        return known(self, device, setups, *outputs)
+
+    monkeypatch.setattr(Instance, "surprises", counted)
     plain = solve_scenario(Scenario.from_mapping(SCENARIO, "test"), Effort(workers=1, seed=1)).plan
     assert set(asked) == {1}, "only pools of finished plans"
     monkeypatch.undo()

@@ -24,13 +24,6 @@ BATCH, CONTEXT, PROMPT = 32.0, 2000.0, 2000.0
 WIDTH = 1e-2
 
 
-def bare(setup: Setup) -> Setup:
-    """What of a setup decides how it surprises: its role and degrees, where it lies, what it drafts and overlaps."""
-    return Setup(
-        setup.role, setup.engine, setup.parallelism, setup.domains, draft_tokens=setup.draft_tokens, overlap=setup.overlap
-    )
-
-
 def open_times(llm: LLM, device: Device, calibration: Calibration, setups: Sequence[Setup]) -> Floats:
     """Logarithm of how much longer a usual step of each setup takes in every world, by what the fit left open of the
     calibration's numbers (S, DRAWS).
@@ -53,4 +46,4 @@ def open_times(llm: LLM, device: Device, calibration: Calibration, setups: Seque
     before = usual(calibration)
     nudged = [usual(calibration.with_values({path: calibration.value(path) * np.exp(WIDTH)})) for path in paths]
     slopes = (np.stack(nudged, axis=1) - before[:, None]) / WIDTH
-    return np.asarray(slopes @ calibration.spread.lower @ parameter_normals(paths))
+    return np.asarray(slopes @ calibration.spread.lower @ parameter_normals(calibration.open_numbers))

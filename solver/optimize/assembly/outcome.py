@@ -182,8 +182,8 @@ def _sure(plan: Plan) -> str:
     asked = plan.scenario.options.slo_confidence
     why = f"{asked:.0%} were asked for" if asked > EVEN else "none were asked for: options.slo_confidence"
     return (
-        f"all promises hold at once in {plan.prediction.confidence:.0%} of the draws of what predictions may be off by ({why}); "
-        f"by what is served within them 80 % between {low:.4g} and {high:.4g} USD per million output tokens"
+        f"all promises hold at once in {plan.prediction.confidence:.0%} of the draws of what predictions may be off by "
+        f"({why}); by what is served within them 80 % between {low:.4g} and {high:.4g} USD per million output tokens"
     )
 
 

@@ -116,7 +116,8 @@ def confidences(points: int) -> Sequence[float]:
 
 def _at_confidence(instance: Instance, share: float) -> Scenario:
     if not CONFIDENCE[0] <= share <= CONFIDENCE[-1]:
-        raise BadInput(f"curve --over confidence: {share:g} is no share of the draws from {CONFIDENCE[0]:g} to {CONFIDENCE[-1]:g}")
+        low, high = CONFIDENCE
+        raise BadInput(f"curve --over confidence: a share of the draws from {low:g} to {high:g}, not {share:g}")
     options = instance.scenario.options.model_copy(update={"slo_confidence": share})
     return instance.scenario.model_copy(update={"options": options})
 

@@ -163,7 +163,7 @@ def _inside(
         known = Surprises(seen, packaged_spreads())
         mean[:, here], variance[:, here] = (f([cases[place] for place in here]) for f in (known.mean, known.deviation))
     variance = variance**2
-    variance[0] += (open_parameters(runs, calibrations) ** 2).sum(axis=1)
+    variance[0] += (open_parameters(runs, calibrations)[0] ** 2).sum(axis=1)
     # In terms of tpot, little and ttft.
     made_of = {"tpot": (1, 0, 0), "ttft": (1, 0, 1), "throughput": (-1, 1, 0)}
     found = {}

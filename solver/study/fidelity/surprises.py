@@ -11,19 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import topologies
-from solver.cost.surprises import (
-    EFFECTS,
-    MECHANISM_SPREAD,
-    MECHANISMS,
-    OUTPUTS,
-    Case,
-    Levels,
-    Spreads,
-    Surprise,
-    covariance,
-)
 from solver.cost.calibration import Calibration
+from solver.cost.cases import MECHANISMS, OUTPUTS, Case, Surprise
 from solver.cost.steps.slopes import WIDTH
+from solver.cost.surprises import EFFECTS, MECHANISM_SPREAD, Levels, Spreads, case, covariance
 from solver.study.fidelity.measured import Family, PricedRuns
 from solver.study.fidelity.predict import Predicted
 from solver.study.fidelity.runs import MeasuredRun, Runs, measured, served, served_llm
@@ -44,12 +35,12 @@ def case_of(run: MeasuredRun) -> Case:
     setup = run.pool_setups(llm, device, drafts)[1] if run.disaggregated else run.setup(llm)
     lengths = f"{run.prompt_tokens:.4g} {run.output_tokens:.4g}"
     load = round(math.log2(run.concurrency / run.devices(llm)) / 3 - 1, 3)
-    return Case.of(setup, llm, device, run.release, lengths, load=load, burst=int(run.burst_arrival > 0))
+    return case(setup, llm, device, run.release, lengths, load=load, burst=int(run.burst_arrival > 0))
 
 
 def surprises(runs: Runs, found: Predicted) -> list[Surprise]:
     """What every configuration showed beside its prediction, repeats by their medians."""
-    table = _table(runs, found)
+    table = each_surprise(runs, found)
     return [_of(case, table[:, places]) for case, places in repeats(runs, found).items()]
 
 
@@ -62,8 +53,8 @@ def repeats(runs: Runs, found: Predicted) -> dict[Case, list[int]]:
     return alike
 
 
-def _table(runs: Runs, found: Predicted) -> Floats:
-    """Surprises of every run (3, R), NaN unmeasured."""
+def each_surprise(runs: Runs, found: Predicted) -> Floats:
+    """Surprises of every run by itself (3, R), NaN unmeasured."""
     rate = found.tokens_per_s_per_device(runs)
     tpot = np.log(measured(runs, "tpot_ms") / 1e3 / found.tpot_s)
     little = tpot + np.log(measured(runs, "output_tokens_per_s_per_device") / rate)
@@ -73,19 +64,21 @@ def _table(runs: Runs, found: Predicted) -> Floats:
     return np.stack([tpot, np.where(derived, np.nan, little), ttft])
 
 
-def open_parameters(runs: Runs, calibrations: Mapping[Family, Calibration]) -> Floats:
-    """How the normal numbers of every fitted number move the logarithm of each run's TPOT (R, P); 0 for disaggregated runs.
+def open_parameters(runs: Runs, calibrations: Mapping[Family, Calibration]) -> tuple[Floats, tuple[str, ...]]:
+    """How the normal numbers of every fitted number move the logarithm of each run's TPOT (R, P), and their names (P,); 0
+    for disaggregated runs.
 
-    ``A A^T`` is what fits left open of the predictions. Numbers of the same path move together.
+    ``A A^T`` is what fits left open of the predictions. A number that calibrations share is one.
     """
     found: dict[str, Floats] = {}
     parts, where = served(runs)
     if not parts:
-        return np.zeros((len(runs.runs), 0))
+        return np.zeros((len(runs.runs), 0)), ()
     priced = PricedRuns(parts)
     owners = [origin.family for origin in priced.origins]
     spreads = {family: cal.spread for family, cal in calibrations.items() if cal.spread is not None}
     paths = list(dict.fromkeys(path for spread in spreads.values() for path in spread.paths))
+    names = list(dict.fromkeys(name for cal in calibrations.values() for name in cal.open_numbers))
     before = np.log(priced.loop(calibrations).tpot_s)
     for path in paths:
         moved = {
@@ -93,13 +86,13 @@ def open_parameters(runs: Runs, calibrations: Mapping[Family, Calibration]) -> F
             for family, cal in calibrations.items()
         }
         found[path] = (np.log(priced.loop(moved).tpot_s) - before) / WIDTH
-    slopes = np.zeros((len(runs.runs), len(paths)))
+    slopes = np.zeros((len(runs.runs), len(names)))
     for family, spread in spreads.items():
         mine = np.array([owner == family for owner in owners])
         if mine.any():
             own = np.stack([found[path][mine] for path in spread.paths], axis=1) @ spread.lower
-            slopes[np.ix_(where[mine], [paths.index(path) for path in spread.paths])] = own
-    return slopes
+            slopes[np.ix_(where[mine], [names.index(name) for name in calibrations[family].open_numbers])] = own
+    return slopes, tuple(names)
 
 
 def _paths(calibration: Calibration) -> tuple[str, ...]:
@@ -194,7 +187,7 @@ def content(runs: Runs, within: Predicted, without: Predicted, calibrations: Map
     within: predictions by the calibrations themselves, which say what is off in them. without: by fits that never saw the
         LLM, which say how wide effects spread.
     """
-    slopes = open_parameters(runs, calibrations)
+    slopes, _ = open_parameters(runs, calibrations)
     each = np.stack([slopes[places].mean(axis=0) for places in repeats(runs, without).values()])
     found = spreads(surprises(runs, without), each)
     return {
