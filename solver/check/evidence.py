@@ -130,6 +130,17 @@ class Evidence:
     @cached_property
     def worlds(self) -> Worlds:
         """The plan under every draw of what its predictions may be off by."""
+        return worlds(self.drawn_groups)
+
+    @property
+    def drawn_names(self) -> list[list[str]]:
+        """Names of the pools of every group of :attr:`drawn_groups`."""
+        groups = [tuple(c.name for c in group.classes) for group in self.instance.groups]
+        return [[pool.name for pool in self.plan.pools if pool.serves == names] for names in groups]
+
+    @cached_property
+    def drawn_groups(self) -> list[DrawnGroup]:
+        """The pools of every promise with what they may be off by."""
         groups = []
         for group in self.instance.groups:
             names = tuple(c.name for c in group.classes)
@@ -147,7 +158,7 @@ class Evidence:
             ]
             rates = [self.plan.prediction.classes[name].requests_per_s for name in names]
             groups.append(DrawnGroup(group.classes, group.slos, rates, pools))
-        return worlds(groups)
+        return groups
 
     @cached_property
     def services(self) -> dict[str, Service]:

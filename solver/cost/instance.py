@@ -252,12 +252,16 @@ class Instance:
         return found, doubt or found.doubt(self.llm.name, device)
 
     def surprises(
-        self, device: str, setups: Sequence[Setup], outputs: Sequence[str] = ("tpot", "ttft")
+        self, device: str, setups: Sequence[Setup], outputs: Sequence[str] = ("tpot", "ttft"), noisy: bool = True
     ) -> NDArray[np.float64]:
         """How far off predictions of replicas of one engine and role on a device are in every world: logarithms of what is
         over what is predicted, by output (O, S, DRAWS).
 
         The textbook roofline is no prediction: nothing is known of how far off it is, and nothing drawn.
+
+        Parameters
+        ----------
+        noisy: with what each has for reasons of its own, which no other run tells of.
         """
         engine = setups[0].engine
         if engine == "ideal":
@@ -266,7 +270,7 @@ class Instance:
         alike = [bare(setup) for setup in setups]
         distinct = list(dict.fromkeys(alike))
         cases, known = [case(setup, self.llm, hardware) for setup in distinct], known_surprises(calibration.learned)
-        found = np.stack([known.draws(cases, output) for output in outputs])
+        found = np.stack([known.draws(cases, output, noisy) for output in outputs])
         # What was learned is in the prediction already.
         known_of = np.log(learned_pace(self.llm, hardware, calibration.learned, distinct))
         found[list(outputs).index("tpot")] += open_times(self.llm, hardware, calibration, distinct) - known_of[:, None]

@@ -163,10 +163,15 @@ class Surprises:
         """Covariance of the surprises of some cases once the runs were seen, without the noise of a run (C, C)."""
         return self._of(output).covariance(self._levels(cases))
 
-    def draws(self, cases: Sequence[Case], output: str) -> Floats:
-        """One output of some cases in every world (C, DRAWS)."""
+    def draws(self, cases: Sequence[Case], output: str, noisy: bool = True) -> Floats:
+        """One output of some cases in every world (C, DRAWS).
+
+        Parameters
+        ----------
+        noisy: with what the next run of each has for reasons of its own.
+        """
         there, known = self._levels(cases), self._of(OUTPUTS.index(output))
-        return known.prior(cases, there) + known.cross(there) @ known.pulls
+        return known.prior(cases, there, noisy) + known.cross(there) @ known.pulls
 
     def _of(self, output: int) -> _Known:
         if output not in self._known:
@@ -211,9 +216,10 @@ class _Known:
     def cross(self, there: Places) -> Floats:
         return covariance(there, self.numbers, self.sizes**2)
 
-    def prior(self, cases: Sequence[Case], there: Places) -> Floats:
-        """Draws of some cases before any run was seen, with the noise of the next one (C, DRAWS)."""
-        return self._effects(there) + _normals([f"{self.output} next {case}" for case in cases]) * self.noise
+    def prior(self, cases: Sequence[Case], there: Places, noisy: bool) -> Floats:
+        """Draws of some cases before any run was seen (C, DRAWS)."""
+        effects = self._effects(there)
+        return effects + _normals([f"{self.output} next {case}" for case in cases]) * self.noise if noisy else effects
 
     def covariance(self, there: Places) -> Floats:
         cross = self.cross(there)

@@ -1,9 +1,10 @@
 """What to measure before a plan is trusted: one replica of each of its shapes under a load test, with what to expect.
 
 A run is one replica by itself in a closed loop, which every load tester can drive and which says what its steps take; the
-hand-over between pools and the queues before them are not in it. Runs are ordered by what hangs on them: the share of the
-cost that the shape takes, over the measured runs behind the mechanism that has fewest. What a run is worth to the decision,
-as a fall of expected regret, takes draws of the calibration and is not in this order yet.
+hand-over between pools and the queues before them are not in it. Where the plan names rivals (``solve --alternatives``), runs
+of their replicas count too, and come in the order of what they are worth to the choice between the plans: the fall of
+expected regret per device-hour (:mod:`solver.study.rivals`). Where it names none there is no choice, and runs come by the
+share of the cost that the shape takes, over the measured runs behind the mechanism that has fewest.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from solver.cost.cases import OUTPUTS
 from solver.cost.instance import Instance
 from solver.cost.pool.closed_loop import closed_loop, prefill_loop
 from solver.cost.support import Support
+from solver.cost.surprises import bare
 from solver.plan import Plan, Pool
+from solver.study.rivals import Decision, rivals
 from solver.workload import RequestClass
 
 Floats = NDArray[np.float64]
@@ -74,11 +77,14 @@ class LoadTest:
     share: float
     runs: int
     because: str
+    plan: int = 0
+    fall: float | None = None
 
     @property
     def worth(self) -> float:
-        """By which runs are ordered: share of the cost over measured runs, of which one is counted more than there are."""
-        return self.share / (1 + self.runs)
+        """By which runs are ordered: the fall of regret per device-hour; where there is no choice the share of the cost over
+        measured runs, of which one is counted more than there are."""
+        return self.share / (1 + self.runs) if self.fall is None else self.fall / self.device_hours
 
     @property
     def seconds(self) -> float:
@@ -96,20 +102,29 @@ class LoadTest:
 
 
 def load_tests(plan: Plan, instance: Instance | None = None) -> list[LoadTest]:
-    """A run for every shape of a plan's pools, that on which most hangs first.
+    """A run for every shape of a plan's pools and its rivals', that which is worth most first.
 
     Raises
     ------
     BadInput: a scenario that cannot be used.
     """
-    evidence = Evidence(plan, instance or Instance.of(plan.scenario))
-    rents = {pool.name: evidence.instance.usd_per_hour(pool.device) * pool.devices for pool in plan.pools}
-    whole = math.fsum(rents.values())
-    alike: dict[tuple[object, ...], list[Pool]] = {}
-    for pool in plan.pools:
-        alike.setdefault((pool.role, pool.device, pool.setup().held), []).append(pool)
-    found = (_of(evidence, pools[0], math.fsum(rents[pool.name] for pool in pools) / whole) for pools in alike.values())
-    return sorted(found, key=lambda test: (-test.worth, test.pool))
+    known = rivals(plan, instance or Instance.of(plan.scenario))
+    decision = Decision.of(known) if len(known) > 1 else None
+    found: dict[tuple[object, ...], LoadTest] = {}
+    for number, evidence in enumerate(known):
+        rents = {p.name: evidence.instance.usd_per_hour(p.device) * p.devices for p in evidence.plan.pools}
+        whole = math.fsum(rents.values())
+        alike: dict[tuple[object, ...], list[Pool]] = {}
+        for pool in evidence.plan.pools:
+            # The same shape in a rival, wherever its replicas would lie, is the same run.
+            alike.setdefault((pool.role, pool.device, bare(pool.setup())), []).append(pool)
+        for key, pools in alike.items():
+            if key not in found:
+                share = math.fsum(rents[pool.name] for pool in pools) / whole if number == 0 else 0.0
+                test = _of(evidence, pools[0], share)
+                fall = decision.fall(pools[0].device, pools[0].setup()) if decision else None
+                found[key] = replace(test, plan=number, fall=fall)
+    return sorted(found.values(), key=lambda test: (-test.worth, test.plan, test.pool))
 
 
 def lone(plan: Plan, name: str) -> Plan:

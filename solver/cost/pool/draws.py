@@ -8,7 +8,7 @@ long (Little's law holds by itself). So one table of a pool over loads prices it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -64,6 +64,12 @@ class DrawnPool:
             found[name] = np.exp(between) * (first if name.startswith("ttft") else longer)[:, None]
         nothing = np.zeros(DRAWS)
         return Service(nothing, nothing, nothing, nothing, nothing, **found), asked <= rates[-1] + 1e-9
+
+    def surprising(self, surprises: Floats) -> DrawnPool:
+        """The same pool with other surprises."""
+        found = replace(self, surprises=surprises)
+        found.__dict__["_table"] = self._table
+        return found
 
     @cached_property
     def _table(self) -> tuple[Floats, dict[str, Floats]]:
