@@ -149,6 +149,7 @@ class Evidence:
                     pool.role,
                     self.share(pool),
                     self.priced[pool.name],
+                    float(pool.limits.max_sequences),
                     pool.requests_per_s_per_replica,
                     self.instance.surprises(pool.device, [pool.setup()])[:, 0],
                     partial(self._by_class, pool),

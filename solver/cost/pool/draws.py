@@ -39,7 +39,8 @@ class DrawnPool:
 
     Attributes
     ----------
-    share: of the requests of its promise that it serves in its role. requests_per_s: of each replica.
+    share: of the requests of its promise that it serves in its role. sequences: that a rank is allowed to run.
+    requests_per_s: of each replica.
     surprises: t and v (2, DRAWS), as :meth:`solver.cost.instance.Instance.surprises` draws them.
     by_class: latencies by class of an operating point, histories loaded.
     """
@@ -47,6 +48,7 @@ class DrawnPool:
     role: Role
     share: float
     priced: PricedPool
+    sequences: float
     requests_per_s: float
     surprises: Floats
     by_class: Callable[[Service], Service]
@@ -74,7 +76,7 @@ class DrawnPool:
     @cached_property
     def _table(self) -> tuple[Floats, dict[str, Floats]]:
         """Logarithms of growing rates (L,), and of latencies at them (L, C)."""
-        rates, service = self.priced.over_loads(SPAN, LOADS)
+        rates, service = self.priced.over_loads(self.sequences, SPAN, LOADS)
         served = self.by_class(service)
         table = {name: getattr(served, name) for name in _LATENCIES}
         # Queues that never end serve nobody.

@@ -98,22 +98,23 @@ class PricedPool:
         def excess(rows: Rows, load: Floats) -> Floats:
             return pools.requests_per_s(rows, load) / requests_per_s - 1
 
-        asked = bracket(excess, LEAST_LOAD, self._most_load(), EXACT).kept
+        asked = bracket(excess, LEAST_LOAD, self._most_load(self.limit), EXACT).kept
         return self._service(np.maximum(asked, LEAST_LOAD))
 
     def at_batch(self, batch: float) -> Service:
         """The operating point with so many running sequences per rank (prefill: share of the time busy)."""
         return self._service(np.array([batch]))
 
-    def over_loads(self, span: float, count: int) -> tuple[Floats, Service]:
+    def over_loads(self, sequences: float, span: float, count: int) -> tuple[Floats, Service]:
         """Operating points up to the most that a replica serves, and their growing requests/s (L,).
 
         Parameters
         ----------
+        sequences: that a rank is allowed to run.
         span: the heaviest load over the lightest. count: points, ever closer to either end, since waits grow without bound
             at the upper one.
         """
-        pools, most, rows = self.at_work, self._most_load()[0], np.zeros(count, np.intp)
+        pools, most, rows = self.at_work, self._most_load(sequences)[0], np.zeros(count, np.intp)
         several = PricedRows(
             self.setup.role, self.replicas.rows(rows), pools.replicas[rows], self.mix, pools.prompts_per_step[rows]
         )
@@ -122,11 +123,11 @@ class PricedPool:
         service = several.at(np.arange(count), most * np.concatenate([light, heavy]))
         return np.maximum.accumulate(service.requests_per_s) * (1 + 1e-9 * np.arange(count)), service
 
-    def _most_load(self) -> Floats:
-        """The load from which on a rank serves no more requests/s."""
+    def _most_load(self, sequences: float) -> Floats:
+        """The load from which on a rank that may run so many sequences serves no more requests/s."""
         if self.setup.role == "prefill":
             return np.array([MOST_UTILISATION])
-        top = np.array([max(self.limit, 1.0)])
+        top = np.array([max(sequences, 1.0)])
         return best_load(self.at_work.requests_per_s, Bracket(top, top)).load
 
     def _service(self, load: Floats) -> Service:

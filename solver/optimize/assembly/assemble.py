@@ -554,7 +554,13 @@ def _drawn(
     def drawn(pool: Staffed) -> DrawnPool:
         surprises = instance.surprises(pool.device, [pool.priced.setup])[:, 0]
         return DrawnPool(
-            pool.role, shares[pool.name], pool.priced, planned[pool.name], surprises, partial(_by_class, pool)
+            pool.role,
+            shares[pool.name],
+            pool.priced,
+            float(_sequences(pool)),
+            planned[pool.name],
+            surprises,
+            partial(_by_class, pool),
         )
 
     return [

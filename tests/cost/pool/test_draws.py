@@ -16,7 +16,7 @@ from solver.cost.pool.serving import Service, Stretch
 from solver.cost.surprises import DRAWS
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
-from solver.plan import Plan
+from solver.plan import Plan, Pool
 from solver.workload import Scenario
 
 SCENARIO = {
@@ -37,11 +37,19 @@ def evidence(disaggregate: bool) -> Evidence:
 
 def drawn(known: Evidence, surprises: Callable[[str], np.ndarray[tuple[int, ...], np.dtype[np.float64]]]) -> list[DrawnGroup]:
     (group,) = known.instance.groups
-    pools = [
-        DrawnPool(p.role, known.share(p), known.priced[p.name], p.requests_per_s_per_replica, surprises(p.role), _same)
-        for p in known.plan.pools
-    ]
-    return [DrawnGroup(group.classes, group.slos, [40.0], pools)]
+
+    def of(pool: Pool) -> DrawnPool:
+        return DrawnPool(
+            pool.role,
+            known.share(pool),
+            known.priced[pool.name],
+            pool.limits.max_sequences,
+            pool.requests_per_s_per_replica,
+            surprises(pool.role),
+            _same,
+        )
+
+    return [DrawnGroup(group.classes, group.slos, [40.0], [of(pool) for pool in known.plan.pools])]
 
 
 def _same(service: Service) -> Service:
