@@ -124,7 +124,7 @@ class Levels:
         return numbers, weight
 
 
-def covariance(one: Places, other: Places, variance: Sequence[float]) -> Floats:
+def covariance(one: Places, other: Places, variance: Sequence[float] | Floats) -> Floats:
     """Covariance of the effects of two lists of cases (C, C')."""
     found = np.zeros((one[0].shape[1], other[0].shape[1]))
     for size, here, there, by, also in zip(variance, one[0], other[0], one[1], other[1], strict=True):
@@ -229,7 +229,7 @@ class _Known:
         cross = self.cross(there)
         alone = (there[1] ** 2 * (there[0] >= 0) * self.sizes[:, None] ** 2).sum(axis=0)
         left = alone - np.einsum("ij,jk,ik->i", cross, self.inverse, cross, optimize=True)
-        return np.sqrt(np.maximum(left, 0.0) + self.noise**2)
+        return np.asarray(np.sqrt(np.maximum(left, 0.0) + self.noise**2))
 
     def _effects(self, there: Places) -> Floats:
         found = np.zeros((there[0].shape[1], DRAWS))
@@ -301,4 +301,4 @@ def learned_pace(llm: LLM, device: Device, learned: tuple[Surprise, ...], setups
     cases = [case(setup, llm, device) for setup in distinct]
     shift = known_surprises(learned).mean(cases)[0] - known_surprises().mean(cases)[0]
     places = {setup: place for place, setup in enumerate(distinct)}
-    return np.exp(shift[[places[bare(setup)] for setup in setups]])
+    return np.asarray(np.exp(shift[[places[bare(setup)] for setup in setups]]))

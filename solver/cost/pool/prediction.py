@@ -61,7 +61,7 @@ def class_latencies(parts: Sequence[Part], position: int, output_tokens: int) ->
         return np.asarray(sum(values) / math.fsum(p.share for p in of))
 
     def worst(of: Sequence[Part], name: str) -> Floats:
-        return np.max([getattr(p.service, name)[:, position] for p in of], axis=0)
+        return np.asarray(np.max([getattr(p.service, name)[:, position] for p in of], axis=0))
 
     ttft, tpot = worst(first, "ttft_p95"), worst(later, "tpot_p95")
     return Latencies(
@@ -82,8 +82,8 @@ def overall(classes: Mapping[str, Latencies], rates: Mapping[str, float]) -> Lat
     weights = weights / weights.sum()
 
     def mixed(middle: str, high: str) -> tuple[Floats, Floats]:
-        ends = [np.stack([getattr(classes[n], name) for n in names]) for name in (middle, high)]
-        return mixture_quantile(*ends, weights, 0.5), mixture_quantile(*ends, weights, 0.95)
+        low, top = (np.stack([getattr(classes[n], name) for n in names]) for name in (middle, high))
+        return mixture_quantile(low, top, weights, 0.5), mixture_quantile(low, top, weights, 0.95)
 
     return Latencies(
         *mixed("ttft_p50_s", "ttft_p95_s"),
@@ -101,7 +101,7 @@ def mixture_quantile(middle: Floats, high: Floats, weights: Floats, quantile: fl
     """
     asked = middle if quantile == 0.5 else high
     if np.all(middle == middle[0]) and np.all(high == high[0]):
-        return asked[0]
+        return np.asarray(asked[0])
     low, top = middle.min(axis=0), high.max(axis=0)
     spread = np.maximum((high - middle) / normal_quantile(0.95), 1e-12 * np.maximum(high, 1e-12))
     for _ in range(60):
@@ -111,7 +111,7 @@ def mixture_quantile(middle: Floats, high: Floats, weights: Floats, quantile: fl
         low, top = np.where(enough, low, between), np.where(enough, between, top)
         if np.all(top - low <= 1e-12 * top):
             break
-    return top
+    return np.asarray(top)
 
 
 _erf = np.vectorize(math.erf, otypes=[float])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,8 @@ def _of(case: Case, figures: Floats) -> Surprise:
         there = values[np.isfinite(values)]
         return float(np.median(there)) if len(there) else None
 
-    return Surprise(case, *(middle(values) for values in figures), figures.shape[1])
+    tpot, little, ttft = (middle(values) for values in figures)
+    return Surprise(case, tpot, little, ttft, figures.shape[1])
 
 
 def over_loads(seen: Sequence[Surprise]) -> list[Surprise]:
@@ -114,18 +116,13 @@ def over_loads(seen: Sequence[Surprise]) -> list[Surprise]:
         key = tuple(value for name, value in vars(each.case).items() if name != "load")
         alike[key].append(each)
 
-    def mean(members: Sequence[Surprise], name: str) -> float | None:
-        values = [value for m in members if (value := getattr(m, name)) is not None]
-        return float(np.mean(values)) if values else None
+    def together(members: Sequence[Surprise]) -> Surprise:
+        figures = [[value for m in members if (value := getattr(m, name)) is not None] for name in OUTPUTS]
+        tpot, little, ttft = (float(np.mean(values)) if values else None for values in figures)
+        load = round(float(np.mean([m.case.load for m in members])), 3)
+        return Surprise(replace(members[0].case, load=load), tpot, little, ttft, len(members))
 
-    return [
-        Surprise(
-            Case(**{**vars(members[0].case), "load": round(float(np.mean([m.case.load for m in members])), 3)}),
-            *(mean(members, name) for name in OUTPUTS),
-            len(members),
-        )
-        for members in alike.values()
-    ]
+    return [together(members) for members in alike.values()]
 
 
 def spreads(seen: Sequence[Surprise], slopes: Floats) -> Spreads:
@@ -176,7 +173,7 @@ def _spread(seen: Sequence[Surprise], output: str, known: Floats | None) -> Floa
         variance = variance * np.sqrt(
             (explained + WORTH * EXPECTED**2 / variance**2) / (room + WORTH / variance)
         )
-    return np.sqrt(variance)
+    return np.asarray(np.sqrt(variance))
 
 
 def content(runs: Runs, within: Predicted, without: Predicted, calibrations: Mapping[Family, Calibration]) -> dict[str, Any]:

@@ -239,8 +239,8 @@ def _with_logs(
             f"({log.kv_tokens / predicted - 1:+.1%})"
         )
         missing.setdefault(family, []).append((predicted - log.kv_tokens) * float(size[stage]))
-    for family, bytes_ in missing.items():
+    for owner, bytes_ in missing.items():
         part = len(bytes_) * RUNTIME_SPREAD**2 / (len(bytes_) * RUNTIME_SPREAD**2 + LOG_NOISE**2)
-        taken = max(found[family].runtime_bytes + part * float(np.mean(bytes_)), 0.0)
-        found[family] = found[family].with_values({"runtime_bytes": taken})
+        taken = max(found[owner].runtime_bytes + part * float(np.mean(bytes_)), 0.0)
+        found[owner] = found[owner].with_values({"runtime_bytes": taken})
     return found, tuple(told)
