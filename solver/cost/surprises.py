@@ -7,6 +7,9 @@ prefill (Little's law); ``ttft`` of the time to the first token over TPOT. Surpr
 are (a Gaussian posterior); where none was measured, effects keep the spread that they have between others, and a mechanism
 that no run had keeps a wide one.
 
+What runs of other LLMs showed narrows what an unseen LLM may do, but moves no prediction of it: with their mean, layouts were
+chosen worse than by prediction alone (``tests/benchmarks/choice.py``).
+
 Draws are common: each level of each effect has its own normal numbers, made from its name alone, and runs pull them to what
 they showed (Matheron's rule: a draw of the prior, moved by the posterior mean of what it missed). Whatever is priced under
 draw d, at any time and in any company, therefore meets the same engine, LLM and device.
@@ -148,11 +151,12 @@ class Surprises:
         self._levels = Levels([*spreads.effects, *MECHANISMS])
         self._numbers = self._levels([each.case for each in self.seen])
         self._known: dict[int, _Known] = {}
+        self._llms = {each.case.llm for each in self.seen}
 
     def mean(self, cases: Sequence[Case]) -> Floats:
-        """What runs say of the surprises of some cases (3, C)."""
-        there = self._levels(cases)
-        return np.stack([known.cross(there) @ known.pull for known in map(self._of, range(len(OUTPUTS)))])
+        """What runs say of the surprises of some cases (3, C); 0 for LLMs of which there is none."""
+        there, met = self._levels(cases), self._met(cases)
+        return np.stack([np.where(met, known.mean(there), 0.0) for known in map(self._of, range(len(OUTPUTS)))])
 
     def deviation(self, cases: Sequence[Case]) -> Floats:
         """Standard deviation of what the next run of each case will show (3, C)."""
@@ -170,8 +174,13 @@ class Surprises:
         ----------
         noisy: with what the next run of each has for reasons of its own.
         """
-        there, known = self._levels(cases), self._of(OUTPUTS.index(output))
-        return known.prior(cases, there, noisy) + known.cross(there) @ known.pulls
+        there, known, met = self._levels(cases), self._of(OUTPUTS.index(output)), self._met(cases)
+        found = known.prior(cases, there, noisy) + known.cross(there) @ known.pulls
+        return found if met.all() else found - np.where(met, 0.0, known.mean(there))[:, None]
+
+    def _met(self, cases: Sequence[Case]) -> NDArray[np.bool_]:
+        """Whether any run was of the LLM of each case (C,)."""
+        return np.array([each.llm in self._llms for each in cases], bool)
 
     def _of(self, output: int) -> _Known:
         if output not in self._known:
@@ -212,6 +221,9 @@ class _Known:
         noise = _normals([f"{self.output} run {case}" for case in self.cases]) * (self.noise / np.sqrt(self.runs))[:, None]
         missed = self.measured[:, None] - self._effects(self.numbers) - noise
         return np.asarray(np.linalg.solve(self.among, missed))
+
+    def mean(self, there: Places) -> Floats:
+        return np.asarray(self.cross(there) @ self.pull)
 
     def cross(self, there: Places) -> Floats:
         return covariance(there, self.numbers, self.sizes**2)

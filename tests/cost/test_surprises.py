@@ -58,6 +58,15 @@ def test_draws_scatter_as_the_posterior_says() -> None:
     assert np.cov(drawn[1], drawn[0])[0, 1] == pytest.approx(exact[0, 1], abs=0.002)
 
 
+def test_other_llms_narrow_but_do_not_move_an_unseen_one() -> None:
+    other = replace(case(), llm="another")
+    known = Surprises([Surprise(other, 0.2, 0.0, 0.0)], SPREADS)
+    assert known.mean([case()])[0, 0] == 0
+    assert known.mean([other])[0, 0] > 0.15
+    assert known.draws([case()], "tpot").mean() == pytest.approx(0.0, abs=0.02)
+    assert known.deviation([case()])[0, 0] < Surprises([], SPREADS).deviation([case()])[0, 0]
+
+
 def test_draws_are_common_whoever_is_asked_about_with_whom() -> None:
     known = known_surprises()
     alone = known.draws([case(tp=2)], "tpot")[0]
