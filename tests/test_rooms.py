@@ -95,8 +95,8 @@ def test_a_cycle_would_be_seen() -> None:
 
 
 def test_the_optimiser_reads_as_one_line() -> None:
-    """solve -> feedback -> assembly -> layout -> arithmetic; training stands beside it and uses the mapping of layouts."""
-    order = [f"solver.optimize.{name}" for name in ("solve", "feedback", "assembly", "layout", "arithmetic")]
+    """solve -> confidence -> feedback -> assembly -> layout -> arithmetic; training beside it uses the mapping of layouts."""
+    order = [f"solver.optimize.{name}" for name in ("solve", "confidence", "feedback", "assembly", "layout", "arithmetic")]
     rooms = side_by_side("solver.optimize")
     assert set(rooms["solver.optimize.training"]) == {"solver.optimize.layout"}
     rooms.remove_node("solver.optimize.training")

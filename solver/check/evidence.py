@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, partial
 
 from solver.check.stays import Stay, served
 from solver.cost.calibration import Calibration
 from solver.cost.instance import Instance, PromiseGroup
 from solver.cost.network.contention import Exchange, exchanges, slowed
+from solver.cost.pool.draws import DrawnGroup, DrawnPool, Worlds, worlds
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.retention import by_class
@@ -115,13 +116,50 @@ class Evidence:
     @cached_property
     def latencies(self) -> dict[str, Service]:
         """Operating points with latencies per class: hits and misses together, histories loaded."""
-        found = {}
-        for pool in self.plan.pools:
-            loads = {tier.request_class: tier.load_s for tier in self.plan.kv_tiers if tier.pool == pool.name}
-            names = [c.name for c in self.group(pool).classes]
-            mix, service = self.priced[pool.name].mix, self.services[pool.name]
-            found[pool.name] = by_class(service, mix, len(names), [loads.get(name, 0.0) for name in names])
-        return found
+        return {pool.name: self._by_class(pool, self.services[pool.name]) for pool in self.plan.pools}
+
+    def _by_class(self, pool: Pool, service: Service) -> Service:
+        loads = {tier.request_class: tier.load_s for tier in self.plan.kv_tiers if tier.pool == pool.name}
+        names = [c.name for c in self.group(pool).classes]
+        return by_class(service, self.priced[pool.name].mix, len(names), [loads.get(name, 0.0) for name in names])
+
+    def share(self, pool: Pool) -> float:
+        """Of the requests of its promise that a pool serves in its role."""
+        return self.plan.routing[pool.serves[0]][pool.role][pool.name]
+
+    @cached_property
+    def worlds(self) -> Worlds:
+        """The plan under every draw of what its predictions may be off by."""
+        return worlds(self.drawn_groups)
+
+    @property
+    def drawn_names(self) -> list[list[str]]:
+        """Names of the pools of every group of :attr:`drawn_groups`."""
+        groups = [tuple(c.name for c in group.classes) for group in self.instance.groups]
+        return [[pool.name for pool in self.plan.pools if pool.serves == names] for names in groups]
+
+    @cached_property
+    def drawn_groups(self) -> list[DrawnGroup]:
+        """The pools of every promise with what they may be off by."""
+        groups = []
+        for group in self.instance.groups:
+            names = tuple(c.name for c in group.classes)
+            pools = [
+                DrawnPool(
+                    pool.role,
+                    self.share(pool),
+                    self.priced[pool.name],
+                    float(pool.limits.max_sequences),
+                    pool.requests_per_s_per_replica,
+                    self.instance.surprises(pool.device, [pool.setup()])[:, 0],
+                    partial(self._by_class, pool),
+                )
+                for pool in self.plan.pools
+                if pool.serves == names
+            ]
+            rates = [self.plan.prediction.classes[name].requests_per_s for name in names]
+            groups.append(DrawnGroup(group.classes, group.slos, rates, pools))
+        return groups
 
     @cached_property
     def services(self) -> dict[str, Service]:

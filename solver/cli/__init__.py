@@ -38,6 +38,7 @@ def main() -> None:
         fidelity,
         init,
         judge,
+        learn,
         measure,
         open,
         pipelines,

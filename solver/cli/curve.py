@@ -1,4 +1,4 @@
-"""``rackplan curve``, and ``rackplan frontier``, which is the curve over speed."""
+"""``rackplan curve``, and ``rackplan frontier``, which is the curve over speed or confidence."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ _PriceRatio = Annotated[float, typer.Option(help="Over speed: say how fast a tie
 def curve(
     scenario: _Scenario,
     over: Annotated[
-        str, typer.Option(help="speed, batch, context, experts, domain, demand, hold, or batch,context for a map.")
+        str,
+        typer.Option(help="speed, batch, context, experts, domain, demand, confidence, hold, or batch,context for a map."),
     ],
     points: _Points = 8,
     values: Annotated[str | None, typer.Option(help="Values instead, such as 32,64,128.")] = None,
@@ -76,19 +77,32 @@ def curve(
     drawn.show(over, points, _numbers(values), (speed_ratio, price_ratio), journal, (time_limit, workers, seed))
 
 
-def _options_of(whole: Callable[..., None], *settled: str, **defaults: object) -> inspect.Signature:
-    """The options of a command, without those that are settled and with some other defaults."""
+def _options_of(whole: Callable[..., None], *settled: str, **other: Any) -> inspect.Signature:
+    """The options of a command, without those that are settled and with some other defaults or other options."""
     given = inspect.signature(whole, eval_str=True).parameters
     kept = [option.replace(kind=option.KEYWORD_ONLY) for name, option in given.items() if name not in settled]
-    return inspect.Signature([option.replace(default=defaults.get(option.name, option.default)) for option in kept])
+
+    def changed(option: inspect.Parameter) -> inspect.Parameter:
+        new = other.get(option.name, option)
+        return new if isinstance(new, inspect.Parameter) else option.replace(default=new)
+
+    return inspect.Signature([changed(option) for option in kept])
 
 
-def frontier(**given: Any) -> None:
-    """Least cost per token at every speed a user may get: short for curve --over speed."""
-    curve(over="speed", **given)
+def frontier(over: str, **given: Any) -> None:
+    """Least cost per token at every speed a user may get, or at every confidence in the promises: short for curve --over."""
+    if over not in ("speed", "confidence"):
+        raise BadInput(f"frontier --over {over[:40]!r}: speed or confidence; curve varies everything else")
+    curve(over=over, **given)
 
 
-vars(frontier)["__signature__"] = _options_of(curve, "over", "values", points=20)
+_OVER = inspect.Parameter(
+    "over",
+    inspect.Parameter.KEYWORD_ONLY,
+    default="speed",
+    annotation=Annotated[str, typer.Option(help="speed or confidence: what a faster user, or a surer promise, costs.")],
+)
+vars(frontier)["__signature__"] = _options_of(curve, "values", points=20, over=_OVER)
 app.command(epilog=f"Example: rackplan frontier deepseek-v3-2xnvl72 --points 20 -o frontier.svg. {EXAMPLE}")(frontier)
 
 

@@ -35,6 +35,10 @@ def fidelity(
     tally: Annotated[
         Path | None, typer.Option(help="Count the runs by what they had, as plans ask for it, and write the counts here.")
     ] = None,
+    surprises: Annotated[
+        Path | None,
+        typer.Option(help="With --leave-out: write here what the runs say of how far off predictions may be."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare predictions with measured runs: TPOT, TTFT and throughput by LLM, device, engine and precision."""
@@ -48,7 +52,9 @@ def fidelity(
 
     if leave_out is not None and leave_out not in SPLITS:
         raise BadInput(f"--leave-out {leave_out[:40]!r}: one of {', '.join(SPLITS)}")
-    ready([fit, chart, tally], [*data, calibration])
+    if surprises is not None and leave_out is None:
+        raise BadInput("--surprises needs --leave-out llm: spreads are those of predictions that never saw the LLM")
+    ready([fit, chart, tally, surprises], [*data, calibration])
     files = [read_runs(str(path)) for path in data]
     runs = Runs.of(files)
     if tally is not None:
@@ -71,7 +77,11 @@ def fidelity(
             found = predict_held_out(runs, start, leave_out, lambda fold: status.update(f"without {fold}"))
         else:
             found = predict(runs, {**start, **(fitted.calibrations if fitted else {})})
-    judged = report(runs, found, start)
+    if surprises is not None:
+        from solver.study.fidelity.surprises import content
+
+        _write_rows(surprises, content(runs, predict(runs, start), found, start))
+    judged = report(runs, found, start, leave_out)
     if chart is not None:
         save(judged, str(chart))
     if as_json:
@@ -89,6 +99,17 @@ def fidelity(
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     write_file(path, json.dumps(content, indent=1) + "\n")
+
+
+def _write_rows(path: Path, content: dict[str, Any]) -> None:
+    """JSON with a line for each entry of each part."""
+
+    def part(value: dict[str, Any] | list[Any]) -> str:
+        if isinstance(value, dict):
+            return "{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in value.items()) + "\n }"
+        return "[\n" + ",\n".join(f"  {json.dumps(row)}" for row in value) + "\n ]"
+
+    write_file(path, "{\n" + ",\n".join(f" {json.dumps(k)}: {part(v)}" for k, v in content.items()) + "\n}\n")
 
 
 def _text(found: FidelityReport) -> str:

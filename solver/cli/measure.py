@@ -23,8 +23,9 @@ def measure(
 ) -> None:
     """Say what to measure before a plan is trusted, and write it as ready load tests with the figures to expect.
 
-    One replica of each shape by itself, for vllm, sglang, trtllm, aiperf and guidellm, with what starts it. Runs are
-    ordered by the share of the cost that a shape takes over the measured runs behind its least supported mechanism.
+    One replica of each shape by itself, for vllm, sglang, trtllm, aiperf and guidellm, with what starts it. Where the plan
+    names rivals (solve --alternatives), runs are ordered by the fall of expected regret per device-hour; else by the share of
+    the cost that a shape takes over the measured runs behind its least supported mechanism.
     """
     from solver.plan import Plan
     from solver.study.bench import bench, lines

@@ -57,6 +57,9 @@ def solve(
     tpot_p95: Annotated[str | None, typer.Option(help="Promise on the time per output token, such as 30ms.")] = None,
     engine: Annotated[str | None, typer.Option(help="vllm, sglang, trtllm, auto or ideal.")] = None,
     objective: Annotated[str | None, typer.Option(help="cost or throughput.")] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Calibrations of your own, as learn or fidelity --fit writes them.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="path.to.field=value for any other field.")
     ] = None,
@@ -115,6 +118,7 @@ def solve(
         "engine": engine,
         "objective": objective,
         "options.gap": gap,
+        "calibration": None if calibration is None else str(calibration.resolve()),
     }
     given = {key: value for key, value in flags.items() if value is not None}
     if scenario is not None and is_training(scenario):

@@ -10,12 +10,16 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, reduce
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from solver.cost.cases import Surprise
 from solver.errors import BadFile, UnknownName
 
 #: Number formats whose kernels differ; every dtype of :mod:`solver.llm.dtypes` belongs to one.
@@ -92,13 +96,12 @@ class Spread:
     paths: tuple[str, ...]
     factor: tuple[tuple[float, ...], ...]
 
-    def moved(self, values: Sequence[float], normal: Sequence[float]) -> dict[str, float]:
-        """The numbers at ``values`` (P,), moved by as many standard normal deviations (P,)."""
-        found = {}
-        for path, value, row in zip(self.paths, values, self.factor, strict=True):
-            known = parameters()[path]
-            off = math.fsum(part * deviation for part, deviation in zip(row, normal, strict=False))
-            found[path] = min(max(value * math.exp(off), known["low"]), known["high"])
+    @property
+    def lower(self) -> NDArray[np.float64]:
+        """The factor as a matrix (P, P)."""
+        found = np.zeros((len(self.paths), len(self.paths)))
+        for place, row in enumerate(self.factor):
+            found[place, : len(row)] = row
         return found
 
 
@@ -125,6 +128,8 @@ class Calibration:
     releases: tuple[tuple[str, float], ...] = ()
     #: What the fit left open.
     spread: Spread | None = None
+    #: How runs of one's own surprised, beside what they moved in the numbers.
+    learned: tuple[Surprise, ...] = ()
 
     gemm: Kernels = field(default=Kernels(), metadata={"meaning": "projections and dense FFN"})
     experts: Kernels = field(default=Kernels(), metadata={"meaning": "the fused mixture-of-experts kernel"})
@@ -223,16 +228,6 @@ class Calibration:
     graph_bytes: float = _parameter(0, "B", 0, 1e9, "HBM of one layer in one captured graph")
     activation_factor: float = _parameter(0, "1", 0, 100, "peak of live activations over those of the widest layer")
 
-    tpot_sigma: float = _parameter(
-        0, "1", 0, 3, "standard deviation of log(measured / predicted) TPOT left out of the fit"
-    )
-    ttft_sigma: float = _parameter(
-        0, "1", 0, 3, "standard deviation of log(measured / predicted) TTFT left out of the fit"
-    )
-    throughput_sigma: float = _parameter(
-        0, "1", 0, 3, "standard deviation of log(measured / predicted) throughput left out of the fit"
-    )
-
     def value(self, path: str) -> float:
         """The number at a path, such as ``gemm.fp8.memory``."""
         holder: Any = self
@@ -255,23 +250,18 @@ class Calibration:
         slower = {path: min(self.value(path) * factor, known[path]["high"]) for path in OF_A_RELEASE}
         return self.with_values(slower)
 
-    def drawn(self, normal: Sequence[float]) -> Calibration:
-        """Another calibration that the runs allow as well: every fitted number moved along the covariance of the fit.
-
-        Parameters
-        ----------
-        normal: independent standard normal deviations, one for each of ``spread.paths``.
-        """
-        if self.spread is None:
-            return self
-        return self.with_values(self.spread.moved([self.value(path) for path in self.spread.paths], normal))
-
     def with_values(self, values: Mapping[str, float]) -> Calibration:
         """The same calibration with the numbers at some paths changed."""
         changed = self
         for path, value in values.items():
             changed = _put(changed, path.split("."), value)
         return changed
+
+    @property
+    def open_numbers(self) -> tuple[str, ...]:
+        """What the fit left open, each by its path and by whom it is shared with."""
+        paths = self.spread.paths if self.spread else ()
+        return tuple(f"{path} of {owner(path, self.engine, self.generation)}" for path in paths)
 
     @classmethod
     def from_json(cls, content: object, source: str) -> Calibration:
@@ -286,6 +276,8 @@ class Calibration:
         known = parameters()
         values: dict[str, float] = {}
         for path, entry in content["parameters"].items():
+            if path in _ONCE_A_SIGMA:
+                continue
             if path in _OF_THE_ENGINE:
                 raise BadFile(
                     f"{source}: parameters.{path} is the engine's rule, not measured; leave it out and set "
@@ -304,6 +296,7 @@ class Calibration:
             measured=tuple(measured),
             releases=_releases(content.get("releases", {}), source),
             spread=_spread(content.get("spread"), source),
+            learned=_learned(content.get("learned", ()), source),
         )
 
     def doubt(self, llm: str, device: str) -> str | None:
@@ -328,6 +321,8 @@ class Calibration:
             content["releases"] = dict(self.releases)
         if self.spread is not None:
             content["spread"] = {"paths": list(self.spread.paths), "factor": [list(row) for row in self.spread.factor]}
+        if self.learned:
+            content["learned"] = [each.plain() for each in self.learned]
         return content
 
 
@@ -353,6 +348,8 @@ def _same(entry: str, llm: str, device: str) -> bool:
 
 #: Parameters of earlier calibrations that engines' memory rules say now.
 _OF_THE_ENGINE = ("memory_fraction", "kv_share")
+#: What earlier calibrations said of their residuals; :mod:`solver.cost.surprises` says it now.
+_ONCE_A_SIGMA = ("tpot_sigma", "ttft_sigma", "throughput_sigma")
 #: The release of runs of which nothing was recorded.
 UNKNOWN = "unknown"
 _LABELS = ("name", "engine", "generation", "fitted_on", "as_of", "timed_on", "release")
@@ -416,6 +413,20 @@ def _spread(content: object, source: str) -> Spread | None:
         if path not in parameters() or not numbers or len(row) != place:
             raise wrong
     return Spread(tuple(paths), tuple(tuple(map(float, row)) for row in factor))
+
+
+def _learned(content: object, source: str) -> tuple[Surprise, ...]:
+    if not isinstance(content, list | tuple):
+        raise BadFile(f"{source}: learned is a list of surprises, as rackplan learn writes it")
+    return tuple(Surprise.read(row, source) for row in content)
+
+
+def owner(path: str, engine: str, generation: str) -> str:
+    """Whose a fitted number is: calibrations that agree in it share one value."""
+    # AMD's devices run other kernels and other builds of an engine.
+    of_engine = f"{engine} on {'cdna' if generation.startswith('cdna') else 'others'}"
+    shared = {"all": "all", "engine": of_engine, "generation": generation}
+    return shared.get(parameters()[path]["tied"], f"{engine} {generation}")
 
 
 def _put(holder: Any, path: list[str], value: float) -> Any:

@@ -18,10 +18,12 @@ from solver.cost.calibration import Calibration, calibrations_from_json, package
 from solver.cost.network.fleet import Fleet, fleets
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.serving import Promise
+from solver.cost.steps.slopes import open_times
+from solver.cost.surprises import DRAWS, bare, case, known_surprises, learned_pace
 from solver.errors import BadInput
 from solver.llm import LLM, to_plain
 from solver.llm.catalog import find
-from solver.replica import Role
+from solver.replica import Role, Setup
 from solver.workload import SLO, LLMSpec, RequestClass, Scenario
 from solver.workload.files import parse_document, read_text
 from solver.workload.rent import Rent, rent
@@ -37,6 +39,9 @@ MOST_CALIBRATION = 2**20
 MOST_PARTITIONED = 4
 #: Pools that more promises than that share among them, at most, where they do not have pools of their own.
 MOST_RUNS = 3
+
+#: The confidence that a prediction itself has: what is taken where nobody asks for more.
+EVEN = 0.5
 
 #: Which promises share pools: a set partition of their positions.
 Sharing = tuple[tuple[int, ...], ...]
@@ -82,12 +87,15 @@ class Instance:
     Attributes
     ----------
     sharing: which promises share pools; each has its own where nothing is said.
+    aimed: share of the draws in which pools are to keep their own promises, where that is more than the scenario asks of all
+        promises at once.
     """
 
     scenario: Scenario
     llm: LLM
     cluster: nx.Graph[str]
     sharing: Sharing | None = None
+    aimed: float | None = None
 
     @classmethod
     def of(cls, scenario: Scenario, folder: Path = Path(".")) -> Instance:
@@ -109,6 +117,21 @@ class Instance:
         found.longest  # noqa: B018 - raises where a class does not fit the LLM
         found.expert_shares  # noqa: B018 - raises where recorded loads do not fit the LLM
         return found
+
+    @property
+    def confidence(self) -> float:
+        """Share of the draws in which all promises are to hold at once."""
+        return self.scenario.options.slo_confidence
+
+    @property
+    def aim(self) -> float:
+        """Share of the draws in which each pool is to keep its own part of them."""
+        return self.aimed or self.confidence
+
+    @property
+    def is_cautious(self) -> bool:
+        """Whether promises are to hold with more confidence than the prediction itself has."""
+        return self.confidence > EVEN
 
     @cached_property
     def promises(self) -> tuple[SLO, ...]:
@@ -227,6 +250,32 @@ class Instance:
         found, doubt = packaged(engine, generation)
         found = found.in_release(self.scenario.engine_version)
         return found, doubt or found.doubt(self.llm.name, device)
+
+    def surprises(
+        self, device: str, setups: Sequence[Setup], outputs: Sequence[str] = ("tpot", "ttft"), noisy: bool = True
+    ) -> NDArray[np.float64]:
+        """How far off predictions of replicas of one engine and role on a device are in every world: logarithms of what is
+        over what is predicted, by output (O, S, DRAWS).
+
+        The textbook roofline is no prediction: nothing is known of how far off it is, and nothing drawn.
+
+        Parameters
+        ----------
+        noisy: with what each has for reasons of its own, which no other run tells of.
+        """
+        engine = setups[0].engine
+        if engine == "ideal":
+            return np.zeros((len(outputs), len(setups), DRAWS))
+        hardware, calibration = self.devices[device], self.calibration(engine, device)[0]
+        alike = [bare(setup) for setup in setups]
+        distinct = list(dict.fromkeys(alike))
+        cases, known = [case(setup, self.llm, hardware) for setup in distinct], known_surprises(calibration.learned)
+        found = np.stack([known.draws(cases, output, noisy) for output in outputs])
+        # What was learned is in the prediction already.
+        known_of = np.log(learned_pace(self.llm, hardware, calibration.learned, distinct))
+        found[list(outputs).index("tpot")] += open_times(self.llm, hardware, calibration, distinct) - known_of[:, None]
+        places = {setup: place for place, setup in enumerate(distinct)}
+        return found[:, [places[setup] for setup in alike]]
 
     def drafts(self, role: Role) -> tuple[int, ...]:
         """Numbers of draft tokens that pools of a role may use.

@@ -113,9 +113,8 @@ class Search:
     forbidden: Forbidden = frozenset()
     standing: tuple[Standing, ...] = ()
 
-    def best(self) -> Plan | None:
-        """The simplest plan within the tolerance of the cheapest; None where none was found."""
-        found = self.least()
+    def simple(self, found: Cheapest) -> Plan | None:
+        """The simplest plan within the tolerance of the cheapest that was found; None where none was."""
         if not isinstance(found.result, Plan):
             return None
         return self.simplest(found, _cost(found.result) * (1 + self.instance.scenario.options.simplicity)).plan
@@ -206,6 +205,8 @@ class Search:
         pools = staff(self.instance, offered, source.routes, *other)
         simple = with_bound(self._plan(replace(source, layout=other[0]), other, pools), plan.objective.bound)
         if _cost(simple) > most * (1 + EXACT) or violations(simple, self.instance):
+            return known
+        if self.instance.is_cautious and simple.prediction.confidence < self.instance.confidence:
             return known
         return min(Simplest(order(other[0], source.market), simple), known, key=lambda each: (each.order, _cost(each.plan)))
 

@@ -18,6 +18,7 @@ from solver.optimize.assembly.assemble import with_bound
 from solver.optimize.assembly.binding import price_of_survival, simplicity
 from solver.optimize.assembly.explain import why_none
 from solver.optimize.assembly.outcome import Outcome
+from solver.optimize.confidence import confident
 from solver.optimize.feedback import Cheapest, Search
 from solver.optimize.layout.losses import without
 from solver.optimize.layout.search import NoLayout
@@ -107,8 +108,8 @@ def _solve(instance: Instance, effort: Effort, alternatives: int, running: Plan 
         # The ways that come first take half of what time is left: most that follow end soon, or are skipped.
         remaining = min(len(ways) - number, 2 * len(engines))
         share = replace(wanted, clock=wanted.clock and wanted.clock.part(1 / remaining))
-        search = Search(instance.shared(sharing), engine, share, standing=stand)
-        solved.append(_Solved(search, search.least()))
+        search, found = confident(Search(instance.shared(sharing), engine, share, standing=stand))
+        solved.append(_Solved(search, found))
     plans = [(s, s.result) for s in solved if isinstance(s.result, Plan)]
     if not plans:
         proven = not skipped and all(isinstance(s.result, NoLayout) and s.result.proven for s in solved)
@@ -123,7 +124,7 @@ def _solve(instance: Instance, effort: Effort, alternatives: int, running: Plan 
     undecided = any(engine not in planned for engine in unknown)
     chosen, best = _simplest(plans, 0.0 if undecided else min(plan.objective.bound for _, plan in plans), wanted)
     best = _over(best, len(sharings), skipped)
-    instance, plans = chosen.search.instance, [(s, best if s.engine == chosen.engine else plan) for s, plan in plans]
+    instance, plans = replace(chosen.search.instance, aimed=None), [(s, best if s.engine == chosen.engine else plan) for s, plan in plans]
     best = _with_price_of_survival(instance, best, wanted)
     if len(engines) > 1:
         best = _with_doubted_ranking(instance, best, list(dict.fromkeys(s.engine for s, _ in plans)))
@@ -213,7 +214,8 @@ def _with_price_of_survival(instance: Instance, best: Plan, effort: Effort) -> P
         return best
     without = options.model_copy(update={"survive_domain_failures": 0, "survive_host_failures": 0})
     careless = replace(instance, scenario=instance.scenario.model_copy(update={"options": without}))
-    plan = Search(careless, best.pools[0].engine, replace(effort, progress=None)).least().result
+    _, careless_found = confident(Search(careless, best.pools[0].engine, replace(effort, progress=None)))
+    plan = careless_found.result
     if not isinstance(plan, Plan):
         return best
     return best.model_copy(update={"binding": (price_of_survival(best, plan, lost), *best.binding)})
@@ -223,7 +225,8 @@ def _with_alternatives(instance: Instance, best: Plan, count: int, effort: Effor
     engine = best.pools[0].engine
 
     def planner(scenario: Scenario, forbidden: Forbidden) -> Plan | None:
-        return Search(replace(instance, scenario=scenario), engine, effort, forbidden).best()
+        search, found = confident(Search(replace(instance, scenario=scenario), engine, effort, forbidden))
+        return search.simple(found)
 
     return best.model_copy(update={"alternatives": different(best, count, planner)})
 

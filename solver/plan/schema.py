@@ -47,6 +47,8 @@ class Objective(Record):
     least: the least cost of any plan that was found and accepted [USD per million output tokens]; its distance from the bound
         decides the status.
     simplicity_cost: share by which the plan costs more than that, because it is simpler (``options.simplicity``).
+    interval_80: the range of usd_per_million_output_tokens that holds in 80 % of the draws: rent over what is served within
+        the promises.
     """
 
     usd_per_million_output_tokens: Amount
@@ -56,6 +58,7 @@ class Objective(Record):
     gap: Portion
     least: Amount
     simplicity_cost: Portion
+    interval_80: tuple[Amount, Amount]
 
     @property
     def least_usd_per_hour(self) -> float:
@@ -328,7 +331,8 @@ class Latency(Record):
 
     Attributes
     ----------
-    interval_80: the range of each figure that holds for 80 % of the calibration's left-out runs.
+    interval_80: the range of each figure that holds in 80 % of the draws of what predictions may be off by
+        (:mod:`solver.cost.surprises`); of rates, of what is served within the promises.
     """
 
     ttft_p50_s: Amount
@@ -346,10 +350,12 @@ class Prediction(Latency):
 
     Attributes
     ----------
+    confidence: share of the draws in which all promises hold at once.
     extrapolated: why the cost model should be trusted less here; empty where it was measured nearby.
     """
 
     classes: dict[str, Latency]
+    confidence: Portion
     extrapolated: tuple[str, ...]
 
 

@@ -13,6 +13,7 @@ from solver.engines import EngineRules, engine_rules
 from solver.experts.recorded import balance_of
 from solver.replica import Engine, Role
 from solver.space.candidates import candidates, context_degrees, startable
+from solver.space.certainty import certain
 from solver.space.handover import Handover, handover
 from solver.space.profiles import Cells, Column, cells_of
 from solver.space.shapes import Footprint, shapes
@@ -101,6 +102,7 @@ def _cells(instance: Instance, engine: Engine, rules: EngineRules, joined: Hando
                 legal, _ = candidates(started, calibration, group.mix, scenario.constraints, instance.longest)
                 if legal is None:
                     continue
+                legal = certain(legal, instance)
                 pins = scenario.constraints.pools
                 allowed = [
                     (scenario.constraints.other_pools and row.setup.parallelism.cp == 1)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from solver.cost.calibration import Calibration
 from solver.cost.network.fleet import Fleet
 from solver.cost.pool.mix import Mix
-from solver.cost.pool.serving import sequences_that_fit
+from solver.cost.pool.serving import Stretch, sequences_that_fit
 from solver.cost.steps.replicas import NetworkShare, Replicas
 from solver.cost.steps.work import default_stages
 from solver.cost.support import untried
@@ -86,6 +86,8 @@ class Candidates:
     limit, optimistic_limit: most sequences that a rank may run (R,); 0 where the longest request does not fit.
     longest: longest context that the engine is told to accept [tokens].
     settled: sequences that a rank may run at most because the user says so.
+    safe, bold: how much longer than predicted rows are taken to be where promises are to hold with more than even
+        confidence: by what a plan may count on, and by what no plan escapes (:mod:`solver.space.certainty`).
     """
 
     llm: LLM
@@ -99,6 +101,8 @@ class Candidates:
     optimistic_limit: Floats
     longest: int
     settled: float = math.inf
+    safe: Stretch | None = None
+    bold: tuple[Stretch, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -113,6 +117,8 @@ class Candidates:
             optimistic=self.optimistic.rows(index),
             limit=self.limit[index],
             optimistic_limit=self.optimistic_limit[index],
+            safe=self.safe and self.safe.rows(index),
+            bold=tuple(stretch.rows(index) for stretch in self.bold),
         )
 
 

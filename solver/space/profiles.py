@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -253,4 +253,9 @@ def _most(
     replicas = (found.optimistic if optimistic else found.replicas).rows(index)
     limit = (found.optimistic_limit if optimistic else found.limit)[index]
     prompts = np.array([found.rows[i].setup.prompts_per_step for i in index], float)
-    return fullest(found.role, replicas, count, mix, promise, limit, prompts)
+    several = found.bold if optimistic else (found.safe,)
+    best = [
+        fullest(found.role, replicas, count, mix, promise, limit, prompts, stretch and stretch.rows(index))
+        for stretch in several or (None,)
+    ]
+    return replace(best[0], reach=np.min([each.reach for each in best], axis=0))

@@ -238,5 +238,5 @@ def test_measured_runs_are_predicted_as_the_readme_says() -> None:
     assert found.overall["throughput"].mape < 0.135
     assert found.overall["ttft"].median < 0.30
     assert found.choices.ordered / found.choices.pairs > 0.78
-    # As wide as LLMs left out of the fit need, which these are not.
-    assert all(0.8 <= found.covered[quantity] <= 0.93 for quantity in ("tpot", "ttft", "throughput"))
+    # Spreads are those of all runs, AMD's too, with LLMs left out of the fit: wider than these need.
+    assert all(0.8 <= found.covered[quantity] <= 0.97 for quantity in ("tpot", "ttft", "throughput"))

@@ -62,7 +62,6 @@ def test_figures_are_those_of_predict(plan: Plan) -> None:
         assert test.expected[name].value == pytest.approx(predicted[name], rel=1e-3)
         for figure in test.expected.values():
             assert figure.low < figure.value < figure.high
-            assert figure.low * figure.high == pytest.approx(figure.value**2)
 
 
 def test_closed_loops_obey_littles_law(plan: Plan) -> None:

@@ -195,6 +195,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Any, Any]] = {
     "constraints.pools.chunk_tokens": (LONGER, 2048, 8192),
     "billing": (SMALL, "device", "host"),
     "owned": (SMALL, False, True),
+    "options.slo_confidence": (SMALL, 0.5, 0.9),
     "expert_loads": (LOADED, [], LOADED["expert_loads"]),
     "traffic.classes.users.count": (USED, 80, 160),
     "traffic.classes.users.tokens_per_s": (USED, 25, 40),
@@ -203,8 +204,8 @@ CHANGES: dict[str, tuple[dict[str, Any], Any, Any]] = {
     "prices": (SMALL, {"h100": 2.0}, {"h100": 3.0}),
     "calibration": (SMALL, None, packaged("vllm", "hopper")[0].with_values({"captured": 1.4}).to_json()),
 }  # fmt: skip
-#: Fields with one legal value, and the one that a later version gives meaning to.
-ONE_VALUE = {"speculation.method", "options.slo_confidence"}
+#: Fields with one legal value.
+ONE_VALUE = {"speculation.method"}
 
 
 def fields_of(kind: type[BaseModel], prefix: str = "") -> set[str]:
@@ -268,8 +269,6 @@ def test_fields_of_one_value_have_one() -> None:
     speculation = DRAFTING["speculation"]
     with pytest.raises(BadInput, match="method"):
         Scenario.from_mapping(DRAFTING | {"speculation": speculation | {"method": "eagle3"}}, "test")
-    with pytest.raises(BadInput, match="slo_confidence"):
-        Scenario.from_mapping(SMALL | {"options": {"slo_confidence": 0.8}}, "test")
 
 
 def test_a_pinned_engine_conflicts_with_another_one() -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.operating_point import Rows, best_load, bracket
-from solver.cost.pool.serving import Promise, Service, decode_at, prefill_at, sequences_that_fit, unified_at
+from solver.cost.pool.serving import Promise, Service, Stretch, decode_at, prefill_at, sequences_that_fit, unified_at
 from solver.cost.steps.replicas import Replicas
 from solver.replica import Role
 
@@ -48,6 +48,7 @@ class PricedRows:
     ----------
     replicas: replicas of every row's pool (R,).
     prompts_per_step: prompts that share one prefill step on a rank (R,).
+    stretch: how much longer than predicted they are taken to be; None = as predicted.
     """
 
     role: Role
@@ -55,9 +56,14 @@ class PricedRows:
     replicas: Floats
     mix: Mix
     prompts_per_step: Floats
+    stretch: Stretch | None = None
 
     def at(self, rows: Rows, load: Floats) -> Service:
         """Some rows, each at a load: mean running sequences of a rank, or share of the time that prefill is busy."""
+        found = self._at(rows, load)
+        return found if self.stretch is None else found.stretched(self.stretch.rows(rows))
+
+    def _at(self, rows: Rows, load: Floats) -> Service:
         pool = self.pool if len(rows) == len(self.pool) else self.pool.rows(rows)
         if self.role == "decode":
             return decode_at(pool, self.replicas[rows], self.mix, load)
@@ -94,6 +100,7 @@ def fullest(
     promise: Promise,
     limit: Floats,
     prompts_per_step: Floats | float = 1.0,
+    stretch: Stretch | None = None,
 ) -> Fullest:
     """The load at which a pool serves the most requests/s of those that keep a promise.
 
@@ -103,9 +110,10 @@ def fullest(
     ----------
     limit: sequences that a rank may run (R,).
     prompts_per_step: prompts that share one prefill step on a rank.
+    stretch: how much longer than predicted the pools are taken to be.
     """
     together = np.broadcast_to(np.asarray(prompts_per_step, float), len(pool))
-    pools = PricedRows(role, pool, replicas, mix, together)
+    pools = PricedRows(role, pool, replicas, mix, together, stretch)
     held = prompts_held(pool.work.pp, together)
     room = sequences_that_fit(pool, mix) if mix.keeps and role != "decode" else None
 

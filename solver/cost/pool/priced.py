@@ -13,7 +13,7 @@ from solver.cost.pool.mix import Mix
 from solver.cost.pool.most import MOST_UTILISATION, PricedRows, fullest
 from solver.cost.pool.operating_point import Bracket, Rows, best_load, bracket
 from solver.cost.pool.queueing import FULL, normal_quantile
-from solver.cost.pool.serving import Promise, Service, sequences_that_fit
+from solver.cost.pool.serving import Promise, Service, Stretch, sequences_that_fit
 from solver.cost.steps.replicas import NetworkShare, Replicas
 from solver.cost.steps.step import Load
 from solver.llm import LLM
@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 
 #: The smallest load of a rank that is asked about.
 LEAST_LOAD = np.array([1e-6])
+#: How far below the heaviest load a table of loads ends, as a share.
+NEAREST = 2e-4
 #: How closely a rate that is asked for is met.
 EXACT = 1e-9
 
@@ -70,8 +72,8 @@ class PricedPool:
         )
         return cls(setup, count, replicas, mix, float(min(sequences_that_fit(replicas, mix)[0], max_sequences)))
 
-    def most(self, promise: Promise) -> Service:
-        """The load that serves the most within a promise."""
+    def most(self, promise: Promise, stretch: Stretch | None = None) -> Service:
+        """The load that serves the most within a promise; parameters as :func:`fullest` has them."""
         return fullest(
             self.setup.role,
             self.replicas,
@@ -80,6 +82,7 @@ class PricedPool:
             promise,
             np.array([self.limit]),
             float(self.setup.prompts_per_step),
+            stretch,
         ).service
 
     @property
@@ -95,18 +98,36 @@ class PricedPool:
         def excess(rows: Rows, load: Floats) -> Floats:
             return pools.requests_per_s(rows, load) / requests_per_s - 1
 
-        asked = bracket(excess, LEAST_LOAD, self._most_load(), EXACT).kept
+        asked = bracket(excess, LEAST_LOAD, self._most_load(self.limit), EXACT).kept
         return self._service(np.maximum(asked, LEAST_LOAD))
 
     def at_batch(self, batch: float) -> Service:
         """The operating point with so many running sequences per rank (prefill: share of the time busy)."""
         return self._service(np.array([batch]))
 
-    def _most_load(self) -> Floats:
-        """The load from which on a rank serves no more requests/s."""
+    def over_loads(self, sequences: float, span: float, count: int) -> tuple[Floats, Service]:
+        """Operating points up to the most that a replica serves, and their growing requests/s (L,).
+
+        Parameters
+        ----------
+        sequences: that a rank is allowed to run.
+        span: the heaviest load over the lightest. count: points, ever closer to either end, since waits grow without bound
+            at the upper one.
+        """
+        pools, most, rows = self.at_work, self._most_load(sequences)[0], np.zeros(count, np.intp)
+        several = PricedRows(
+            self.setup.role, self.replicas.rows(rows), pools.replicas[rows], self.mix, pools.prompts_per_step[rows]
+        )
+        light = np.geomspace(1 / span, 0.5, count // 2, endpoint=False)
+        heavy = 1 - np.geomspace(0.5, NEAREST, count - count // 2)
+        service = several.at(np.arange(count), most * np.concatenate([light, heavy]))
+        return np.maximum.accumulate(service.requests_per_s) * (1 + 1e-9 * np.arange(count)), service
+
+    def _most_load(self, sequences: float) -> Floats:
+        """The load from which on a rank that may run so many sequences serves no more requests/s."""
         if self.setup.role == "prefill":
             return np.array([MOST_UTILISATION])
-        top = np.array([max(self.limit, 1.0)])
+        top = np.array([max(sequences, 1.0)])
         return best_load(self.at_work.requests_per_s, Bracket(top, top)).load
 
     def _service(self, load: Floats) -> Service:

@@ -8,7 +8,8 @@ Decode and unified pools are trains: a step leaves when the last one has arrived
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,23 @@ class Promise:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """How much longer than predicted pools are taken to be (R,).
+
+    Attributes
+    ----------
+    time: everything takes so many times as long. first: first tokens so many times as long again.
+    """
+
+    time: Floats
+    first: Floats
+
+    def rows(self, index: Any) -> Stretch:
+        """Some of the rows, by index or mask."""
+        return Stretch(self.time[index], self.first[index])
+
+
+@dataclass(frozen=True)
 class Service:
     """One operating point of every row.
 
@@ -55,7 +73,7 @@ class Service:
     utilisation: share of the time that the bottleneck is busy (R,).
     ttft_p50, ttft_p95, tpot_p50, tpot_p95, itl_p95: latencies per entry of the mix (R, C) [s]; 0 where the role has no
         part in them.
-    first: what the time to first token is made of; None where the role has no part in it.
+    first: what the time to first token is made of; None where the role has no part in it, or it was stretched.
     """
 
     requests_per_s: Floats
@@ -69,6 +87,21 @@ class Service:
     tpot_p95: Floats
     itl_p95: Floats
     first: FirstToken | None = None
+
+    def stretched(self, by: Stretch) -> Service:
+        """The same batches where everything takes longer: time has no other scale in a pool."""
+        longer, first = by.time[:, None], (by.time * by.first)[:, None]
+        return replace(
+            self,
+            requests_per_s=self.requests_per_s / by.time,
+            step_s=self.step_s * by.time,
+            ttft_p50=self.ttft_p50 * first,
+            ttft_p95=self.ttft_p95 * first,
+            tpot_p50=self.tpot_p50 * longer,
+            tpot_p95=self.tpot_p95 * longer,
+            itl_p95=self.itl_p95 * longer,
+            first=None,
+        )
 
     def excess(self, promise: Promise, mix: Mix) -> Floats:
         """How far any class overshoots its promise: the largest latency / limit - 1, at most 0 if all are kept (R,)."""

@@ -16,6 +16,7 @@ from solver.cost.steps.speeds import Speeds
 from solver.cost.steps.step import StagePlacement
 from solver.cost.steps.timing import Timing
 from solver.cost.steps.work import Degrees, StageFloor, Work
+from solver.cost.surprises import learned_pace
 from solver.engines import engine_rules
 from solver.llm import LLM
 from solver.replica import Setup
@@ -115,6 +116,7 @@ class Replicas(Timing):
             chunk_tokens=chunks,
             draft_tokens=drafts,
             accepted=column(accepted),
+            pace=learned_pace(llm, device, calibration.learned, setups),
             transfer_bytes_per_s=float(speeds.scale_out[0]) if links.transfer is None else links.transfer,
         )
 
@@ -128,6 +130,7 @@ class Replicas(Timing):
             chunk_tokens=self.chunk_tokens[index],
             draft_tokens=self.draft_tokens[index],
             accepted=self.accepted[index],
+            pace=self.pace[index],
         )
 
     def evened(self) -> Replicas:

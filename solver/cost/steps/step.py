@@ -153,6 +153,21 @@ class StepTime:
             return slowest
         return np.maximum(slowest, self.fixed_s + self.work.floor.heaviest(self.layer_s, self.head_s))
 
+    def times(self, pace: Floats) -> StepTime:
+        """The same step where everything takes so many times as long (R,)."""
+        each = pace[:, None]
+        compute, memory, network, kernels = (part * each for part in self.layer_parts_s)
+        return replace(
+            self,
+            stage_s=self.stage_s * each,
+            hops_s=self.hops_s * pace,
+            layer_s=self.layer_s * each,
+            head_s=self.head_s * pace,
+            fixed_s=self.fixed_s * pace,
+            layer_parts_s=(compute, memory, network, kernels),
+            head_parts_s=(self.head_parts_s[0] * pace, self.head_parts_s[1] * pace),
+        )
+
     def parts_s(self) -> tuple[Floats, Floats, Floats, Floats]:
         """Compute, memory, network and overhead of the whole way through the stages, each alone (R,)."""
         compute, memory, network, kernels = (_over_stages(self.work, part).sum(axis=1) for part in self.layer_parts_s)

@@ -24,6 +24,7 @@ class Timing:
     chunk_tokens: most prompt tokens that a step carries on a rank (R,).
     draft_tokens: tokens drafted and verified per step (R,).
     accepted: tokens that such a step yields per sequence, 1 without drafts (R,).
+    pace: times that everything takes of what the calibration's numbers say: what runs of one's own showed (R,).
     """
 
     work: Work
@@ -32,6 +33,7 @@ class Timing:
     chunk_tokens: Floats
     draft_tokens: Floats
     accepted: Floats
+    pace: Floats
 
     @classmethod
     def stack(cls, parts: Sequence[Timing]) -> Timing:
@@ -43,7 +45,7 @@ class Timing:
             StagePlacement(*(np.concatenate([getattr(g, f.name) for g in groups]) for f in fields(StagePlacement))),
             *(
                 np.concatenate([getattr(part, name) for part in parts])
-                for name in ("chunk_tokens", "draft_tokens", "accepted")
+                for name in ("chunk_tokens", "draft_tokens", "accepted", "pace")
             ),
         )
 
@@ -52,7 +54,8 @@ class Timing:
 
     def step(self, load: Load) -> StepTime:
         """One step in which every rank carries ``load`` (a micro-batch, where there are stages)."""
-        return step(self.work, self.speeds, self.group, load)
+        found = step(self.work, self.speeds, self.group, load)
+        return found if np.all(self.pace == 1) else found.times(self.pace)
 
     def decode_s(self, batch: Floats, context: Floats | float) -> Floats:
         """Seconds between two tokens of a sequence when each rank runs ``batch`` of them, on average over drafts (R,)."""
@@ -72,7 +75,7 @@ class Timing:
         alone = self.step(Load.of(decode=running, context=context))
         present = self.work.layers.sum(axis=1) > 0
         layer: Floats = np.where(present, alone.layer_s, 0.0).max(axis=1)
-        return verified + self.draft_tokens * (layer + alone.head_s + self.speeds.step_s)
+        return verified + self.draft_tokens * (layer + alone.head_s + self.speeds.step_s * self.pace)
 
     def prompt_s(
         self,

@@ -8,6 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from itertools import chain
 from typing import Literal
@@ -15,10 +16,11 @@ from typing import Literal
 from solver.cost.calibration import Calibration
 from solver.cost.instance import Instance, PromiseGroup
 from solver.cost.network.contention import Exchange, exchanges, slowed
+from solver.cost.pool.draws import DrawnGroup, DrawnPool, Worlds, worlds
 from solver.cost.pool.flows import Running, Sending, idle_kv_flows, kept_flow, kv_flow, link_loads, pool_flows
 from solver.cost.pool.margin import work_shares
 from solver.cost.pool.most import prompts_held
-from solver.cost.pool.prediction import Latencies, Part, class_latencies, interval_80, overall
+from solver.cost.pool.prediction import Latencies, Part, class_latencies, overall
 from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.retention import by_class
 from solver.cost.pool.serving import Service
@@ -51,6 +53,7 @@ from solver.plan.schema import (
     Stage,
 )
 from solver.replica import ROLES, Role
+from solver.space.certainty import safe_stretch
 from solver.space.legality import most_sequences
 from solver.space.profiles import Column
 from solver.workload.kv_tiers import HBM
@@ -115,8 +118,9 @@ def assemble(
     usd += math.fsum(price for tier in tiers for price in tier.usd_per_hour.values())
     rests_on = {p.name: _support(instance, p, points[p.name], tiers) for p in pools}
     unmeasured = [f"pool {name}: {each}" for name, found in rests_on.items() for each in found if not each.runs]
-    prediction = _prediction(instance, pools, points, shares, served, [*offer.extrapolated, *unmeasured])
-    objective = _objective(instance, layout, usd, served)
+    drawn = worlds(_drawn(instance, pools, planned, shares, served))
+    prediction = _prediction(instance, pools, points, shares, served, [*offer.extrapolated, *unmeasured], drawn)
+    objective = _objective(instance, layout, usd, served, drawn)
     flows = [*_flows(instance, pools, running, shares), *_idle(instance, pools, tiers, served)]
     return Plan(
         schema_version=SCHEMA_VERSION,
@@ -179,7 +183,7 @@ def staff(instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapp
             accepted=column.candidate.accepted,
         )
         promise = dict(promises(group, column.role))[column.split]
-        fullest = priced.most(promise)
+        fullest = priced.most(promise, safe_stretch(instance, column.footprint.device, [column.candidate.setup]))
         connector = _connector(offer, layout, column)
         found.append(
             Staffed(
@@ -250,7 +254,9 @@ def hourly_usd(instance: Instance, used: Sequence[str]) -> float:
     return math.fsum(instance.usd_per_hour(nodes[device]["device"]) for device in sorted(paid))
 
 
-def _objective(instance: Instance, layout: Layout, usd: float, served: dict[int, float]) -> Objective:
+def _objective(
+    instance: Instance, layout: Layout, usd: float, served: dict[int, float], drawn: Worlds
+) -> Objective:
     output = math.fsum(
         served[g.index] * float(share) * tokens
         for g in instance.groups
@@ -275,6 +281,7 @@ def _objective(instance: Instance, layout: Layout, usd: float, served: dict[int,
         gap=1.0 - best,
         least=per_million,
         simplicity_cost=0.0,
+        interval_80=drawn.cost_80(per_million),
     )
 
 
@@ -486,27 +493,25 @@ def _prediction(
     shares: dict[str, float],
     served: dict[int, float],
     extrapolated: Sequence[str],
+    drawn: Worlds,
 ) -> Prediction:
     classes: dict[str, Latencies] = {}
     rates: dict[str, float] = {}
     outputs: dict[str, float] = {}
     for group in instance.groups:
-        parts = [
-            Part(
-                p.role, shares[p.name], _by_class(p, points[p.name]), p.calibration.tpot_sigma, p.calibration.ttft_sigma
-            )
-            for p in pools
-            if p.group is group
-        ]
+        parts = [Part(p.role, shares[p.name], _by_class(p, points[p.name])) for p in pools if p.group is group]
         for position, request_class in enumerate(group.classes):
             classes[request_class.name] = class_latencies(parts, position, request_class.output_tokens)
             rates[request_class.name] = served[group.index] * float(group.mix.share[position])
             outputs[request_class.name] = rates[request_class.name] * request_class.output_tokens
     devices = sum(len(replica) for pool in pools for replica in pool.devices)
-    whole = _latency(overall(classes, rates), math.fsum(rates.values()), math.fsum(outputs.values()), devices)
+    whole = _latency(
+        drawn, overall(classes, rates), math.fsum(rates.values()), math.fsum(outputs.values()), devices
+    )
     return Prediction(
         **whole.model_dump(),
-        classes={name: _latency(classes[name], rates[name], outputs[name], devices) for name in classes},
+        classes={name: _latency(drawn, classes[name], rates[name], outputs[name], devices, name) for name in classes},
+        confidence=drawn.confidence,
         extrapolated=tuple(dict.fromkeys(extrapolated)),
     )
 
@@ -558,18 +563,54 @@ def _by_class(pool: Staffed, point: Service) -> Service:
     return by_class(point, pool.priced.mix, len(pool.group.classes), waits)
 
 
-def _latency(figures: Latencies, requests_per_s: float, output_tokens_per_s: float, devices: int) -> Latency:
-    values = {
-        "ttft_p50_s": figures.ttft_p50_s,
-        "ttft_p95_s": figures.ttft_p95_s,
-        "tpot_p50_s": figures.tpot_p50_s,
-        "tpot_p95_s": figures.tpot_p95_s,
+def _drawn(
+    instance: Instance,
+    pools: Sequence[Staffed],
+    planned: dict[str, float],
+    shares: dict[str, float],
+    served: dict[int, float],
+) -> list[DrawnGroup]:
+    """The pools with what they may be off by."""
+
+    def drawn(pool: Staffed) -> DrawnPool:
+        surprises = instance.surprises(pool.device, [pool.priced.setup])[:, 0]
+        return DrawnPool(
+            pool.role,
+            shares[pool.name],
+            pool.priced,
+            float(_sequences(pool)),
+            planned[pool.name],
+            surprises,
+            partial(_by_class, pool),
+        )
+
+    return [
+        DrawnGroup(
+            group.classes,
+            group.slos,
+            [served[group.index] * float(share) for share in group.mix.share],
+            [drawn(pool) for pool in pools if pool.group is group],
+        )
+        for group in instance.groups
+    ]
+
+
+def _latency(
+    drawn: Worlds,
+    figures: Latencies,
+    requests_per_s: float,
+    output_tokens_per_s: float,
+    devices: int,
+    request_class: str | None = None,
+) -> Latency:
+    latencies = figures.alone()
+    values = {name: latencies[name] for name in ("ttft_p50_s", "ttft_p95_s", "tpot_p50_s", "tpot_p95_s")} | {
         "output_tokens_per_s": output_tokens_per_s,
         "output_tokens_per_s_per_device": output_tokens_per_s / devices,
         "requests_per_s": requests_per_s,
     }
-    sigma = {name: figures.ttft_sigma if name.startswith("ttft") else figures.tpot_sigma for name in values}
-    return Latency(**values, interval_80={name: interval_80(value, sigma[name]) for name, value in values.items()})
+    ranges = {name: drawn.interval_80(name, value, request_class) for name, value in values.items()}
+    return Latency(**values, interval_80=ranges)
 
 
 def _routing(pools: Sequence[Staffed], shares: dict[str, float]) -> dict[str, dict[Role, dict[str, float]]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from solver.check.floor import WORDS, cost_floor
-from solver.cost.instance import Instance
+from solver.cost.instance import EVEN, Instance
 from solver.errors import NoPlan
 from solver.plan import Alternative, KVTier, Margin, Plan, Pool
 from solver.workload import RequestClass
@@ -109,6 +109,7 @@ def summary(plan: Plan) -> str:
         f"no plan can cost less than {o.bound:.4g} (gap {o.gap:.2%}{simple})",
         f"serves {p.requests_per_s:.4g} requests/s, {p.output_tokens_per_s:,.0f} output tokens/s on {_rented(plan)}",
         *(f"  {_promised(plan, request_class)}" for request_class in plan.scenario.traffic.classes),
+        f"  {_sure(plan)}",
         *(f"  {line}" for line in priced(plan)),
     ]
     for pool in plan.pools:
@@ -174,6 +175,17 @@ def _promised(plan: Plan, request_class: RequestClass) -> str:
         likely = f"80 % between {show_seconds(low)} and {show_seconds(high)}"
         parts.append(f"{word} p95 {show_seconds(getattr(latency, name))} ({asked}; {likely})")
     return f"{request_class.name}: {', '.join(parts)}"
+
+
+def _sure(plan: Plan) -> str:
+    """With what confidence all promises hold, and what cost that leaves open."""
+    low, high = plan.objective.interval_80
+    asked = plan.scenario.options.slo_confidence
+    why = f"{asked:.0%} were asked for" if asked > EVEN else "none were asked for: options.slo_confidence"
+    return (
+        f"all promises hold at once in {plan.prediction.confidence:.0%} of the draws of what predictions may be off by "
+        f"({why}); by what is served within them 80 % between {low:.4g} and {high:.4g} USD per million output tokens"
+    )
 
 
 def _busy(pool: Pool) -> str:

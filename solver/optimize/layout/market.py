@@ -21,6 +21,7 @@ from solver.optimize.layout.pricing import Shelf, worthwhile
 from solver.optimize.layout.program import Market, Need, Supply
 from solver.replica import ROLES, Engine, Parallelism, Role
 from solver.space.candidates import Candidates, Startable, candidates, context_degrees, startable, with_limits
+from solver.space.certainty import certain
 from solver.space.handover import Handover, handover
 from solver.space.profiles import Column, cells_of
 from solver.space.shapes import ReplicaShape, shapes
@@ -163,6 +164,7 @@ def offer(
                 legal = legal.keep(allowed) if allowed.any() else None
             if legal is None:
                 continue
+            legal = certain(legal, instance)
             priced += len(legal)
             for split, promise in promises(group, role):
                 shelves[way] += _shelves(legal, served, promise, split, constraints, way)

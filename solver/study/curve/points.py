@@ -111,6 +111,7 @@ def point_of(plan: Plan, at: float, instance: Instance | None = None) -> CostPoi
             "usd_per_million_tokens": objective.usd_per_million_tokens,
             "usd_per_hour": objective.usd_per_hour,
             "devices": plan.devices,
+            "confidence": prediction.confidence,
             "output_tokens_per_s": prediction.output_tokens_per_s,
             "tpot_p95_s": prediction.tpot_p95_s,
             "ttft_p95_s": prediction.ttft_p95_s,

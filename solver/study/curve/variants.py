@@ -17,6 +17,8 @@ from solver.workload import LLMSpec, RequestClass, Scenario
 #: Demand is varied between a part and a multiple of the scenario's; times away between a second and a day [s].
 DEMAND = (1 / 8, 4)
 HOLD = (1.0, 86400.0)
+#: Confidence is varied from what a prediction itself has, in equal steps of its chance to be wrong.
+CONFIDENCE = (0.5, 0.99)
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,31 @@ def _sizes(instance: Instance, experts: float) -> dict[str, float]:
     return {"active_parameters": llm.active_parameters(), "parameters": llm.parameters}
 
 
+def confidences(points: int) -> Sequence[float]:
+    """Shares of the draws, each with as much less doubt than the one before.
+
+    >>> confidences(3)
+    [0.5, 0.9293, 0.99]
+    """
+    return [round(1 - float(doubt), 4) for doubt in np.geomspace(1 - CONFIDENCE[0], 1 - CONFIDENCE[1], points)]
+
+
+def _at_confidence(instance: Instance, share: float) -> Scenario:
+    if not CONFIDENCE[0] <= share <= CONFIDENCE[-1]:
+        low, high = CONFIDENCE
+        raise BadInput(f"curve --over confidence: a share of the draws from {low:g} to {high:g}, not {share:g}")
+    options = instance.scenario.options.model_copy(update={"slo_confidence": share})
+    return instance.scenario.model_copy(update={"options": options})
+
+
 VARIATIONS: Mapping[str, Variation] = {
     "experts": Variation(
         "routed experts, at equal quality", lambda i, _: expert_counts(i.llm), _at_experts, _sizes
     ),
     "domain": Variation("devices of a scale-up domain", _domains, _at_domain),
     "demand": Variation("demand [output tokens/s]", _demands, _at_demand),
+    "confidence": Variation(
+        "share of the draws in which all promises hold", lambda _, points: confidences(points), _at_confidence
+    ),
     "hold": Variation("time that sessions are away, median [s]", _holds, _at_hold),
 }

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.cost.calibration import UNKNOWN, Calibration, Spread, is_version, newest, parameters
+from solver.cost.calibration import UNKNOWN, Calibration, Spread, is_version, newest, owner, parameters
 from solver.cost.pool.closed_loop import ROUNDS
 from solver.cost.steps.speeds import kernel_format
 from solver.cost.support import main_format, shape
@@ -186,14 +186,11 @@ def _knobs(origins: Sequence[Origin], start: Mapping[Family, Calibration]) -> li
     for path, known in parameters().items():
         if known["typical"] is None:
             continue
-        shared: dict[object, list[Family]] = {}
+        shared: dict[str, list[Family]] = {}
         for family in start:
             if path.endswith(".pace") and (family, path.removesuffix(".pace")) not in used:
                 continue
-            # AMD's devices run other kernels and other builds of an engine.
-            engine = family[0], family[1].startswith("cdna")
-            owner = {"all": "all", "engine": engine, "generation": family[1]}.get(known["tied"], family)
-            shared.setdefault(owner, []).append(family)
+            shared.setdefault(owner(path, *family), []).append(family)
         for families in shared.values():
             value = float(np.exp(np.mean([np.log(max(start[f].value(path), 1e-12)) for f in families])))
             if value > 1e-11:
@@ -345,10 +342,10 @@ def _jacobian(
     residuals: Callable[[Floats], Floats], x: Floats, now: Floats, owners: Collection[NDArray[np.intp]]
 ) -> Floats:
     slope = np.zeros((*now.shape, len(x)))
-    for owner in owners:
+    for places in owners:
         moved = x.copy()
-        moved[np.unique(owner[owner >= 0])] += _WIDTH
+        moved[np.unique(places[places >= 0])] += _WIDTH
         change = (residuals(moved) - now) / _WIDTH
-        rows = np.flatnonzero(owner >= 0)
-        slope[:, rows, owner[rows]] = change[:, rows]
+        rows = np.flatnonzero(places >= 0)
+        slope[:, rows, places[rows]] = change[:, rows]
     return slope.reshape(-1, len(x))

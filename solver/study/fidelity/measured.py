@@ -128,7 +128,8 @@ class _Shapes:
         chosen = [part.calibration(calibrations) for part in self.parts]
         speeds = [Speeds.of(p.device, p.llm.precision, c) for p, c in zip(self.parts, chosen, strict=True)]
         group = self._group.with_imbalance(np.repeat([cal.imbalance for cal in chosen], self.counts))
-        return Timing(self.work, Speeds.stack(speeds, self.counts), group, self.chunk, self.drafts, self.accepted)
+        usual = np.ones(len(self.accepted))
+        return Timing(self.work, Speeds.stack(speeds, self.counts), group, self.chunk, self.drafts, self.accepted, usual)
 
 
 def _work(llm: LLM, setups: Sequence[Setup]) -> Work:

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-import topologies
 from solver.cost.calibration import Calibration
-from solver.cost.pool.prediction import HALF_80
+from solver.cost.pool.queueing import normal_quantile
+from solver.cost.surprises import Surprises, packaged_spreads, packaged_surprises
 from solver.study.fidelity.accuracy import Accuracy, Decisions, Floats, accuracy, decisions, group_of, once_each
 from solver.study.fidelity.measured import Family
 from solver.study.fidelity.predict import Predicted
 from solver.study.fidelity.runs import MeasuredRun, Runs, measured
+from solver.study.fidelity.surprises import case_of, open_parameters
 
 QUANTITIES = ("tpot", "ttft", "throughput")
 BY = ("llm", "device", "engine", "precision")
@@ -24,6 +25,8 @@ SLICES = ("version", "statistic", "load", "layout")
 #: Slices with fewer runs are listed without a claim about their coverage.
 FEW = 20
 _WORST = 10
+#: Half of an 80 % interval in standard deviations.
+HALF_80 = normal_quantile(0.9)
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,16 @@ class FidelityReport:
         return [(self.runs.runs[i], float(ratio[i])) for i in order if math.isfinite(off[i])]
 
 
-def report(runs: Runs, found: Predicted, calibrations: Mapping[Family, Calibration]) -> FidelityReport:
-    """Compare predictions with what was measured."""
-    known = measured_by_quantity(runs)
+def report(
+    runs: Runs, found: Predicted, calibrations: Mapping[Family, Calibration], left_out: str | None = None
+) -> FidelityReport:
+    """Compare predictions with what was measured.
+
+    Parameters
+    ----------
+    left_out: ``llm``, ``device`` or ``engine``: intervals then know nothing of how runs of the same one surprised.
+    """
+    figures = measured_by_quantity(runs)
     rate = found.tokens_per_s_per_device(runs)
     predicted = {
         "tpot": found.tpot_s * 1e3,
@@ -87,17 +97,17 @@ def report(runs: Runs, found: Predicted, calibrations: Mapping[Family, Calibrati
     }
     # Little's law is no measurement of throughput.
     derived = np.array([run.throughput_derived for run in runs.runs])
-    known["throughput"] = np.where(derived, np.nan, known["throughput"])
+    figures["throughput"] = np.where(derived, np.nan, figures["throughput"])
     weights = once_each([run.configuration for run in runs.runs])
     groups = [group_of(run) for run in runs.runs]
-    overall = {q: accuracy(predicted[q], known[q], groups, weights) for q in predicted}
+    overall = {q: accuracy(predicted[q], figures[q], groups, weights) for q in predicted}
     if not overall["tpot_p95"].runs:
         del overall["tpot_p95"]
-    inside = {q: _inside(runs, predicted[q], known[q], calibrations, f"{q}_sigma") for q in QUANTITIES}
+    inside = _inside(runs, predicted, figures, calibrations, left_out)
     return FidelityReport(
         runs=runs,
         overall=overall,
-        by={kind: _by(runs, predicted, known, kind, weights) for kind in (*BY, *SLICES, "group")},
+        by={kind: _by(runs, predicted, figures, kind, weights) for kind in (*BY, *SLICES, "group")},
         choices=decisions(runs.runs, found.tpot_s, rate, found.devices),
         covered={q: _share(inside[q]) for q in inside},
         covered_by={kind: _covered_by(runs, inside, kind) for kind in (*BY, *SLICES)},
@@ -137,14 +147,31 @@ def _by(
 
 
 def _inside(
-    runs: Runs, predicted: Floats, known: Floats, calibrations: Mapping[Family, Calibration], sigma: str
-) -> Floats:
-    """1 where a measured run lies inside the 80 % interval of its calibration, 0 where outside, NaN unmeasured (R,)."""
-    width = np.array(
-        [getattr(calibrations[run.engine, topologies.device(run.device).generation], sigma) for run in runs.runs]
-    )
-    off = np.abs(np.log(known / predicted))
-    return np.where(np.isfinite(off), off <= HALF_80 * width, np.nan)
+    runs: Runs,
+    predicted: Mapping[str, Floats],
+    figures: Mapping[str, Floats],
+    calibrations: Mapping[Family, Calibration],
+    left_out: str | None,
+) -> dict[str, Floats]:
+    """1 where a measured run lies inside the 80 % interval of its prediction, 0 where outside, NaN unmeasured (R,)."""
+    cases = [case_of(run) for run in runs.runs]
+    folds = [getattr(case, left_out) if left_out in ("llm", "device", "engine") else "" for case in cases]
+    mean, variance = np.zeros((3, len(cases))), np.zeros((3, len(cases)))
+    for fold in sorted(set(folds)):
+        here = [place for place, name in enumerate(folds) if name == fold]
+        seen = [each for each in packaged_surprises() if not fold or getattr(each.case, str(left_out)) != fold]
+        known = Surprises(seen, packaged_spreads())
+        mean[:, here], variance[:, here] = (f([cases[place] for place in here]) for f in (known.mean, known.deviation))
+    variance = variance**2
+    variance[0] += (open_parameters(runs, calibrations)[0] ** 2).sum(axis=1)
+    # In terms of tpot, little and ttft.
+    made_of = {"tpot": (1, 0, 0), "ttft": (1, 0, 1), "throughput": (-1, 1, 0)}
+    found = {}
+    for quantity, signs in made_of.items():
+        off = np.log(figures[quantity] / predicted[quantity]) - np.array(signs) @ mean
+        width = HALF_80 * np.sqrt(np.abs(signs) @ variance)
+        found[quantity] = np.where(np.isfinite(off), np.abs(off) <= width, np.nan)
+    return found
 
 
 def _share(inside: Floats) -> float:

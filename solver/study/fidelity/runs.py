@@ -51,6 +51,7 @@ STACKS: Mapping[str, Engine] = {
 }
 
 
+_RELEASE = re.compile(r"\d+\.\d+")
 _VERSION = re.compile(r"(?<![\d.])(\d+)\.(\d+)\.(\d+)(rc\d+)?")
 
 
@@ -159,6 +160,8 @@ class MeasuredRun(Record):
         """
         if self.stack in STANDS_IN:
             return self.stack
+        if _RELEASE.fullmatch(self.engine_version):
+            return self.engine_version
         found = _VERSION.search(self.engine_version) or _VERSION.search(self.image.rpartition(":")[2])
         if not found:
             return self.measured_on[:7]
@@ -186,6 +189,11 @@ class MeasuredRun(Record):
             return "disaggregated, drafting" if self.draft_tokens else "disaggregated"
         kinds = [name for name in ("tp", "dp", "pp", "ep") if getattr(self, name) > 1]
         return "+".join(kinds) or "one device"
+
+    @property
+    def served(self) -> LLM:
+        """The LLM in the precision that it was served in."""
+        return served_llm(self.llm, self.precision, self.engine, self.device, self.kv_cache)
 
     @property
     def disaggregated(self) -> bool:
@@ -277,7 +285,7 @@ def read_runs(path: str) -> Runs:
         content |= {"engine": STACKS.get(called, called), "stack": called}
         content.setdefault("statistic", "median" if str(content["id"]).startswith(MEDIANS) else "mean")
         try:
-            found.append(_known(read_record(MeasuredRun, content, f"{path}, {place}")))
+            found.append(recognised(read_record(MeasuredRun, content, f"{path}, {place}")))
         except BadInput as error:
             skipped.append(str(error))
     if not found:
@@ -314,8 +322,13 @@ def _json_rows(path: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"record {number}", {str(key): value for key, value in known.items() if value is not None}
 
 
-def _known(run: MeasuredRun) -> MeasuredRun:
-    """The run, if its names are known."""
+def recognised(run: MeasuredRun) -> MeasuredRun:
+    """The run with its names as the catalogs spell them.
+
+    Raises
+    ------
+    BadInput: a name that is not known.
+    """
     topologies.device(run.device)
     # Names as the catalogs spell them, so that folds and groups know each other's runs.
     run = run.model_copy(update={"llm": LLM.from_config(run.llm).name, "device": topologies.device(run.device).name})

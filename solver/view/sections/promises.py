@@ -31,8 +31,9 @@ def promises(scene: Scene) -> Markup:
         table(
             ("class", *FIGURES.values(), "requests/s", "output tokens/s"),
             ((name, *_predicted(latency)) for name, latency in everyone.items()),
-            "Predictions, each with the range that holds for 80 % of the runs that the model was not fitted on",
+            "Predictions, each with the range that holds in 80 % of the draws of what they may be off by",
         ),
+        tag("p", f"All promises hold at once in {percent(prediction.confidence)} of the draws."),
         _margins(scene),
         id="promises",
     )

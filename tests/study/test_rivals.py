@@ -1,0 +1,53 @@
+"""What a run is worth to the choice between a plan and its rivals."""
+
+from __future__ import annotations
+
+import pytest
+
+from solver import Scenario
+from solver.cost.instance import Instance
+from solver.optimize.arithmetic.run import Effort
+from solver.optimize.solve import solve_scenario
+from solver.plan import Plan
+from solver.study.bench import bench
+from solver.study.measure import load_tests
+from solver.study.rivals import Decision, rivals
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    content = {
+        "llm": {"config": "llama-3.1-8b"},
+        "cluster": {"builder": "hgx", "nodes": 2, "device": "h100"},
+        "traffic": {"classes": [{"name": "chat", "prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 100}]},
+        "slo": {"ttft_p95": "2s", "tpot_p95": "30ms"},
+        "billing": "device",
+        "constraints": {"forbid": ["pp"], "max_tp": 2, "roles": ["prefill", "decode"]},
+    }
+    found = solve_scenario(Scenario.from_mapping(content, "test"), Effort(workers=1, seed=1), alternatives=1).plan
+    assert found.alternatives
+    return found
+
+
+def test_runs_come_by_the_fall_of_regret_for_each_device_hour(plan: Plan) -> None:
+    decision = Decision.of(rivals(plan, Instance.of(plan.scenario)))
+    assert decision.best.sum() == pytest.approx(1)
+    assert decision.regret > 0
+    tests = load_tests(plan)
+    assert {test.plan for test in tests} == {0, 1}
+    assert [test.worth for test in tests] == sorted((test.worth for test in tests), reverse=True)
+    for test in tests:
+        assert test.fall is not None
+        assert 0 <= test.fall <= decision.regret
+        assert test.worth == test.fall / test.device_hours
+    assert max(test.fall or 0.0 for test in tests) > 0
+    files = bench(plan, tests).files
+    assert all(any(name.startswith(f"{n}-") and name.endswith("up.sh") for name in files) for n in range(1, len(tests) + 1))
+
+
+def test_without_rivals_there_is_nothing_to_choose(plan: Plan) -> None:
+    alone = plan.model_copy(update={"alternatives": ()})
+    assert all(test.fall is None for test in load_tests(alone))
+    decision = Decision.of(rivals(alone, Instance.of(alone.scenario)))
+    assert decision.regret == 0
+    assert decision.fall("h100", plan.pools[0].setup()) == 0
