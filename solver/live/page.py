@@ -26,7 +26,7 @@ def shell(entries: Sequence[FormField], shown: int) -> str:
     )
     aside = tag("aside", tag("h1", "What if?"), form, tag("div", news, id="news"))
     frame = tag("iframe", "", src=f"/plan?{shown}", title="The plan", id="plan", data_shown=shown)
-    body = tag("body", aside, frame, tag("script", "", src="/live.js"))
+    body = tag("body", aside, tag("main", frame), tag("script", "", src="/live.js"))
     return "<!doctype html>\n" + tag("html", _head(), body, lang="en") + "\n"
 
 

@@ -8,11 +8,13 @@ import math
 def usd(value: float) -> str:
     """An amount of money with about four digits.
 
-    >>> usd(0.0895126), usd(-1.2437), usd(25600.4)
-    ('$0.0895', '-$1.24', '$25,600')
+    >>> usd(0.0895126), usd(-1.2437), usd(25600.4), usd(-1e-17)
+    ('$0.0895', '-$1.24', '$25,600', '$0')
     """
-    if value <= 0:
-        return f"-{usd(-value)}" if value else "$0"
+    if abs(value) < 0.5e-8:
+        return "$0"
+    if value < 0:
+        return f"-{usd(-value)}"
     decimals = 0 if value >= 1000 else min(8, max(2, 2 - math.floor(math.log10(value))))
     return f"${value:,.{decimals}f}"
 
@@ -20,12 +22,12 @@ def usd(value: float) -> str:
 def percent(share: float) -> str:
     """A share with two significant digits, and never rounded to nothing or to everything.
 
-    >>> percent(0.27312), percent(0.00339), percent(0.9996), percent(1), percent(0)
+    >>> percent(0.27312), percent(0.00339), percent(0.9996), percent(1), percent(-1e-17)
     ('27%', '0.34%', '99.96%', '100%', '0%')
     """
     value = share * 100
-    if value == 0 or not math.isfinite(value):
-        return "0%" if value == 0 else "unlimited"
+    if abs(value) < 0.5e-6 or not math.isfinite(value):
+        return "0%" if math.isfinite(value) else "unlimited"
     if 99 < value < 100:
         return f"{value:.2f}%" if value < 99.995 else "99.99%"
     decimals = max(0, 1 - math.floor(math.log10(abs(value))))

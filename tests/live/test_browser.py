@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from socket import create_server
 
 import pytest
+from axe import violations
 from chromium import Chromium
 from sitting import RATE, real
 
@@ -86,4 +87,5 @@ def test_the_page_fits(browser: Chromium, address: str, width: int, dark: bool) 
     browser.visit(address)
     until(browser, HEADLINE)
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    assert violations(browser) == []
     assert browser.messages == []

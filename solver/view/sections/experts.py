@@ -24,7 +24,7 @@ def experts(scene: Scene) -> Markup | None:
             "Load of every expert-parallel rank over the mean of its layer, where all experts are equally busy and the "
             "copies of an expert share its tokens evenly.",
         ),
-        tag("div", draw_scale().svg(role="img", aria_label="scale"), class_="scroll"),
+        tag("div", draw_scale().svg(role="img", aria_label="scale"), class_="scroll", tabindex=0),
         (_pool(pool) for pool in found),
         id="experts",
     )
