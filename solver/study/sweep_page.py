@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from solver.study.grid import Grid, Point
 from solver.view.amounts import percent, usd
 from solver.view.html import document
-from solver.view.markup import Child, Markup, tag
+from solver.view.markup import Child, Markup, join, tag
 from solver.view.sections.tables import table
 from topologies.units import show_seconds
 
@@ -22,8 +23,9 @@ def page(grid: Grid, rows: Sequence[Point]) -> str:
     most = max((row[COST] for row in rows if COST in row), default=0.0)
     solved = sum(COST in row for row in rows)
     heading = f"{len(rows)} points over {' and '.join(grid.axes) or 'no axis'}"
-    heads = (*grid.axes, "USD per million output tokens", "gap", "TTFT p95", "TPOT p95", "devices", "layout or reason")
-    told = f"{solved} of them have a plan. The cheapest comes first; the longest bar is the dearest."
+    heads = (*map(_name, grid.axes), "USD per million output tokens", "gap", "TTFT p95", "TPOT p95", "devices", "layout or reason")
+    order = f" The cheapest comes first; bars start at $0, the longest is the dearest, {usd(most)}." if solved else ""
+    told = f"{solved} of them have a plan.{order}"
     return document(
         heading,
         tag(
@@ -33,6 +35,11 @@ def page(grid: Grid, rows: Sequence[Point]) -> str:
             table(heads, (tuple(_cells(grid, row, most)) for row in ranked), "Points"),
         ),
     )
+
+
+def _name(axis: str) -> Markup:
+    """A path that may break between its parts."""
+    return Markup(tag("wbr").join(join(part) for part in re.split(r"(?<=[._])", axis)))
 
 
 def _cells(grid: Grid, row: Point, most: float) -> Iterator[Child]:

@@ -98,7 +98,7 @@ def finished(layers: list[Any], title: str, below: str = "", size: tuple[int, in
             labelColor=INK, titleColor=INK, titleFontWeight="normal", domainColor=INK, tickColor=INK, gridColor=INK,
             gridOpacity=0.12, domainOpacity=0.4, tickOpacity=0.4, labelFontSize=10, titleFontSize=11,
         )
-        .configure_legend(labelColor=INK, titleColor=INK, labelFontSize=10, orient="bottom", symbolType="stroke")
+        .configure_legend(labelColor=INK, titleColor=INK, labelFontSize=10, labelLimit=0, orient="bottom", symbolType="stroke")
         .configure_text(fontSize=10)
         .configure_view(stroke=None)
     )  # fmt: skip

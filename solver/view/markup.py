@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from html import escape
 
 #: Elements that never have content; in SVG, those that have none here.
-EMPTY = frozenset({"meta", "link", "br", "input", "rect", "path", "line", "circle", "use"})
+EMPTY = frozenset({"meta", "link", "br", "wbr", "input", "rect", "path", "line", "circle", "use"})
 #: Characters that no XML file may hold.
 _FORBIDDEN = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ud800-\\udfff\\ufffe\\uffff]")
 

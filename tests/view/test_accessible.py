@@ -1,4 +1,4 @@
-"""Every kind of page, dark and light, wide and narrow, is one that axe-core finds nothing wrong with."""
+"""Every kind of page, dark and light, wide and narrow, is one that axe-core finds nothing wrong with, and fits on paper."""
 
 from __future__ import annotations
 
@@ -57,6 +57,12 @@ def _sweep(_: Path) -> str:
     return sweep_page(grid, [solved, {"slo.tpot_p95": "8ms", "reason": "No plan exists."}])
 
 
+#: Between the margins of a sheet, A4 as Letter [CSS pixels].
+PAPER = 718
+#: Where the right end of what is printed lies, in boxes that no longer scroll.
+WIDEST = "Math.max(...[...document.querySelectorAll('main *')].map(part => part.getBoundingClientRect().right))"
+
+
 @pytest.mark.parametrize("made", [_experts, _rivals, _beside, _refused, _training, _sweep])
 def test_nothing_hinders(browser: Chromium, tmp_path: Path, made: Callable[[Path], str]) -> None:
     target = tmp_path / "page.html"
@@ -65,6 +71,9 @@ def test_nothing_hinders(browser: Chromium, tmp_path: Path, made: Callable[[Path
         browser.shape(width, dark=dark)
         browser.open(target)
         assert violations(browser) == []
+    browser.shape(PAPER)
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    assert browser.evaluate(WIDEST) <= PAPER
 
 
 def test_a_hindrance_is_found(browser: Chromium, tmp_path: Path) -> None:
