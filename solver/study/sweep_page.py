@@ -23,7 +23,15 @@ def page(grid: Grid, rows: Sequence[Point]) -> str:
     most = max((row[COST] for row in rows if COST in row), default=0.0)
     solved = sum(COST in row for row in rows)
     heading = f"{len(rows)} points over {' and '.join(grid.axes) or 'no axis'}"
-    heads = (*map(_name, grid.axes), "USD per million output tokens", "gap", "TTFT p95", "TPOT p95", "devices", "layout or reason")
+    heads = (
+        *map(_name, grid.axes),
+        "USD per million output tokens",
+        "gap",
+        "TTFT p95",
+        "TPOT p95",
+        "devices",
+        "layout or reason",
+    )
     order = f" The cheapest comes first; bars start at $0, the longest is the dearest, {usd(most)}." if solved else ""
     told = f"{solved} of them have a plan.{order}"
     return document(
