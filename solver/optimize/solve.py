@@ -124,7 +124,8 @@ def _solve(instance: Instance, effort: Effort, alternatives: int, running: Plan 
     undecided = any(engine not in planned for engine in unknown)
     chosen, best = _simplest(plans, 0.0 if undecided else min(plan.objective.bound for _, plan in plans), wanted)
     best = _over(best, len(sharings), skipped)
-    instance, plans = replace(chosen.search.instance, aimed=None), [(s, best if s.engine == chosen.engine else plan) for s, plan in plans]
+    instance = replace(chosen.search.instance, aimed=None)
+    plans = [(s, best if s.engine == chosen.engine else plan) for s, plan in plans]
     best = _with_price_of_survival(instance, best, wanted)
     if len(engines) > 1:
         best = _with_doubted_ranking(instance, best, list(dict.fromkeys(s.engine for s, _ in plans)))

@@ -16,9 +16,10 @@ from statistics import fmean
 from time import process_time
 
 from solver.check import violations
+from solver.check.evidence import Evidence
 from solver.cost.instance import Instance
 from solver.optimize.arithmetic.run import Effort
-from solver.optimize.assembly.assemble import with_bound
+from solver.optimize.assembly.assemble import with_bound, with_draws
 from solver.optimize.assembly.binding import binding
 from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import solve_scenario
@@ -271,7 +272,10 @@ def as_asked(plan: Plan, first: Plan) -> Plan:
     asked = with_bound(
         plan.model_copy(update={"scenario": first.scenario, "provenance": provenance}), first.objective.bound
     )
-    told = binding(Instance.of(first.scenario), asked, dict.fromkeys(pool.name for pool in asked.pools))
+    instance = Instance.of(first.scenario)
+    # Its promises are the looser ones again: more draws keep them.
+    asked = with_draws(asked, Evidence(asked, instance).worlds)
+    told = binding(instance, asked, dict.fromkeys(pool.name for pool in asked.pools))
     kept = [b for b in plan.binding if b.rule not in {other.rule for other in told} | set(_PROMISED)]
     return asked.model_copy(update={"binding": (*told, *kept)})
 

@@ -63,7 +63,11 @@ def unified() -> Plan:
         },
         "slo": {"ttft_p95": "2s", "tpot_p95": "100ms"},
         "engine": "vllm",
-        "constraints": {"roles": ["unified"], "forbid": ["tp", "pp"]},
+        "constraints": {
+            "roles": ["unified"],
+            "pools": [{"role": "unified", "parallelism": {"tp": 1, "pp": 1}, "replicas": 1}],
+            "other_pools": False,
+        },
     }
     return solve_scenario(Scenario.from_mapping(scenario, "unified"), Effort(time_limit_s=120, gap=0.05)).plan
 

@@ -82,7 +82,7 @@ class Crowd:
             ranks=replicas * pool.work.dp,
             growth=np.clip(growth, 0.0, MOST_GROWTH),
             # 1 less the Gini coefficient of a lognormal distribution.
-            alike=1 - math.erf(math.sqrt(math.log(varied)) / 2),
+            alike=1 - math.erf(math.sqrt(math.log(max(varied, 1.0))) / 2),
             burstiness=mix.burstiness,
             slowed=tpot / step - 1,
             stall=stall,

@@ -148,7 +148,7 @@ def best_load(rate: Callable[[Rows, Floats], Floats], allowed: Bracket) -> BestL
     >>> bool(abs(found.load[0] - 1) < 0.1), bool(np.exp(-1) <= found.reach[0] <= np.exp(-1) * 1.002)
     (True, True)
     """
-    load = allowed.kept.copy()
+    load = allowed.kept.astype(float)
     rows = np.flatnonzero(load > 0)
     best = np.zeros_like(load)
     reach = np.zeros_like(load)

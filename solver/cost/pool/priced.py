@@ -127,7 +127,7 @@ class PricedPool:
         """The load from which on a rank that may run so many sequences serves no more requests/s."""
         if self.setup.role == "prefill":
             return np.array([MOST_UTILISATION])
-        top = np.array([max(sequences, 1.0)])
+        top = np.array([max(float(sequences), 1.0)])
         return best_load(self.at_work.requests_per_s, Bracket(top, top)).load
 
     def _service(self, load: Floats) -> Service:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from itertools import chain
-from typing import Literal
+from typing import Literal, TypeVar
 
 from solver.cost.calibration import Calibration
 from solver.cost.instance import Instance, PromiseGroup
@@ -61,6 +61,8 @@ from topologies import Routes
 
 #: Sequences that an engine may run over those that capacity exceeds 1 % of the time: a queue there delays first tokens.
 HEADROOM = 1.25
+
+LatencyOf = TypeVar("LatencyOf", bound=Latency)
 
 
 @dataclass(frozen=True)
@@ -288,6 +290,21 @@ def _objective(
 def status_of(objective: Objective, gap: float) -> Literal["optimal", "feasible"]:
     """Whether the least cost that was found is as near to the bound as was asked for."""
     return "optimal" if objective.least_gap <= gap else "feasible"
+
+
+def with_draws(plan: Plan, drawn: Worlds) -> Plan:
+    """The plan with the ranges and the confidence that its draws give it, where its promises were others before."""
+
+    def ranged(latency: LatencyOf, request_class: str | None = None) -> LatencyOf:
+        ranges = {name: drawn.interval_80(name, getattr(latency, name), request_class) for name in latency.interval_80}
+        return latency.model_copy(update={"interval_80": ranges})
+
+    classes = {name: ranged(latency, name) for name, latency in plan.prediction.classes.items()}
+    prediction = ranged(plan.prediction).model_copy(update={"classes": classes, "confidence": drawn.confidence})
+    cost = drawn.cost_80(plan.objective.usd_per_million_output_tokens)
+    return plan.model_copy(
+        update={"prediction": prediction, "objective": plan.objective.model_copy(update={"interval_80": cost})}
+    )
 
 
 def with_bound(plan: Plan, bound: float, least: float | None = None) -> Plan:

@@ -36,3 +36,10 @@ def test_what_always_grows_is_best_at_the_end(power: float) -> None:
     load = np.array([50.0])
     found = best_load(lambda rows, x: x**power, Bracket(load, load * (1 + WIDTH)))
     assert found.load[0] == 50.0
+
+
+def test_a_limit_in_whole_sequences_is_as_good_as_any() -> None:
+    whole = np.array([5])
+    found = best_load(lambda rows, x: 10 * x / (1 + x), Bracket(whole, whole))
+    assert found.load[0] == pytest.approx(5)
+    assert found.reach[0] == pytest.approx(50 / 6)
