@@ -9,38 +9,39 @@ import plans
 import pytest
 from axe import violations
 from chromium import Chromium
-from command_line import rackplan
 from test_choice import with_rivals
-from test_refused import TIGHT
 
+from solver.cost.instance import Instance
+from solver.optimize.assembly.outcome import WayOut
 from solver.optimize.training.solve import solve_training
 from solver.study.grid import Grid
 from solver.study.sweep_page import page as sweep_page
 from solver.training.scenario import TrainingScenario
 from solver.view import html
 from solver.view.beside import render_beside
+from solver.view.refused import render_refusal
 from solver.view.training import render_training
 
 
-def _experts(_: Path) -> str:
-    return html.render(plans.with_tiers(plans.solved(plans.NVL72)))
+def _experts() -> str:
+    return html.render(plans.with_tiers(plans.solved(plans.SMALL)))
 
 
-def _rivals(_: Path) -> str:
+def _rivals() -> str:
     return html.render(with_rivals(plans.solved("llama-70b-16xh100")))
 
 
-def _beside(_: Path) -> str:
-    return render_beside(plans.solved(plans.NVL72), plans.solved("llama-70b-16xh100"))
+def _beside() -> str:
+    return render_beside(plans.solved(plans.SMALL), plans.solved("llama-70b-16xh100"))
 
 
-def _refused(folder: Path) -> str:
-    target = folder / "none.html"
-    assert rackplan("solve", *TIGHT, "--requests-per-s", 900, "--tpot-p95", "30ms", "--html", target).status == 1
-    return target.read_text(encoding="utf-8")
+def _refused() -> str:
+    ways = (WayOut("throughput", "87.7 requests/s is reachable", 0.9), WayOut("TPOT p95", "8 s is reachable", 0.99))
+    instance = Instance.of(plans.solved(plans.SMALL).scenario)
+    return render_refusal(instance, "No plan exists.", ("at most 8 devices", "TPOT p95 at most 1 ms"), ways)
 
 
-def _training(_: Path) -> str:
+def _training() -> str:
     content = {
         "llm": {"config": "qwen3-30b-a3b"},
         "cluster": {"builder": "hgx", "nodes": 8, "device": "h100"},
@@ -50,7 +51,7 @@ def _training(_: Path) -> str:
     return render_training(solve_training(TrainingScenario.from_mapping(content, "test")))
 
 
-def _sweep(_: Path) -> str:
+def _sweep() -> str:
     grid = Grid({}, ".", {"slo.tpot_p95": ["8ms", "30ms"]})
     told = {"gap": 0.01, "ttft_p95_s": 0.5, "tpot_p95_s": 0.029, "devices": 8, "layout": "2 x unified tp4 h100"}
     solved = {"slo.tpot_p95": "30ms", "usd_per_million_output_tokens": 1.29, **told}
@@ -64,9 +65,9 @@ WIDEST = "Math.max(...[...document.querySelectorAll('main *')].map(part => part.
 
 
 @pytest.mark.parametrize("made", [_experts, _rivals, _beside, _refused, _training, _sweep])
-def test_nothing_hinders(browser: Chromium, tmp_path: Path, made: Callable[[Path], str]) -> None:
+def test_nothing_hinders(browser: Chromium, tmp_path: Path, made: Callable[[], str]) -> None:
     target = tmp_path / "page.html"
-    target.write_text(made(tmp_path), encoding="utf-8")
+    target.write_text(made(), encoding="utf-8")
     for width, dark in ((1280, False), (390, True)):
         browser.shape(width, dark=dark)
         browser.open(target)
@@ -78,7 +79,7 @@ def test_nothing_hinders(browser: Chromium, tmp_path: Path, made: Callable[[Path
 
 def test_a_hindrance_is_found(browser: Chromium, tmp_path: Path) -> None:
     target = tmp_path / "page.html"
-    target.write_text(_sweep(tmp_path).replace("body {", "body { opacity: .4;", 1), encoding="utf-8")
+    target.write_text(_sweep().replace("body {", "body { opacity: .4;", 1), encoding="utf-8")
     browser.shape(1280)
     browser.open(target)
     assert any(found.startswith("color-contrast") for found in violations(browser))
