@@ -106,7 +106,7 @@ def best_layout(
     bounded: a layout of a market that demands no more than this one, whose bound therefore holds here.
     """
     losses = market.survive_domains or market.survive_hosts
-    columns = spread_out(market, columns) if losses else undominated(columns)
+    columns = spread_out(market, columns) if losses else _undominated(market, columns)
     best = _search(market, columns, effort)
     if isinstance(best, NoLayout):
         # What failures take is counted with caution: only the twin proves that nothing survives them.
@@ -118,6 +118,12 @@ def best_layout(
         bound = max(bound, market.beyond) if best.integers.maximise else min(bound, market.beyond)
     value, best = best.value, _least_moved(best if market.standing else _with_ties(market, columns, best), effort)
     return layout_of(best.program, _tie_break(best, effort), value, bound, proven)
+
+
+def _undominated(market: Market, columns: Sequence[Column]) -> list[Column]:
+    """Columns that none betters, and those of replicas that run already, which need not move."""
+    best = set(undominated(columns))
+    return [c for c in columns if c in best or any(standing.like(c) for standing in market.standing)]
 
 
 def layout_of(program: LayoutProgram, values: Sequence[int], value: float, bound: float, proven: bool) -> Layout:
