@@ -68,19 +68,19 @@ def test_numbering_the_replicas_otherwise_moves_nothing(plan):
 
 def test_cost_promises_and_scenario_are_told(plan, tmp_path):
     scenario = Scenario.from_mapping(
-        SCENARIO | {"billing": "domain", "slo": {"ttft_p95": "2s", "tpot_p95": "25ms"}}, "b"
+        SCENARIO | {"billing": "domain", "slo": {"ttft_p95": "2s", "tpot_p95": "12ms"}}, "b"
     )
     other = solve_scenario(scenario, Effort(time_limit_s=10, seed=1)).plan
     plan.save(tmp_path / "a.json")
     other.save(tmp_path / "b.json")
     ran = rackplan("diff", tmp_path / "a.json", tmp_path / "b.json")
     assert ran.status == 0
-    assert "scenario.slo.tpot_p95_s: 0.04 -> 0.025" in ran.out
+    assert "scenario.slo.tpot_p95_s: 0.04 -> 0.012" in ran.out
     assert "tpot_p95_s: " in ran.out
     told = json.loads(rackplan("diff", tmp_path / "a.json", tmp_path / "b.json", "--json").out)
     assert told["same"] is False
     figures = {figure["name"]: figure for figure in told["figures"]}
-    assert figures["tpot_p95_s"]["after"] <= 0.025
+    assert figures["tpot_p95_s"]["after"] <= 0.012
     assert figures["tpot_p95_s"]["change"] < 0
 
 

@@ -218,7 +218,7 @@ def test_hold_needs_sessions_and_says_what_is_not_priced() -> None:
 
 def test_what_cannot_be_varied() -> None:
     with pytest.raises(UnknownName, match="unknown quantity"):
-        curve(SCENARIO, "confidence")
+        curve(SCENARIO, "luck")
     with pytest.raises(BadInput, match="has no experts"):
         curve(SCENARIO, "experts")
     with pytest.raises(BadInput, match="use cost"):
