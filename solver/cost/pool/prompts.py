@@ -43,10 +43,8 @@ class Prefill:
         prompts_per_step: Floats | float = 1.0,
         packed: bool = False,
     ) -> Prefill:
-        """Price prompts of three lengths; those in between follow by quadratic interpolation.
-
-        Where prompts take several passes, what a pass takes by itself is added to what is interpolated: the number of
-        passes jumps.
+        """Price prompts of three lengths; those in between follow by quadratic interpolation. All lengths are priced where
+        they take different numbers of passes, which jump.
 
         Parameters
         ----------
