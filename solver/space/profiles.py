@@ -207,16 +207,16 @@ def cells_of(
     if not able.any():
         return None
     alive, best, most, batch = found.keep(able), rough.reach[able], most[able], rough.service.batch[able]
-    alive = with_limits(recut(alive, _typical(alive, mix, batch)), mix)
     cells = [_cell(row) for row in alive.rows]
     boldest: dict[Cell, int] = {}
     for number in np.argsort(-best, kind="stable"):
         boldest.setdefault(cells[number], int(number))
     index = np.array(list(boldest.values()))
-    worst = _most(alive, index, np.ones(len(index)), mix, promise).service.requests_per_s
+    leaders = _cut(alive.keep(index), mix, batch[index])
+    worst = _most(leaders, np.arange(len(index)), np.ones(len(index)), mix, promise).service.requests_per_s
     floor = dict(zip(boldest, worst, strict=True))
     kept = np.array([rate >= floor[cell] for cell, rate in zip(cells, best, strict=True)])
-    alive = alive.keep(kept)
+    alive = _cut(alive.keep(kept), mix, batch[kept])
     best = np.minimum(
         best[kept], _most(alive, np.arange(len(alive)), most[kept], mix, promise, optimistic=True).reach
     )
@@ -242,6 +242,11 @@ def _cell(candidate: Candidate) -> Cell:
     """Candidates that could stand in for each other: of one footprint, with the same partners at the hand-over, and as
     simple: the plan may be the simplest within a tolerance."""
     return candidate.footprint, candidate.handover, candidate.untried, candidate.pipelined
+
+
+def _cut(found: Candidates, mix: Mix, batch: Floats) -> Candidates:
+    """Rows with layers divided over stages as suits the step of so many sequences, and the batches that fit then."""
+    return with_limits(recut(found, _typical(found, mix, batch)), mix)
 
 
 def _typical(found: Candidates, mix: Mix, batch: Floats) -> Load:
