@@ -134,17 +134,22 @@ class PricedPool:
         return self.at_work.at(np.zeros(1, np.intp), load)
 
     def parts_s(self, service: Service) -> tuple[float, float, float, float]:
-        """Compute, memory, network and overhead of one step at an operating point, each alone [s]."""
-        if self.setup.role == "prefill":
-            tokens = min(float(self.mix.mean(self.mix.prompt)), float(self.setup.chunk_tokens)) * self.setup.prompts_per_step
-            load = Load.of(
-                prefill=np.array([tokens]), prefill_keys=self.mix.mean(self.mix.cached + self.mix.prompt / 2)
-            )
+        """Compute, memory, network and overhead of the mean step at an operating point, each alone [s].
+
+        The step is the service's: of a prefill rank with as many prompts as it takes on average, of a decode rank for one
+        token, which is part of a step where drafts are accepted.
+        """
+        tokens = service.step_tokens
+        if tokens is not None:
+            keys = self.mix.mean(self.mix.cached + self.mix.prompt / 2)
+            load = Load.of(prefill=tokens, prefill_keys=keys, others=tokens * service.utilisation)
         else:
             batch = np.maximum(service.batch, 1.0) / self.setup.parallelism.pp
-            load = Load.of(decode=batch, context=self.mix.context)
-        compute, memory, network, overhead = self.replicas.step(load).parts_s()
-        return float(compute[0]), float(memory[0]), float(network[0]), float(overhead[0])
+            load = Load.of(decode=batch, context=self.mix.context, queries=1 + self.replicas.draft_tokens)
+        compute, memory, network, overhead = (
+            float(part[0] / self.replicas.accepted[0]) for part in self.replicas.step(load).parts_s()
+        )
+        return compute, memory, network, overhead
 
     def memory_bytes(self, sequences: float, requests_per_s: float = 0.0) -> dict[str, float]:
         """Ledger of the fullest rank when it runs so many sequences [bytes]; parameters as :meth:`stage_memory_bytes`."""
