@@ -13,6 +13,7 @@ from reading import cells, read
 from solver.errors import BadInput
 from solver.plan import Plan
 from solver.view import figures, topology
+from solver.view.amounts import percent
 from solver.view.colouring import WAYS
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -28,6 +29,7 @@ def test_topology_names_every_device_and_its_rank(name: str) -> None:
     for r in plan.placement:
         assert told[r.device] == f"{r.pool}, replica {r.replica}, stage {r.stage}, rank {r.rank}"
     assert {words for device, words in told.items() if device not in {r.device for r in plan.placement}} <= {
+        "billed, runs nothing",
         "not used",
         "not healthy",
     }
@@ -40,8 +42,17 @@ def test_letters_say_what_the_colours_say(nvl72: Plan, by: str) -> None:
     assert told.keys() == {rank.device for rank in nvl72.placement}
     if by in ("stage", "rank"):
         assert all(told[rank.device] == str(getattr(rank, by)) for rank in nvl72.placement)
+    elif by == "pool":
+        at = {r.device: f"{r.stage}/{r.rank}" if nvl72.pool(r.pool).parallelism.pp > 1 else str(r.rank) for r in nvl72.placement}
+        assert {device: letters.split("·")[1] for device, letters in told.items()} == at
+        assert len({(r.pool, told[r.device].split("·")[0]) for r in nvl72.placement}) == len(nvl72.pools)
+    elif by == "load":
+        links = [link for link in nvl72.links if link.utilisation > 0]
+        full = {end: percent(link.utilisation) for link in sorted(links, key=lambda link: link.utilisation) for end in (link.source, link.target)}
+        assert told == {r.device: full.get(r.device, "0%") for r in nvl72.placement}
+        assert len(set(told.values())) > 1
     else:
-        unit = (lambda r: r.pool) if by == "pool" else (lambda r: (r.pool, r.replica))
+        unit = lambda r: (r.pool, r.replica)  # noqa: E731
         assert len({(unit(rank), told[rank.device]) for rank in nvl72.placement}) == len(
             set(map(unit, nvl72.placement))
         )
