@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 
 import plans
 import pytest
-from reading import cells, read
+from reading import Element, cells, read
 
 from solver.errors import BadInput
 from solver.plan import Plan
@@ -74,6 +75,45 @@ def test_broken_devices_are_crossed_out() -> None:
     drawn = cells(read(topology.svg(broken)))
     assert sorted("x" in e.classes for e in drawn.values()) == [False] * len(used) + [True] * (len(drawn) - len(used))
     assert f"not healthy, {len(drawn) - len(used)} devices" in topology.svg(broken)
+
+
+def test_devices_billed_for_nothing_are_told_from_free_ones(nvl72: Plan) -> None:
+    used = {rank.device for rank in nvl72.placement}
+    for billing, idle in (("device", 0), ("domain", 72 - len(used))):
+        plan = nvl72.model_copy(update={"scenario": nvl72.scenario.model_copy(update={"billing": billing})})
+        drawn = cells(read(topology.svg(plan)))
+        assert sum("b" in e.classes for e in drawn.values()) == idle
+        assert sum("u" in e.classes for e in drawn.values()) == 144 - idle - len(used)
+        assert ("a domain is rented whole" in topology.svg(plan)) == (idle > 0)
+
+
+@pytest.mark.parametrize("name", plans.SCENARIOS)
+def test_a_line_runs_around_each_replica_and_through_none(name: str) -> None:
+    plan = plans.solved(name)
+    replica = {rank.device: (rank.pool, rank.replica) for rank in plan.placement}
+    lines = 0
+    for frame in (g for g in read(topology.svg(plan)).find("g") if list(_cells_in(g))):
+        cell = {_at(e): replica.get(e.one("title").text.partition(": ")[0]) for e in _cells_in(frame)}
+        (around,) = (e.attributes["d"] or "" for e in frame.children if "around" in e.classes)
+        width = float(next(_cells_in(frame)).one("rect").attributes["width"] or 0)
+        for x, y in cell:
+            if (right := (x + width + 2, y)) in cell:
+                line = f"M{x + width + 1:g} {y - 1:g}V{y + 17:g}"
+                assert (line in around) == (cell[x, y] != cell[right])
+            if (below := (x, y + 18)) in cell:
+                assert (f"M{x - 1:g} {y + 17:g}H{x + width + 1:g}" in around) == (cell[x, y] != cell[below])
+        lines += around.count("M")
+    assert lines >= 4 * len(set(replica.values())) / 2
+
+
+def _cells_in(frame: Element) -> Iterator[Element]:
+    """Devices that stand in a frame itself."""
+    return (e for e in frame.children if "d" in e.classes and "data-i" in e.attributes)
+
+
+def _at(cell: Element) -> tuple[float, float]:
+    x, y = (cell.attributes["transform"] or "").removeprefix("translate(").rstrip(")").split(",")
+    return float(x), float(y)
 
 
 def test_every_figure_is_xml(nvl72: Plan) -> None:
