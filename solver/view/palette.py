@@ -73,7 +73,7 @@ svg:not(.marks) text{font:10px system-ui,"DejaVu Sans",sans-serif;fill:var(--ink
 .around{fill:none;stroke:var(--ink);stroke-width:1.5;stroke-linecap:square;pointer-events:none}
 .frame{fill:none;stroke:var(--rule)}svg:not(.marks) :is(.host,.tier){fill:var(--faint)}.host{text-anchor:end}
 svg:not(.marks) .title{font-size:13px;font-weight:600}
-.node rect{fill:var(--ground);stroke:var(--faint)}.node text,.middle{text-anchor:middle}.edge{fill:none}
+.node rect{stroke:var(--faint)}.node text,.middle{text-anchor:middle}svg:not(.marks) .node .key{text-anchor:start;fill:var(--ink)}.edge{fill:none}
 .tier-hbm{fill:#0072B2}.tier-dram{fill:#56B4E9}.tier-flash{fill:#E69F00}
 svg:not(.marks) .tier-hbm text{fill:#fff}svg:not(.marks) :is(.tier-dram,.tier-flash) text{fill:#000}
 .cold{fill:none;stroke:var(--rule);stroke-width:.7}
@@ -97,7 +97,11 @@ def colour_rules(ways: Iterable[str]) -> str:
         for index, (fill, ink) in enumerate(kinds):
             here = f"[data-by={way}] .{way}-{letter}{index}"
             rules.append(f"{here}{{fill:{fill}}}{here} text{{fill:{ink}}}")
-    rules += [f"path.h{i}.c{{fill:var(--h{i})}}.edge.h{i}{{stroke:var(--h{i})}}" for i in range(len(HEAT))]
+    rules += [
+        f"path.h{i}.c{{fill:var(--h{i})}}.edge.h{i}{{stroke:var(--h{i})}}"
+        f".n{i} rect{{fill:var(--h{i})}}svg:not(.marks) .n{i} text{{fill:var(--on{i})}}"
+        for i in range(len(HEAT))
+    ]
     return "".join(rules)
 
 
