@@ -43,7 +43,7 @@ MEMORY_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#8A939
 #: The plan among its rivals.
 OURS = "this plan"
 #: Width and height of the charts that show all pools.
-WIDE = (620, 240)
+WIDE = (480, 240)
 
 
 def to_svg(chart: Any, prefix: str = "") -> str:
@@ -149,7 +149,7 @@ def roofline_chart(curves: Sequence[Curve]) -> Any:
     names = [f"{name}: {percent(share)} of attainable FLOP/s" for name, _, share in dots]
     colour = dict(zip((name for name, _, _ in dots), names, strict=True))
     fills = alt.Scale(domain=names, range=[KINDS[index % len(KINDS)][0] for index in range(len(names))])
-    pools = alt.Color("pool:N", scale=fills, title=None)
+    pools = alt.Color("pool:N", scale=fills, title=None, legend=alt.Legend(columns=2))
     roof = [{"x": low, "y": low}, {"x": 1.0, "y": 1.0}, {"x": high, "y": 1.0}]
     lines = data([path | {"pool": colour[str(path["pool"])]} for path in paths])
     marks = data([{"pool": colour[name], "x": at, "y": share} for name, at, share in dots])
