@@ -15,7 +15,10 @@ from solver.errors import BadInput
 from solver.plan import Plan
 from solver.view import figures, topology
 from solver.view.amounts import percent
+from solver.view.charts import on_roofline
 from solver.view.colouring import WAYS
+from solver.view.curves import curve
+from solver.view.scene import Scene
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -154,3 +157,24 @@ def test_bad_wishes_are_told(nvl72: Plan, tmp_path: Path) -> None:
         figures.topology(nvl72).save(tmp_path / "t.pdf")
     with pytest.raises(BadInput, match="cannot be written"):
         figures.topology(nvl72).save(tmp_path / "none" / "t.svg")
+
+
+@pytest.mark.parametrize("name", plans.SCENARIOS)
+def test_a_latency_chart_shows_a_class_that_keeps_its_promise(name: str) -> None:
+    """Not the slowest class against the strictest promise: a plan that keeps all would seem to break one."""
+    scene = Scene.of(plans.solved(name))
+    for pool in scene.plan.pools:
+        drawn = curve(scene, pool)
+        assert drawn.chosen.ttft_p95_s <= drawn.ttft_limit_s * (1 + 1e-6)
+        assert drawn.chosen.tpot_p95_s <= drawn.tpot_limit_s * (1 + 1e-6)
+        assert {drawn.ttft_class, drawn.tpot_class} <= set(pool.serves)
+
+
+@pytest.mark.parametrize("name", plans.SCENARIOS)
+def test_no_pool_is_above_the_roof(name: str) -> None:
+    scene = Scene.of(plans.solved(name))
+    for pool in scene.plan.pools:
+        drawn = curve(scene, pool)
+        for point in drawn.points:
+            intensity, share = on_roofline(drawn, point)
+            assert share <= min(1.0, intensity) * (1 + 1e-9)
