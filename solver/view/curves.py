@@ -74,14 +74,16 @@ def curve(scene: Scene, pool: Pool) -> Curve:
     ttft = _nearest(service.ttft_p95[0], np.asarray(slo.ttft)[member])
     tpot = _nearest(service.tpot_p95[0], np.asarray(slo.tpot)[member])
 
-    def at(service: Service) -> OperatingPoint:
-        return _point(scene, pool, priced, service, (ttft, tpot))
+    def point(service: Service, row: int = 0) -> OperatingPoint:
+        return _point(scene, pool, priced, service, row, (ttft, tpot))
 
-    chosen = at(service)
+    chosen = point(service)
+    loads = _loads(pool, priced, chosen.load)
+    over = priced.at_loads(loads)
     return Curve(
         pool=pool.name,
         role=pool.role,
-        points=tuple(at(priced.at_batch(load)) for load in _loads(pool, priced, chosen.load)),
+        points=tuple(point(over, row) for row in range(len(loads))),
         chosen=chosen,
         holds=math.inf if pool.role == "prefill" else priced.limit,
         ttft_class=group.classes[member[ttft]].name,
@@ -108,20 +110,20 @@ def _loads(pool: Pool, priced: PricedPool, chosen: float) -> list[float]:
 
 
 def _point(
-    scene: Scene, pool: Pool, priced: PricedPool, service: Service, entries: tuple[int, int]
+    scene: Scene, pool: Pool, priced: PricedPool, service: Service, row: int, entries: tuple[int, int]
 ) -> OperatingPoint:
-    """An operating point with the TTFT and the TPOT of an entry of the mix each."""
-    rate = float(service.requests_per_s[0])
+    """One of several operating points, with the TTFT and the TPOT of an entry of the mix each."""
+    rate = float(service.requests_per_s[row])
     mix = priced.mix
     tokens = rate * (float(mix.mean(mix.prompt)) if pool.role == "prefill" else mix.mean_output)
     rent = scene.instance.usd_per_hour(pool.device) * pool.parallelism.shape().devices
     load = service.utilisation if pool.role == "prefill" else service.batch
     return OperatingPoint(
-        load=float(load[0]),
-        ttft_p95_s=float(service.ttft_p95[0, entries[0]]),
-        tpot_p95_s=float(service.tpot_p95[0, entries[1]]),
+        load=float(load[row]),
+        ttft_p95_s=float(service.ttft_p95[row, entries[0]]),
+        tpot_p95_s=float(service.tpot_p95[row, entries[1]]),
         tokens_per_s=tokens,
         usd_per_million=rent / (tokens * 3600) * 1e6,
-        step_s=float(service.step_s[0]),
-        parts_s=priced.parts_s(service),
+        step_s=float(service.step_s[row]),
+        parts_s=priced.parts_s(service, row),
     )

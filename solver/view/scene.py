@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Literal
 
 from solver.check.evidence import Evidence
+from solver.check.floor import CostFloor, floor_beneath
 from solver.check.money import paid_devices
 from solver.cost.instance import Instance, PromiseGroup
 from solver.cost.pool.priced import PricedPool
@@ -127,6 +128,11 @@ class Scene:
     @cached_property
     def _evidence(self) -> Evidence:
         return Evidence(self.plan, self.instance)
+
+    @cached_property
+    def floor(self) -> CostFloor:
+        """What the plan's cost is made of."""
+        return floor_beneath(self._evidence)
 
     @property
     def priced(self) -> Mapping[str, PricedPool]:

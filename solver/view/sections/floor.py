@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from solver.check.floor import WORDS, cost_floor
+from solver.check.floor import WORDS
 from solver.cost.pool.waterfall import CAUSES
 from solver.view.amounts import percent, usd
 from solver.view.markup import Markup, tag
@@ -15,7 +15,7 @@ from topologies.units import show_seconds
 
 def floor(scene: Scene) -> Markup:
     """The waterfall as a drawing and as a table, and the step of every pool by its parts."""
-    found = cost_floor(scene.plan, scene.instance)
+    found = scene.floor
     causes = (
         (name, usd(part), percent(part / found.cost), WORDS[name])
         for name, part in found.parts.items()
