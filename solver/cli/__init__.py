@@ -26,6 +26,8 @@ _UsageError: type[Exception] = next(
 
 def main() -> None:
     """Run a command; every error on purpose becomes one line."""
+    # Matrices here are small: further threads of numpy's would only wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from solver.cli import (  # noqa: F401 - each registers its commands
         balance,
         catalog,

@@ -107,9 +107,9 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def keep(self, mask: NDArray[np.bool_]) -> Candidates:
-        """Some of the rows."""
-        index = np.flatnonzero(mask)
+    def keep(self, some: NDArray[np.bool_] | NDArray[np.intp]) -> Candidates:
+        """Some of the rows, by index or mask."""
+        index = np.arange(len(self))[some]
         return replace(
             self,
             rows=tuple(self.rows[i] for i in index),

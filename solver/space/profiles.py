@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.most import Fullest, fullest
+from solver.cost.pool.operating_point import WIDTH
 from solver.cost.pool.serving import Promise
 from solver.cost.steps.step import Load
 from solver.replica import Role
@@ -33,6 +34,8 @@ SINGLE_COUNTS = 24
 BAND_SHARE = 0.08
 
 
+#: How roughly rows are first bounded, as a ratio less 1.
+ROUGH = 0.03
 #: Rates that differ by less count as equal.
 EQUAL = 1e-9
 
@@ -198,21 +201,25 @@ def cells_of(
     least_replicas: fewest replicas that a pool may have.
     """
     most = np.array([most_replicas(found.fleet, row.footprint) for row in found.rows], float)
-    bold = _most(found, np.arange(len(found)), most, mix, promise, optimistic=True)
-    able = bold.reach > 0
+    # Most rows fall far short of the best of their cell, so a rough bound on each is enough to leave them out.
+    rough = _most(found, np.arange(len(found)), most, mix, promise, optimistic=True, width=ROUGH)
+    able = rough.reach > 0
     if not able.any():
         return None
-    alive, best, batch = found.keep(able), bold.reach[able], bold.service.batch[able]
-    alive = with_limits(recut(alive, _typical(alive, mix, batch)), mix)
+    alive, best, most, batch = found.keep(able), rough.reach[able], most[able], rough.service.batch[able]
     cells = [_cell(row) for row in alive.rows]
     boldest: dict[Cell, int] = {}
     for number in np.argsort(-best, kind="stable"):
         boldest.setdefault(cells[number], int(number))
     index = np.array(list(boldest.values()))
-    worst = _most(alive, index, np.ones(len(index)), mix, promise).service.requests_per_s
+    leaders = _cut(alive.keep(index), mix, batch[index])
+    worst = _most(leaders, np.arange(len(index)), np.ones(len(index)), mix, promise).service.requests_per_s
     floor = dict(zip(boldest, worst, strict=True))
     kept = np.array([rate >= floor[cell] for cell, rate in zip(cells, best, strict=True)])
-    alive, best = alive.keep(kept), best[kept]
+    alive = _cut(alive.keep(kept), mix, batch[kept])
+    best = np.minimum(
+        best[kept], _most(alive, np.arange(len(alive)), most[kept], mix, promise, optimistic=True).reach
+    )
     by_cell: dict[Cell, list[int]] = defaultdict(list)
     for number, candidate in enumerate(alive.rows):
         by_cell[_cell(candidate)].append(number)
@@ -237,6 +244,11 @@ def _cell(candidate: Candidate) -> Cell:
     return candidate.footprint, candidate.handover, candidate.untried, candidate.pipelined
 
 
+def _cut(found: Candidates, mix: Mix, batch: Floats) -> Candidates:
+    """Rows with layers divided over stages as suits the step of so many sequences, and the batches that fit then."""
+    return with_limits(recut(found, _typical(found, mix, batch)), mix)
+
+
 def _typical(found: Candidates, mix: Mix, batch: Floats) -> Load:
     """The step for which stages should be even."""
     if found.role == "prefill":
@@ -247,7 +259,13 @@ def _typical(found: Candidates, mix: Mix, batch: Floats) -> Load:
 
 
 def _most(
-    found: Candidates, index: NDArray[np.intp], count: Floats, mix: Mix, promise: Promise, optimistic: bool = False
+    found: Candidates,
+    index: NDArray[np.intp],
+    count: Floats,
+    mix: Mix,
+    promise: Promise,
+    optimistic: bool = False,
+    width: float = WIDTH,
 ) -> Fullest:
     """The best load of some rows with so many replicas in the pool of each."""
     replicas = (found.optimistic if optimistic else found.replicas).rows(index)
@@ -255,7 +273,7 @@ def _most(
     prompts = np.array([found.rows[i].setup.prompts_per_step for i in index], float)
     several = found.bold if optimistic else (found.safe,)
     best = [
-        fullest(found.role, replicas, count, mix, promise, limit, prompts, stretch and stretch.rows(index))
+        fullest(found.role, replicas, count, mix, promise, limit, prompts, stretch and stretch.rows(index), width)
         for stretch in several or (None,)
     ]
     return replace(best[0], reach=np.min([each.reach for each in best], axis=0))

@@ -33,6 +33,30 @@ NOTHING = Moments(np.zeros(1), np.zeros(1), np.zeros(1))
 
 
 @dataclass(frozen=True)
+class Pace:
+    """Steps of replicas whose ranks run so many sequences on average.
+
+    Attributes
+    ----------
+    felt: sequences on the fullest rank of a replica, which sets its pace: whole sequences cannot be levelled exactly (R,).
+    step_s: between two tokens of a sequence (R,). growth: e where a step grows as batch^e (R,).
+    """
+
+    felt: Floats
+    step_s: Floats
+    growth: Floats
+
+    @classmethod
+    def of(cls, pool: Replicas, mix: Mix, batch: Floats) -> Pace:
+        """Steps at a mean batch of each rank (R,), and their growth over one standard deviation of it."""
+        felt = np.maximum(batch + 0.5 * (1 - 1 / pool.work.dp), 1.0)
+        more = felt + np.maximum(np.sqrt(batch), 1.0)
+        step, longer = pool.decode_s(np.stack([felt, more]), mix.context)
+        growth = np.log(np.maximum(longer / step, 1.0)) / np.log(more / felt)
+        return cls(felt, step, np.clip(growth, 0.0, MOST_GROWTH))
+
+
+@dataclass(frozen=True)
 class Crowd:
     """The running sequences of a rank.
 
@@ -58,33 +82,23 @@ class Crowd:
 
     @classmethod
     def of(
-        cls,
-        pool: Replicas,
-        replicas: Floats,
-        mix: Mix,
-        batch: Floats,
-        felt: Floats,
-        tpot: Floats,
-        stall: Moments = NOTHING,
+        cls, ranks: Floats, mix: Mix, batch: Floats, pace: Pace, tpot: Floats, stall: Moments = NOTHING
     ) -> Crowd:
-        """The crowd of a pool.
+        """The crowd of a pool of so many ranks, each with so many sequences on average.
 
         Parameters
         ----------
-        felt: sequences on the fullest rank of a replica. tpot: mean time per token.
+        tpot: mean time per token.
         """
-        step = pool.decode_s(felt, mix.context)
-        more = felt + np.maximum(np.sqrt(batch), 1.0)
-        growth = np.log(np.maximum(pool.decode_s(more, mix.context) / step, 1.0)) / np.log(more / felt)
         varied = float(mix.share @ (mix.output**2 * (1 + mix.output_cv2))) / mix.mean_output**2
         return cls(
-            spread=batch / (felt**2 * replicas * pool.work.dp),
-            ranks=replicas * pool.work.dp,
-            growth=np.clip(growth, 0.0, MOST_GROWTH),
+            spread=batch / (pace.felt**2 * ranks),
+            ranks=ranks,
+            growth=pace.growth,
             # 1 less the Gini coefficient of a lognormal distribution.
             alike=1 - math.erf(math.sqrt(math.log(max(varied, 1.0))) / 2),
             burstiness=mix.burstiness,
-            slowed=tpot / step - 1,
+            slowed=tpot / pace.step_s - 1,
             stall=stall,
             share=float(mix.mean(mix.prompt)) / mix.context,
         )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.pool.mix import Mix
-from solver.cost.pool.operating_point import Rows, best_load, bracket
+from solver.cost.pool.operating_point import WIDTH, Rows, best_load, bracket
 from solver.cost.pool.serving import Promise, Service, Stretch, decode_at, prefill_at, sequences_that_fit, unified_at
 from solver.cost.steps.replicas import Replicas
 from solver.replica import Role
@@ -64,7 +64,7 @@ class PricedRows:
         return found if self.stretch is None else found.stretched(self.stretch.rows(rows))
 
     def _at(self, rows: Rows, load: Floats) -> Service:
-        pool = self.pool if len(rows) == len(self.pool) else self.pool.rows(rows)
+        pool = self.pool if np.array_equal(rows, np.arange(len(self.pool))) else self.pool.rows(rows)
         if self.role == "decode":
             return decode_at(pool, self.replicas[rows], self.mix, load)
         if self.role == "unified":
@@ -101,6 +101,7 @@ def fullest(
     limit: Floats,
     prompts_per_step: Floats | float = 1.0,
     stretch: Stretch | None = None,
+    width: float = WIDTH,
 ) -> Fullest:
     """The load at which a pool serves the most requests/s of those that keep a promise.
 
@@ -111,6 +112,7 @@ def fullest(
     limit: sequences that a rank may run (R,).
     prompts_per_step: prompts that share one prefill step on a rank.
     stretch: how much longer than predicted the pools are taken to be.
+    width: how far the point may lie below the last that keeps the promise, as a ratio less 1.
     """
     together = np.broadcast_to(np.asarray(prompts_per_step, float), len(pool))
     pools = PricedRows(role, pool, replicas, mix, together, stretch)
@@ -132,5 +134,9 @@ def fullest(
 
     least = least_load(pool, role)
     top = np.full(len(pool), MOST_UTILISATION) if role == "prefill" else np.maximum(limit, least)
-    best = best_load(pools.requests_per_s, bracket(excess, least, top))
-    return Fullest(pools.at(np.arange(len(pool)), best.load), best.reach)
+    allowed, everyone = bracket(excess, least, top, width), np.arange(len(pool))
+    service = pools.at(everyone, allowed.kept)
+    best = best_load(pools.requests_per_s, allowed, service.requests_per_s)
+    if np.any(best.load != allowed.kept):
+        service = pools.at(everyone, best.load)
+    return Fullest(service, best.reach)

@@ -9,14 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.cost.pool.roots import crossing_between
+
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
-#: Evaluations of all rows between the two ends; rows that need more get them by themselves.
-EVALUATIONS = 6
+#: Points that one evaluation takes for little more than one, and the most of them that one row gets.
+ROWS_AT_ONCE, MOST_POINTS = 384, 47
+#: With more rows than this the root is interpolated; fewer are parted into so many sections that it does not pay.
+MANY_ROWS = 96
+#: Least share of a limit that counts while the root is interpolated.
+NEGLIGIBLE = 1e-9
 #: How far apart the ends of a bracket may lie unless it is said, as a ratio less 1.
 WIDTH = 2e-5
-#: Most evaluations of a row: bisection of nine orders of magnitude down to the width takes 40.
+#: Most evaluations: bisection of nine orders of magnitude down to the width takes 40.
 MOST_EVALUATIONS = 60
 #: Where more load may serve fewer requests/s, the best point is known to serve at most this much less than the peak.
 PEAK_WIDTH = 1e-3
@@ -48,9 +54,8 @@ def bracket(
 ) -> Bracket:
     """The largest value in [low, high] at which ``excess`` is at most 0, between two that are next to each other.
 
-    ``excess(rows, values)`` must grow with the value and may be infinite. Chandrupatla's method (1997) over the
-    logarithm: inverse quadratic interpolation where it is safe, geometric bisection elsewhere. Rows whose ends are not
-    close after a few rounds are bisected on.
+    ``excess(rows, values)`` must grow with the value and may be infinite; a row may occur several times. The
+    roots of many rows are interpolated over the logarithm; few are parted into many sections at once.
 
     Parameters
     ----------
@@ -62,64 +67,55 @@ def bracket(
     (True, True)
     """
     high = np.maximum(high, low)
-    everyone = np.arange(len(low))
-    # ``kept`` is the largest value seen to keep the limit (0: not even the lowest), ``failed`` the smallest that does
-    # not.
-    at_low, at_high = excess(everyone, low), excess(everyone, high)
-    kept, failed = np.where(at_low <= 0, low, 0.0), np.where(at_high <= 0, np.inf, high)
-    kept = np.where(at_high <= 0, high, kept)
+    kept, failed = np.zeros_like(high), np.full_like(high, np.inf)
 
-    def seen(rows: Rows, point: Floats) -> Floats:
-        value = excess(rows, point)
-        kept[rows] = np.where(value <= 0, np.maximum(kept[rows], point), kept[rows])
-        failed[rows] = np.where(value > 0, np.minimum(failed[rows], point), failed[rows])
+    def seen(rows: Rows, points: Floats) -> Floats:
+        """The excess of some rows at some growing values of each (r, n), which are remembered."""
+        value = excess(np.repeat(rows, points.shape[1]), points.ravel()).reshape(points.shape)
+        good = np.where(value <= 0, points, 0.0).max(axis=1)
+        kept[rows] = np.maximum(kept[rows], good)
+        # Of what was seen to fail, the first beyond all that was seen to be allowed.
+        bad = np.where((value > 0) & (points > kept[rows][:, None]), points, np.inf).min(axis=1)
+        failed[rows] = np.minimum(np.where(failed[rows] > kept[rows], failed[rows], np.inf), bad)
         return value
 
+    rows = np.arange(len(low))
+    ends = seen(rows, np.stack([low, high], axis=1))
     # Only rows whose ends differ in sign hold a root; both sides of the one found are then asked for.
-    rows = np.flatnonzero((at_low <= 0) & (at_high > 0))
-    if len(rows):
-        root = _root(lambda x: seen(rows, np.exp(x)), np.log(low[rows]), np.log(high[rows]), at_low[rows], at_high[rows])
-        for side in (1 - width / 2, 1 + width / 2):
-            seen(rows, np.clip(np.exp(root) * side, low[rows], high[rows]))
+    rows = np.flatnonzero((ends[:, 0] <= 0) & (ends[:, 1] > 0))
+    if len(rows) > MANY_ROWS:
+        # Latencies over their limits are nearly powers of the load.
+        def logarithm(over: Floats) -> Floats:
+            return np.log1p(np.maximum(over, NEGLIGIBLE - 1))
+
+        crossing_between(
+            lambda some, x: logarithm(seen(rows[some], np.exp(x)[:, None])[:, 0]),
+            np.log(low[rows]),
+            np.log(high[rows]),
+            *logarithm(ends[rows].T),
+            evaluations=MOST_EVALUATIONS,
+            width=width,
+            few=MANY_ROWS,
+        )
     for _ in range(MOST_EVALUATIONS):
         rows = rows[failed[rows] > kept[rows] * (1 + 1.01 * width)]
         if not len(rows):
             break
-        # Geometric bisection: values are loads, compared as ratios.
-        seen(rows, np.sqrt(kept[rows] * failed[rows]))
+        # Loads are compared as ratios, so parts are even in the logarithm.
+        seen(rows, _between(kept[rows], failed[rows], inner_points(len(rows))))
     return Bracket(kept, np.where(np.isfinite(failed), failed, high))
 
 
-def _root(
-    excess: Callable[[Floats], Floats], low: Floats, high: Floats, at_low: Floats, at_high: Floats
-) -> Floats:
-    """About where the excess crosses 0.
-
-    a is the latest point, b the other end of the bracket, c the one before a.
-    """
-    ceiling = 1e6
-    b, a = low.copy(), high.copy()
-    fb, fa = np.minimum(at_low, ceiling), np.minimum(at_high, ceiling)
-    c, fc = b, fb
-    share = np.full_like(low, 0.5)
-    for _ in range(EVALUATIONS):
-        point = a + share * (b - a)
-        value = np.minimum(excess(point), ceiling)
-        same = np.sign(value) == np.sign(fa)
-        c, fc = np.where(same, a, b), np.where(same, fa, fb)
-        b, fb = np.where(same, b, a), np.where(same, fb, fa)
-        a, fa = point, value
-        share = _share(a, b, c, fa, fb, fc)
-    return np.where(np.abs(fa) < np.abs(fb), a, b)
+def inner_points(rows: int) -> int:
+    """Points of each of so many intervals that are looked at in one evaluation, which costs as much for one row as for a
+    few hundred."""
+    return int(np.clip(ROWS_AT_ONCE // rows, 1, MOST_POINTS))
 
 
-def _share(a: Floats, b: Floats, c: Floats, fa: Floats, fb: Floats, fc: Floats) -> Floats:
-    """Where to look next between a and b, as a share of the way."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        xi, phi = (a - b) / (c - b), (fa - fb) / (fc - fb)
-        safe = (1 - np.sqrt(1 - xi) < phi) & (phi < np.sqrt(xi))
-        guess = fa / (fb - fa) * fc / (fb - fc) + (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
-    return np.clip(np.where(safe & np.isfinite(guess), guess, 0.5), 1e-6, 1 - 1e-6)
+def _between(low: Floats, high: Floats, count: int) -> Floats:
+    """So many points that part intervals (R,) evenly in the logarithm (R, count)."""
+    share = np.arange(1, count + 1) / (count + 1)
+    return low[:, None] * (high / low)[:, None] ** share
 
 
 @dataclass(frozen=True)
@@ -136,12 +132,18 @@ class BestLoad:
     reach: Floats
 
 
-def best_load(rate: Callable[[Rows, Floats], Floats], allowed: Bracket) -> BestLoad:
+def best_load(
+    rate: Callable[[Rows, Floats], Floats], allowed: Bracket, served: Floats | None = None
+) -> BestLoad:
     """The load below the end of a bracket at which most requests/s are served.
 
     More load can serve fewer: steps grow, and with them everything that waits for them. ``rate(rows, loads) / loads``
     must not grow with the load (each request is served no faster beside more), so that between two loads l < r no more
     than ``rate(l) r / l`` are served: intervals are cut until none can hold a better one.
+
+    Parameters
+    ----------
+    served: requests/s at the lower end of the bracket, where they are known (R,).
 
     >>> def hump(rows, x): return x * np.exp(-x)
     >>> found = best_load(hump, Bracket(np.array([3.0]), np.array([3.1])))
@@ -154,7 +156,7 @@ def best_load(rate: Callable[[Rows, Floats], Floats], allowed: Bracket) -> BestL
     reach = np.zeros_like(load)
     if not len(rows):
         return BestLoad(load, reach)
-    best[rows] = rate(rows, load[rows])
+    best[rows] = rate(rows, load[rows]) if served is None else served[rows]
     # Nothing between the two ends of the bracket serves more than the rate per load at its lower end allows.
     reach[rows] = best[rows] * allowed.failed[rows] / load[rows]
     # Where a little less load serves about as much, the peak may lie further down.
@@ -174,7 +176,7 @@ def _look_for_peaks(
     right = np.outer(load[rows], grid[1:]).ravel()
     top, beyond = load[rows].copy(), reach.copy()
     served = rate(row, left)
-    while len(row):
+    while True:
         better = np.argsort(served, kind="stable")  # the best point of a row is written last
         improved = better[served[better] > best[row[better]]]
         load[row[improved]], best[row[improved]] = left[improved], served[improved]
@@ -182,9 +184,14 @@ def _look_for_peaks(
         open_ = bound > best[row] * (1 + PEAK_WIDTH)
         np.maximum.at(reach, row[~open_], bound[~open_])
         row, left, right = row[open_], left[open_], right[open_]
-        middle = np.sqrt(left * right)
-        served = np.concatenate([served[open_], rate(row, middle)]) if len(row) else served[:0]
-        row, left, right = np.tile(row, 2), np.concatenate([left, middle]), np.concatenate([middle, right])
+        if not len(row):
+            break
+        inner = _between(left, right, inner_points(len(row)))
+        cuts = np.concatenate([left[:, None], inner, right[:, None]], axis=1)
+        known, row = served[open_], np.repeat(row, inner.shape[1] + 1)
+        left, right = cuts[:, :-1].ravel(), cuts[:, 1:].ravel()
+        later = rate(np.delete(row, np.s_[:: inner.shape[1] + 1]), inner.ravel()).reshape(inner.shape)
+        served = np.concatenate([known[:, None], later], axis=1).ravel()
     # Where it is flat on top, its middle: whoever looks from another end then finds the same.
     for near in PEAK_STEPS:
         around = np.minimum(np.outer(load[rows], near), top[:, None])

@@ -16,6 +16,8 @@ Floats = NDArray[np.float64]
 
 #: Lengths at which prompts are priced; those in between are interpolated.
 _PRICED = [2, 7, 10]
+#: Prompts of candidates that are priced at once: fewer take hardly less time, more lie too far apart in memory.
+ROWS_AT_ONCE = 2048
 
 
 @dataclass(frozen=True)
@@ -56,16 +58,23 @@ class Prefill:
                 return np.array(pool.packed_s(tokens, found, batch, mix.context, company))
             return np.array(pool.prompt_s(tokens, found, batch, mix.context, company, prompts_per_step))
 
-        columns = []
-        for tokens, cached, prefix, ratio in zip(mix.prompts, mix.cached, mix.prefix, mix.lengths, strict=True):
-            few = _PRICED if len(tokens) > 1 and len(set(tokens[_PRICED])) == len(_PRICED) else [0]
-            if not packed and np.any(np.ptp(np.ceil(tokens[:, None] / pool.chunk_tokens), axis=0)):
-                few = list(range(len(tokens)))
-            asked, found = tokens[few], prefix + (cached - prefix) * ratio[few]
-            parts = np.array([priced(p, c) for p, c in zip(asked, found, strict=True)])
-            filled = parts if len(few) == len(tokens) else np.tensordot(_lagrange(asked, tokens), parts, axes=1)
-            columns.append(np.maximum(filled, 0.0))
-        latency, occupied, steps = np.moveaxis(np.array(columns), (0, 1, 2, 3), (2, 3, 0, 1))
+        few = []
+        for tokens in mix.prompts:
+            curved = len(tokens) > 1 and len(set(tokens[_PRICED])) == len(_PRICED)
+            jumps = not packed and np.any(np.ptp(np.ceil(tokens[:, None] / pool.chunk_tokens), axis=0))
+            few.append(list(range(len(tokens))) if jumps else _PRICED if curved else [0])
+        classes = list(zip(mix.prompts, mix.cached, mix.prefix, mix.lengths, few, strict=True))
+        asked = np.concatenate([tokens[some] for tokens, *_, some in classes])[:, None]
+        found = np.concatenate([p + (cached - p) * ratio[some] for _, cached, p, ratio, some in classes])[:, None]
+        # As many at once as a call takes for little more than one.
+        parts = max(1, len(asked) * len(pool) // ROWS_AT_ONCE)
+        known = [priced(*part) for part in zip(np.array_split(asked, parts), np.array_split(found, parts), strict=True)]
+        of_class = np.split(np.concatenate(known, axis=1), np.cumsum([len(some) for some in few])[:-1], axis=1)
+        columns = [
+            each if len(some) == len(tokens) else np.einsum("nk,okr->onr", _lagrange(tokens[some], tokens), each)
+            for each, tokens, some in zip(of_class, mix.prompts, few, strict=True)
+        ]
+        latency, occupied, steps = np.moveaxis(np.maximum(columns, 0.0), (0, 1, 2, 3), (2, 0, 3, 1))
         # Interpolated, one step may be 1 + 2e-16, and is then taken for two.
         return cls(latency, occupied, np.round(steps, 9), mix.share[:, None] * mix.weights)
 

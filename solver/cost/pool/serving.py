@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.pool.chunks import ChunkedPrompts
-from solver.cost.pool.crowd import Crowd, lognormal_quantile
+from solver.cost.pool.crowd import Crowd, Pace, lognormal_quantile
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.prompts import FirstToken, Prefill
 from solver.cost.pool.queueing import FULL, crowdedness, normal_quantile, occupancy_quantile
@@ -130,9 +130,9 @@ def decode_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Serv
     stay.
     """
     ranks = replicas * pool.work.dp
-    felt = _felt(pool, batch)
-    typical = pool.decode_s(felt, mix.context)
-    crowd = Crowd.of(pool, replicas, mix, batch, felt, typical)
+    pace = Pace.of(pool, mix, batch)
+    typical = pace.step_s
+    crowd = Crowd.of(ranks, mix, batch, pace, typical)
     variance = crowd.variance(mix.output, mix.output_cv2, typical)
     most = occupancy_quantile(batch, ranks / crowd.swings, 0.95)
     zero = np.zeros((len(pool), len(mix.share)))
@@ -220,9 +220,9 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     """
     speeds, dp, pp = pool.speeds, pool.work.dp, pool.work.pp
     ranks = replicas * dp
-    felt = _felt(pool, batch)
-    step = pool.decode_s(felt, mix.context)
-    prompts = ChunkedPrompts.of(pool, mix, felt, step)
+    pace = Pace.of(pool, mix, batch)
+    step = pace.step_s
+    prompts = ChunkedPrompts.of(pool, mix, pace.felt, step)
     # Ranks in lockstep all wait for the slowest.
     lockstep = dp**speeds.lockstep
     # Prompts that a step takes at once. Where few fit it is a queue whose prompts follow each other through packed chunks.
@@ -281,7 +281,7 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
         return _first_token(pool, latency, felt) + (felt * boarding)[:, None, None]
 
     first = FirstToken(own(0.5), own(0.95), chunks.alone.share, queue)
-    crowd = Crowd.of(pool, replicas, mix, batch, felt, tpot, more)
+    crowd = Crowd.of(ranks, mix, batch, pace, tpot, more)
     tpot = tpot * crowd.longer
     arrivals = batch / (later_tokens * tpot)
     variance = crowd.variance(mix.output, mix.output_cv2, tpot)
@@ -308,11 +308,6 @@ def sequences_that_fit(pool: Replicas, mix: Mix) -> Floats:
     mean = pool.ledger.kv_bytes(np.full(len(pool), mix.context))
     spread = pool.ledger.kv_bytes(np.full(len(pool), mix.context + mix.context_deviation)) - mean
     return pool.ledger.sequences(mean, spread, normal_quantile(FULL))
-
-
-def _felt(pool: Replicas, batch: Floats) -> Floats:
-    """Sequences on the fullest rank of a replica, which sets its pace: whole sequences cannot be levelled exactly."""
-    return np.maximum(batch + 0.5 * (1 - 1 / pool.work.dp), 1.0)
 
 
 def _first_token(pool: Replicas, latency: Floats, felt: Floats | float = 1.0) -> Floats:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.pool.queueing import erlang_c
+from solver.cost.pool.roots import Rows, crossing_between
 
 Floats = NDArray[np.float64]
 
@@ -24,8 +25,8 @@ EVEN = 0.08
 #: The others in a batch vary freely until it is full but for one part in so many, and less and less from there on.
 #: Chosen so that waits are continuous; 2 and 4 met the simulated queues alike.
 UNFILLED = 4.0
-#: Halvings of the range in which the number taken at once lies.
-_ROUNDS = 14
+#: Most evaluations for the number taken at once, and how well, as a ratio less 1, it need be known.
+_ROUNDS, _CLOSE = 12, 1e-7
 #: Exponents of Weibull distributions, with the mean and the squared coefficient of variation for scale 1.
 _SHAPES = np.geomspace(0.2, 20, 200)[::-1]
 _UNITS = np.array([math.gamma(1 + 1 / k) for k in _SHAPES])
@@ -188,13 +189,19 @@ def gather(
         found = (met * np.maximum(alone.mean - more, 0.0) + none) / (1 - growth)
         return 1 + several * (np.clip(found, 1.0, most) - 1), varied, met
 
-    # Larger batches leave fewer to come: the size that is followed by its own is found by bisection.
-    low, high = np.ones_like(arrivals), most + np.zeros_like(arrivals)
-    for _ in range(_ROUNDS):
-        middle = np.sqrt(low * high)
-        grows = next_batch(middle)[0] > middle
-        low, high = np.where(grows, middle, low), np.where(grows, high, middle)
-    taken = np.sqrt(low * high)
+    # Larger batches leave fewer to come: one size is followed by its own.
+    def grows(size: Floats) -> Floats:
+        return np.asarray(np.log(next_batch(np.exp(size))[0]) - size)
+
+    low, high = np.zeros_like(arrivals), np.log(most) + np.zeros_like(arrivals)
+    sizes = low.copy()
+
+    def asked(rows: Rows, size: Floats) -> Floats:
+        sizes[rows] = size
+        return grows(sizes)[rows]
+
+    ends = low, high, grows(low), grows(high)
+    taken = np.exp(crossing_between(asked, *ends, evaluations=_ROUNDS, width=_CLOSE))
     _, varied, met = next_batch(taken)
     mean = alone.mean + (taken - 1) * more
     busy = np.clip(arrivals * mean / taken, 0.0, 1.0)

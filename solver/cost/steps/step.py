@@ -142,13 +142,13 @@ class StepTime:
     @property
     def latency_s(self) -> Floats:
         """From entering the first stage to leaving the last (R,)."""
-        through: Floats = self.stage_s.sum(axis=1) + self.hops_s
+        through: Floats = self.stage_s.sum(axis=-1) + self.hops_s
         return through
 
     @property
     def slowest_s(self) -> Floats:
         """The stage that limits throughput (R,)."""
-        slowest: Floats = self.stage_s.max(axis=1)
+        slowest: Floats = self.stage_s.max(axis=-1)
         if self.work.floor is None:
             return slowest
         return np.maximum(slowest, self.fixed_s + self.work.floor.heaviest(self.layer_s, self.head_s))
@@ -170,13 +170,13 @@ class StepTime:
 
     def parts_s(self) -> tuple[Floats, Floats, Floats, Floats]:
         """Compute, memory, network and overhead of the whole way through the stages, each alone (R,)."""
-        compute, memory, network, kernels = (_over_stages(self.work, part).sum(axis=1) for part in self.layer_parts_s)
+        compute, memory, network, kernels = (_over_stages(self.work, part).sum(axis=-1) for part in self.layer_parts_s)
         overhead = kernels + self.fixed_s * self.work.pp
         return compute + self.head_parts_s[0], memory + self.head_parts_s[1], network + self.hops_s, overhead
 
 
 def step(work: Work, speeds: Speeds, group: StagePlacement, load: Load) -> StepTime:
-    """Price one step of every row.
+    """Price one step of every row; of several steps at once where what they carry has axes before the rows (..., R).
 
     With two-batch overlap each layer runs twice on half the tokens, and the exchange of one half hides behind the
     compute of the other: ``2 max(blocks, network)``, weights read and kernels launched twice.
@@ -209,11 +209,9 @@ def step(work: Work, speeds: Speeds, group: StagePlacement, load: Load) -> StepT
 
 
 def _over_stages(work: Work, per_layer: Floats) -> Floats:
-    """Sum a quantity of one layer (R, K) over the layers of each stage (R, S)."""
-    total = np.zeros(work.layers.shape[:2])
-    for kind in range(work.layers.shape[2]):
-        total += work.layers[:, :, kind] * per_layer[:, kind, None]
-    return total
+    """Sum a quantity of one layer (..., R, K) over the layers of each stage (..., R, S)."""
+    kinds = range(work.layers.shape[2])
+    return np.asarray(sum(work.layers[:, :, kind] * per_layer[..., kind, None] for kind in kinds))
 
 
 def _column(values: Floats | float) -> Floats:
@@ -235,9 +233,10 @@ def _blocks(work: Work, speeds: Speeds, group: StagePlacement, load: Load) -> tu
     if np.any(load.prefill > 0):
         blocks.append(_prefill_attention(work, speeds, load))
     smoothness = float(np.max(speeds.smoothness))
-    compute = np.sum([b.compute for b in blocks], axis=0)
-    memory = np.sum([b.memory + b.moved for b in blocks], axis=0)
-    return np.sum([block(b.compute, b.memory, smoothness) + b.moved for b in blocks], axis=0), compute, memory
+    compute = sum(b.compute for b in blocks)
+    memory = sum(b.memory + b.moved for b in blocks)
+    together = sum(block(b.compute, b.memory, smoothness) + b.moved for b in blocks)
+    return np.asarray(together), np.asarray(compute), np.asarray(memory)
 
 
 class _Block(NamedTuple):

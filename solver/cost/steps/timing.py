@@ -74,7 +74,7 @@ class Timing:
             return verified
         alone = self.step(Load.of(decode=running, context=context))
         present = self.work.layers.sum(axis=1) > 0
-        layer: Floats = np.where(present, alone.layer_s, 0.0).max(axis=1)
+        layer: Floats = np.where(present, alone.layer_s, 0.0).max(axis=-1)
         return verified + self.draft_tokens * (layer + alone.head_s + self.speeds.step_s * self.pace)
 
     def prompt_s(
@@ -91,14 +91,14 @@ class Timing:
         Parameters
         ----------
         prompts_per_step: prompts that share one step; more than one only where they all fit into a chunk.
-        prompt, cached: tokens to compute, and tokens already in the cache before them.
+        prompt, cached: tokens to compute, and tokens already in the cache before them; of several prompts (..., 1).
         batch, context: running sequences of the rank and their mean context.
         company: share of the other data-parallel ranks that prefill in the same step.
 
         Returns
         -------
         From the first chunk's start to the last chunk's end; time the replica's slowest stage is taken; number of steps
-        (each (R,)). Chunks follow each other through a pipeline's stages.
+        (each (..., R)). Chunks follow each other through a pipeline's stages.
         """
         prompt, cached = np.broadcast_arrays(np.asarray(prompt, float), np.asarray(cached, float))
         # Chunks that are full, and the rest in a last one; running sequences are divided over the pipeline's micro-
@@ -119,7 +119,8 @@ class Timing:
             last = self._chunk(rest * prompts_per_step, cached + prompt - rest / 2, running, context, company)
             occupied = occupied + np.where(rest > 0, last.slowest_s, 0.0)
             final = np.where(rest > 0, last.latency_s, final)
-        return before + final, occupied, whole + (rest > 0)
+        latency, occupied, steps = np.broadcast_arrays(before + final, occupied, whole + (rest > 0))
+        return latency, occupied, steps
 
     def packed_s(
         self,

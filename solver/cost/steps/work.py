@@ -67,7 +67,7 @@ class StageFloor:
     def heaviest(self, layer_s: Floats, head_s: Floats) -> Floats:
         """Lower bound on the heaviest stage at these weights [s] (R,)."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            layers = np.where(self.layer > 0, layer_s / self.layer, np.inf).min(axis=1)
+            layers = np.where(self.layer > 0, layer_s / self.layer, np.inf).min(axis=-1)
             head = np.where(self.head > 0, head_s / self.head, np.inf)
         scale = np.minimum(layers, head)
         return np.where(np.isfinite(scale), scale, 0.0) * self.optimum

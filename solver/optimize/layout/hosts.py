@@ -45,32 +45,42 @@ def _least(state: State, wanted: tuple[tuple[Fragment, int], ...]) -> int | None
         return sum(count for (size, free), count in state if free < size)
     (kind, count), rest = wanted[0], wanted[1:]
     left = ((kind, count - 1), *rest) if count > 1 else rest
+    fewest = _fewest(state, wanted)
     best: int | None = None
     for after in _placements(dict(state), kind):
         found = _least(after, left)
         if found is not None and (best is None or found < best):
             best = found
+            if best == fewest:
+                break
     return best
+
+
+def _fewest(state: State, wanted: tuple[tuple[Fragment, int], ...]) -> int:
+    """Hosts that are used at least: what does not fit into those in use fills others."""
+    used = [(free, count) for (size, free), count in state if free < size]
+    more = sum(kind.size * count for kind, count in wanted) - sum(free * count for free, count in used)
+    largest = max((size for (size, free), _ in state if free == size), default=1)
+    return sum(count for _, count in used) + max(0, -(-more // largest))
 
 
 def _placements(hosts: dict[tuple[int, int], int], kind: Fragment) -> Iterator[State]:
     """The domain after one fragment was placed, in every way that differs."""
     able = sorted((host for host in hosts if host[1] >= kind.per_host), key=lambda host: (host[1], host[0]))
+    beyond = [sum(hosts[host] for host in able[position:]) for position in range(len(able) + 1)]
 
     def place(position: int, left: int, now: dict[tuple[int, int], int]) -> Iterator[State]:
         if left == 0:
             yield _state(now)
             return
-        if position == len(able):
-            return
         size, free = able[position]
-        for taken in range(min(left, hosts[size, free]), -1, -1):
+        for taken in range(min(left, hosts[size, free]), max(left - beyond[position + 1], 0) - 1, -1):
             after = dict(now)
             after[size, free] -= taken
             after[size, free - kind.per_host] = after.get((size, free - kind.per_host), 0) + taken
             yield from place(position + 1, left - taken, after)
 
-    return place(0, kind.hosts, dict(hosts))
+    return place(0, kind.hosts, dict(hosts)) if beyond[0] >= kind.hosts else iter(())
 
 
 def contents(host_sizes: Sequence[int], kinds: Sequence[Fragment]) -> Iterator[tuple[int, ...]]:
@@ -83,11 +93,15 @@ def contents(host_sizes: Sequence[int], kinds: Sequence[Fragment]) -> Iterator[t
 
     def fill(position: int, left: int, chosen: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
         if position == len(kinds):
-            if any(chosen) and least_hosts(host_sizes, dict(zip(kinds, chosen, strict=True))) is not None:
+            if any(chosen):
                 yield chosen
             return
         for count in range(left // kinds[position].size + 1):
-            yield from fill(position + 1, left - count * kinds[position].size, (*chosen, count))
+            more = (*chosen, count)
+            # What does not fit does not with more beside it either.
+            if count and least_hosts(host_sizes, dict(zip(kinds, more, strict=False))) is None:
+                return
+            yield from fill(position + 1, left - count * kinds[position].size, more)
 
     return fill(0, room, ())
 
