@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from solver.view.colouring import Colouring, Key
 from solver.view.drawn import Drawn

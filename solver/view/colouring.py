@@ -54,7 +54,7 @@ class Colouring:
         return f"{self.way}-q{step(rank.stage if self.way == 'stage' else rank.rank, self._count)}"
 
     def letters(self, device: str) -> str:
-        """What is written on it: the pool's letter, stage (if there are several) and rank, the replica, or what the colours tell."""
+        """What is written on it: the pool, stage (of several) and rank; the replica; or what the colours tell."""
         rank = self.scene.placed.get(device)
         if rank is None:
             return IDLE if self.scene.use(device) == "idle" else ""

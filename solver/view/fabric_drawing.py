@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from os.path import commonprefix
 
 from solver.view.amounts import percent
 from solver.view.cells import shortened
@@ -47,8 +46,8 @@ def draw_fabric(fabric: FabricDiagram) -> Drawn:
 def told_tier(load: TierLoad) -> str:
     """All links between two tiers in words."""
     return (
-        f"{load.lower} to {load.upper}, {load.links:,} links: {percent(load.up)} of their bandwidth up, {percent(load.down)} down, "
-        f"the fullest {percent(load.fullest)}"
+        f"{load.lower} to {load.upper}, {load.links:,} links: {percent(load.up)} of their bandwidth up, "
+        f"{percent(load.down)} down, the fullest {percent(load.fullest)}"
     )
 
 
@@ -122,13 +121,10 @@ def _fields(fabric: FabricDiagram) -> tuple[float, list[Markup]]:
 
 
 def _labels(names: Sequence[str], width: float) -> list[str]:
-    """The names without what all begin with, up to a slash; where one is too wide for its node [px], their numbers."""
-    shared = commonprefix(list(names)).rpartition("/")
-    begin = len(shared[0] + shared[1])
-    short = [name[begin:] for name in names]
-    if max(map(len, short), default=0) <= width / LETTER:
-        return short
-    return ["/".join(re.findall(r"\d+", name)) or name for name in short]
+    """The names, or their numbers alone where one is too wide for its node [px]."""
+    if max(map(len, names), default=0) <= width / LETTER:
+        return list(names)
+    return ["/".join(re.findall(r"\d+", name)) or name for name in names]
 
 
 def _node(

@@ -64,7 +64,7 @@ def figures(plan: Plan, by: str = "pool") -> dict[str, Figure]:
 
     Parameters
     ----------
-    by: what the colours of the topology tell: ``pool``, ``replica``, ``stage`` or ``rank``.
+    by: what the colours of the topology tell: ``pool``, ``replica``, ``stage``, ``rank``, or ``load`` for the fullest link.
 
     Raises
     ------

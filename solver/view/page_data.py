@@ -10,7 +10,6 @@ from solver.view.facts import PoolFacts
 from solver.view.markup import Markup, tag
 from solver.view.scene import Scene
 
-
 _NO_POOL = {"free": -1, "broken": -2, "idle": -3}
 
 

@@ -73,7 +73,8 @@ svg:not(.marks) text{font:10px system-ui,"DejaVu Sans",sans-serif;fill:var(--ink
 .around{fill:none;stroke:var(--ink);stroke-width:1.5;stroke-linecap:square;pointer-events:none}
 .frame{fill:none;stroke:var(--rule)}svg:not(.marks) :is(.host,.tier){fill:var(--faint)}.host{text-anchor:end}
 svg:not(.marks) .title{font-size:13px;font-weight:600}
-.node rect{stroke:var(--faint)}.node text,.middle{text-anchor:middle}svg:not(.marks) .node .key{text-anchor:start;fill:var(--ink)}.edge{fill:none}
+.node rect{stroke:var(--faint)}.node text,.middle{text-anchor:middle}.edge{fill:none}
+svg:not(.marks) .node .key{text-anchor:start;fill:var(--ink)}
 .tier-hbm{fill:#0072B2}.tier-dram{fill:#56B4E9}.tier-flash{fill:#E69F00}
 svg:not(.marks) .tier-hbm text{fill:#fff}svg:not(.marks) :is(.tier-dram,.tier-flash) text{fill:#000}
 .cold{fill:none;stroke:var(--rule);stroke-width:.7}

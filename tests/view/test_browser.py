@@ -92,7 +92,8 @@ def test_a_pinned_device_stays_and_is_printed(browser: Chromium, page: Callable[
     assert browser.evaluate(here) == "rack0/host0/gpu2"
     leave()
     assert browser.evaluate(here) == "rack0/host0/gpu1"
-    rows = browser.evaluate("Object.fromEntries([...document.querySelectorAll('#detail dt')].map(t => [t.textContent, t.nextSibling.textContent]))")
+    pairs = "[...document.querySelectorAll('#detail dt')].map(t => [t.textContent, t.nextSibling.textContent])"
+    rows = browser.evaluate(f"Object.fromEntries({pairs})")
     first, last = decode.stages[0].layers
     assert rows["layers"] == f"{first}–{last}"
     assert rows["experts"]

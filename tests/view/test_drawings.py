@@ -47,20 +47,20 @@ def test_letters_say_what_the_colours_say(nvl72: Plan, by: str) -> None:
     if by in ("stage", "rank"):
         assert all(told[rank.device] == str(getattr(rank, by)) for rank in nvl72.placement)
     elif by == "pool":
-        at = {r.device: f"{r.stage}/{r.rank}" if nvl72.pool(r.pool).parallelism.pp > 1 else str(r.rank) for r in nvl72.placement}
-        assert {device: letters.split("·")[1] for device, letters in told.items()} == at
+        for r in nvl72.placement:
+            stage = f"{r.stage}/" if nvl72.pool(r.pool).parallelism.pp > 1 else ""
+            assert told[r.device].split("·")[1] == f"{stage}{r.rank}"
         assert len({(r.pool, told[r.device].split("·")[0]) for r in nvl72.placement}) == len(nvl72.pools)
     elif by == "load":
         links = [link for link in nvl72.links if link.utilisation > 0]
-        full = {end: percent(link.utilisation) for link in sorted(links, key=lambda link: link.utilisation) for end in (link.source, link.target)}
+        links.sort(key=lambda link: link.utilisation)
+        full = {end: percent(link.utilisation) for link in links for end in (link.source, link.target)}
         assert told == {r.device: full.get(r.device, "0%") for r in nvl72.placement}
         assert len(set(told.values())) > 1
     else:
-        unit = lambda r: (r.pool, r.replica)  # noqa: E731
-        assert len({(unit(rank), told[rank.device]) for rank in nvl72.placement}) == len(
-            set(map(unit, nvl72.placement))
-        )
-        assert len(set(told.values())) == len(set(map(unit, nvl72.placement)))
+        replicas = {(r.pool, r.replica) for r in nvl72.placement}
+        assert len({(r.pool, r.replica, told[r.device]) for r in nvl72.placement}) == len(replicas)
+        assert len(set(told.values())) == len(replicas)
 
 
 def test_neighbouring_replicas_differ_in_colour(nvl72: Plan) -> None:

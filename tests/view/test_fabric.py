@@ -6,7 +6,6 @@ import math
 
 import plans
 import pytest
-
 from reading import read
 
 from solver.plan import LinkLoad, Plan

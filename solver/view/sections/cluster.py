@@ -16,8 +16,8 @@ from solver.view.tiles import draw_tile, tile_width
 #: Width of all racks on a page, beside which the panel stands, and of the name of one [px].
 ROOM, NAME = 824, 46
 READ = (
-    "A device says its pool, stage (where there are several) and rank; a line runs around each replica. Point at one, or use Tab "
-    "and the arrow keys, for its layers, experts and memory; a click or Enter pins it, and what is pinned is printed."
+    "A device says its pool, stage (where there are several) and rank; a line runs around each replica. Point at one, or use "
+    "Tab and the arrow keys, for its layers, experts and memory; a click or Enter pins it, and what is pinned is printed."
 )
 
 
@@ -49,10 +49,15 @@ def _racks(scene: Scene, ways: list[Colouring]) -> Markup:
         busy = [rack for rack in scene.racks if not _is_free(scene, rack)]
         free = [rack for rack in scene.racks if _is_free(scene, rack)]
         return tag("div", _tiles(scene, busy, ways), _folded(scene, free, ways), id="racks")
-    fit = Fit.of(scene.racks, ROOM, max(way.longest for way in ways))
+    fit = Fit.of(scene.racks, ROOM, _letters(ways))
     least = max(width_of(rack, fit) for rack in scene.racks) * fit.abreast + EDGE
     wall = _columns((_rack(scene, rack, ways, fit) for rack in scene.racks), "wall", least)
     return tag("div", wall, id="racks", class_="scroll")
+
+
+def _letters(ways: list[Colouring]) -> int:
+    """Most letters on a device."""
+    return max(way.longest for way in ways)
 
 
 def _tiles(scene: Scene, racks: list[Rack], ways: list[Colouring]) -> Markup:
@@ -103,7 +108,8 @@ def _tile(scene: Scene, rack: Rack, ways: list[Colouring]) -> Markup:
     name = tag("span", rack.name, class_="name")
     dots = draw_tile(scene, rack, ways).svg(aria_hidden="true")
     summary = tag("summary", name, dots, title=_counts(scene, rack))
-    return tag("details", summary, tag("template", _full(scene, rack, ways, Fit.of([rack], ROOM, max(way.longest for way in ways)))), class_="rack")
+    opened = _full(scene, rack, ways, Fit.of([rack], ROOM, _letters(ways)))
+    return tag("details", summary, tag("template", opened), class_="rack")
 
 
 def _full(scene: Scene, rack: Rack, ways: list[Colouring], fit: Fit) -> Markup:
