@@ -31,6 +31,21 @@ def test_opens_without_error_or_request_and_fits(
             assert browser.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_charts_stay_readable_on_a_telephone_and_fill_a_screen(
+    browser: Chromium, page: Callable[[str], str], tmp_path: Path
+) -> None:
+    scale = "[...document.querySelectorAll('.charts svg')].map(s => s.getBoundingClientRect().width / s.viewBox.baseVal.width)"
+    hidden = "[...document.querySelectorAll('.charts figure')].filter(f => f.scrollWidth > f.clientWidth + 1)"
+    for width in WIDTHS:
+        browser.shape(width)
+        _open(browser, page(plans.NVL72), tmp_path)
+        assert all(0.85 < each < 1.3 for each in browser.evaluate(scale))
+        # What does not fit scrolls, by keyboard too, and says so with shades.
+        assert (browser.evaluate(f"{hidden}.length") > 0) == (width == 390)
+        assert browser.evaluate(f"{hidden}.every(f => f.tabIndex === 0 && getComputedStyle(f).backgroundImage !== 'none')")
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_large_page_opens_racks_and_replicas(browser: Chromium, large_page: str, tmp_path: Path) -> None:
     browser.shape(1280)
     _open(browser, large_page, tmp_path)
