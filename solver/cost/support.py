@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 from solver.llm import LLM
-from solver.replica import Parallelism, Role, Setup
+from solver.replica import Role, Setup
 from solver.workload import RequestClass
 from topologies import Device
 
@@ -152,7 +153,7 @@ def _mechanisms(
     ]
     if setup.role != "unified":
         yield "hand-over between pools", [k for k in tally if k.role == setup.role]
-    yield from _structure(setup, tally)
+    yield from _structure(_Form.of(setup), tally)
     yield f"{batch:.3g} sequences a rank", [k for k in tally if k.least_batch <= batch <= k.most_batch]
     yield f"prompts of {prompt:,.0f} tokens", [k for k in tally if k.shortest / 1.5 <= prompt <= k.longest * 1.5]
 
@@ -160,43 +161,66 @@ def _mechanisms(
 def untried(setup: Setup) -> tuple[str, ...]:
     """Mechanisms that a replica has by its structure alone and no measured run had, under any engine.
 
+    >>> from solver.replica import Parallelism
     >>> untried(Setup("prefill", "vllm", Parallelism(tp=2))), untried(Setup("prefill", "vllm", Parallelism(pp=4)))
     ((), ('pipelined prefill',))
     """
-    return _untried(setup.role, setup.parallelism, setup.domains, bool(setup.draft_tokens), setup.overlap)
+    return _untried(_Form.of(setup))
+
+
+class _Form(NamedTuple):
+    """Which mechanisms a setup has: all that its structure depends on, the same for thousands of setups."""
+
+    role: Role
+    tp: bool
+    pp: bool
+    dp: bool
+    ep: bool
+    moe_tp: bool
+    cp: bool
+    exchange_domains: int
+    tensor_apart: bool
+    drafts: bool
+    overlap: bool
+
+    @classmethod
+    def of(cls, setup: Setup) -> _Form:
+        """The form of a setup."""
+        degrees = setup.parallelism
+        several = (degrees.tp > 1, degrees.pp > 1, degrees.dp > 1, degrees.ep > 1, degrees.moe_tp > 1, degrees.cp > 1)
+        apart, drafts = setup.tensor_domains > 1, bool(setup.draft_tokens)
+        return cls(setup.role, *several, setup.exchange_domains, apart, drafts, setup.overlap)
 
 
 @cache
-def _untried(role: Role, degrees: Parallelism, domains: int, drafts: bool, overlap: bool) -> tuple[str, ...]:
+def _untried(form: _Form) -> tuple[str, ...]:
     """The same by all that it depends on."""
-    setup = Setup(role, "ideal", degrees, domains, draft_tokens=int(drafts), overlap=overlap)
-    return tuple(name for name, kinds in _structure(setup, packaged_tally()) if not kinds)
+    return tuple(name for name, kinds in _structure(form, packaged_tally()) if not kinds)
 
 
-def _structure(setup: Setup, tally: tuple[RunKind, ...]) -> Iterator[tuple[str, list[RunKind]]]:
+def _structure(form: _Form, tally: tuple[RunKind, ...]) -> Iterator[tuple[str, list[RunKind]]]:
     """Mechanisms that a setup has by itself, whatever it serves and on which device."""
-    degrees = setup.parallelism
-    role = {"prefill": "prefill", "decode": "decode", "unified": "serving"}[setup.role]
-    if degrees.tp > 1:
+    role = {"prefill": "prefill", "decode": "decode", "unified": "serving"}[form.role]
+    if form.tp:
         yield "tensor parallelism", [k for k in tally if k.tp > 1]
-    if degrees.pp > 1:
-        yield f"pipelined {role}", [k for k in tally if k.pp > 1 and k.role == setup.role]
-    if degrees.dp > 1:
+    if form.pp:
+        yield f"pipelined {role}", [k for k in tally if k.pp > 1 and k.role == form.role]
+    if form.dp:
         yield "attention data parallelism", [k for k in tally if k.dp > 1]
-    if degrees.ep > 1 and degrees.moe_tp > 1:
+    if form.ep and form.moe_tp:
         yield "experts spread and cut", [k for k in tally if k.ep > 1 and k.moe_tp > 1]
-    elif degrees.ep > 1:
+    elif form.ep:
         yield "expert parallelism", [k for k in tally if k.ep > 1 and k.moe_tp == 1]
-    elif degrees.moe_tp > 1:
+    elif form.moe_tp:
         yield "experts cut over ranks", [k for k in tally if k.ep == 1 and k.moe_tp > 1]
-    if degrees.ep > 1 and setup.exchange_domains > 1:
+    if form.ep and form.exchange_domains > 1:
         across = [k for k in tally if k.ep > 1 and k.domains > 1]
-        yield f"experts across {setup.exchange_domains} domains", across
-    if setup.tensor_domains > 1:
+        yield f"experts across {form.exchange_domains} domains", across
+    if form.tensor_apart:
         yield "tensor parallelism across domains", [k for k in tally if k.tp > 1 and k.ep == 1 and k.domains > 1]
-    if degrees.cp > 1:
+    if form.cp:
         yield "decode context parallelism", []
-    if setup.draft_tokens:
+    if form.drafts:
         yield "speculative decoding", [k for k in tally if k.drafts]
-    if setup.overlap:
+    if form.overlap:
         yield "overlapped half-batches", []

@@ -17,7 +17,7 @@ from math import ceil
 import numpy as np
 import numpy.typing as npt
 
-from solver.experts.bounds.linear_program import ArrayProgram
+from solver.glop import LinearModel
 from solver.pipelines.machines import UnlikeMachines
 
 GRID = 250
@@ -63,7 +63,7 @@ def refute(fleet: UnlikeMachines, tokens_per_s: float) -> CoverPrices | None:
     """Prices that prove that no placement has this flow, if covers can prove it."""
     items = _items(fleet)
     rates = _rates(fleet, items)
-    program = ArrayProgram()
+    program = LinearModel()
     price = program.variables(0.0, np.inf, np.zeros(len(items)))
     counts = np.array(list(fleet.count.values()), float)
     worth = dict(zip(fleet.count, program.variables(0.0, np.inf, counts), strict=True))
@@ -75,7 +75,7 @@ def refute(fleet: UnlikeMachines, tokens_per_s: float) -> CoverPrices | None:
     while True:
         for cover in covers:
             program.row(1.0, np.inf, price[list(cover)], np.array(list(cover.values()), float))
-        answer = program.minimise()
+        answer = program.least()
         values = np.maximum(answer.values[: len(items)], 0.0)
         prices = CoverPrices(tokens_per_s, dict(zip(items, values.tolist(), strict=True)))
         if prices.proves(fleet):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -30,9 +31,8 @@ def recut(found: Candidates, load: Load) -> Candidates:
     cuts: list[Stages] = []
     whole = len(llm.layers) - 1
     layer, head, optimum = np.zeros_like(taken.layer_s), np.zeros(len(found)), np.zeros(len(found))
-    known: dict[tuple[int, tuple[int, ...], int], tuple[Stages, float]] = {}
     kinds = {kind: number for number, (kind, _) in enumerate(llm.layer_kinds)}
-    order = [kinds[layer] for layer in llm.layers]
+    order = tuple(kinds[layer] for layer in llm.layers)
     for row, candidate in enumerate(found.rows):
         pp = candidate.setup.parallelism.pp
         if pp == 1:
@@ -41,10 +41,7 @@ def recut(found: Candidates, load: Load) -> Candidates:
         unit = float(taken.layer_s[row].max()) / STEPS
         steps = tuple(int(weight / unit) for weight in taken.layer_s[row])
         head_steps = int(float(taken.head_s[row]) / unit)
-        key = pp, steps, head_steps
-        if key not in known:
-            known[key] = _best_cut([steps[kind] for kind in order], pp, head_steps)
-        cut, heaviest = known[key]
+        cut, heaviest = _best_cut(order, steps, pp, head_steps)
         cuts.append(cut)
         layer[row], head[row], optimum[row] = np.array(steps) * unit, head_steps * unit, heaviest * unit
     rows = _cut(found.rows, cuts)
@@ -64,8 +61,15 @@ def _cut(rows: Sequence[Candidate], cuts: Sequence[Stages]) -> tuple[Candidate, 
     )
 
 
-def _best_cut(weights: Sequence[int], pp: int, head: int) -> tuple[Stages, float]:
-    """The cut whose heaviest stage is lightest, and what that stage weighs."""
+@lru_cache(maxsize=20_000)
+def _best_cut(order: tuple[int, ...], steps: tuple[int, ...], pp: int, head: int) -> tuple[Stages, float]:
+    """The cut of layers of these kinds whose heaviest stage is lightest, and what that stage weighs.
+
+    Parameters
+    ----------
+    order: kind of each layer. steps: weight of each kind; head: of the output head.
+    """
+    weights = [steps[kind] for kind in order]
     cut = balanced(weights, pp, last=head)
     heaviest = max(sum(weights[first : last + 1]) + (head if last == len(weights) - 1 else 0) for first, last in cut)
     return tuple(cut), float(heaviest)

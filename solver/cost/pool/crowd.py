@@ -33,7 +33,7 @@ NOTHING = Moments(np.zeros(1), np.zeros(1), np.zeros(1))
 
 
 @dataclass(frozen=True)
-class Pace:
+class DecodePace:
     """Steps of replicas whose ranks run so many sequences on average.
 
     Attributes
@@ -47,7 +47,7 @@ class Pace:
     growth: Floats
 
     @classmethod
-    def of(cls, pool: Replicas, mix: Mix, batch: Floats) -> Pace:
+    def of(cls, pool: Replicas, mix: Mix, batch: Floats) -> DecodePace:
         """Steps at a mean batch of each rank (R,), and their growth over one standard deviation of it."""
         felt = np.maximum(batch + 0.5 * (1 - 1 / pool.work.dp), 1.0)
         more = felt + np.maximum(np.sqrt(batch), 1.0)
@@ -82,7 +82,7 @@ class Crowd:
 
     @classmethod
     def of(
-        cls, ranks: Floats, mix: Mix, batch: Floats, pace: Pace, tpot: Floats, stall: Moments = NOTHING
+        cls, ranks: Floats, mix: Mix, batch: Floats, pace: DecodePace, tpot: Floats, stall: Moments = NOTHING
     ) -> Crowd:
         """The crowd of a pool of so many ranks, each with so many sequences on average.
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.pool.chunks import ChunkedPrompts
-from solver.cost.pool.crowd import Crowd, Pace, lognormal_quantile
+from solver.cost.pool.crowd import Crowd, DecodePace, lognormal_quantile
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.prompts import FirstToken, Prefill
 from solver.cost.pool.queueing import FULL, crowdedness, normal_quantile, occupancy_quantile
@@ -130,7 +130,7 @@ def decode_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Serv
     stay.
     """
     ranks = replicas * pool.work.dp
-    pace = Pace.of(pool, mix, batch)
+    pace = DecodePace.of(pool, mix, batch)
     typical = pace.step_s
     crowd = Crowd.of(ranks, mix, batch, pace, typical)
     variance = crowd.variance(mix.output, mix.output_cv2, typical)
@@ -220,7 +220,7 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     """
     speeds, dp, pp = pool.speeds, pool.work.dp, pool.work.pp
     ranks = replicas * dp
-    pace = Pace.of(pool, mix, batch)
+    pace = DecodePace.of(pool, mix, batch)
     step = pace.step_s
     prompts = ChunkedPrompts.of(pool, mix, pace.felt, step)
     # Ranks in lockstep all wait for the slowest.

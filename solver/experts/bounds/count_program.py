@@ -9,8 +9,8 @@ import numpy as np
 
 from solver.experts.arrays import Bools, Floats, Ints
 from solver.experts.bounds.certificate import MARGIN, Certificate, copy_costs, copy_range, refutes
-from solver.experts.bounds.linear_program import ArrayProgram
 from solver.experts.bounds.prices import Prices, each_price, thresholds
+from solver.glop import LinearModel
 
 EXTRA_COPIES = 2
 """Copies beyond the fewest that the program starts with; other numbers enter when their price asks for it."""
@@ -120,7 +120,7 @@ class CountProgram:
         free, fixed = np.flatnonzero(several), np.flatnonzero(~several)
         places = float(self.ranks * self.slots - copies[fixed].sum())
 
-        program = ArrayProgram()
+        program = LinearModel()
         choice = program.variables(0.0, np.inf, LEANING * np.abs(copies - preferred[expert])[free])
         worst = program.variables(0.0, np.inf, np.ones(1))
         slacks = program.variables(0.0, np.inf, np.zeros(len(thetas)))
@@ -136,7 +136,7 @@ class CountProgram:
             terms = np.concatenate([choice[changed[first:last]], [slacks[number], before[number]]])
             factors = np.concatenate([coefficient[first:last], [1.0, -1.0]])
             conditions.append(program.row(rest[number], rest[number], terms, factors))
-        answer = program.minimise()
+        answer = program.least()
 
         weights = np.maximum(0.0, np.diff(answer.duals[conditions], append=0.0))
         chosen = np.ones(len(expert))

@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 
 from solver.experts.arrays import Bools, Floats, Int, Ints
-from solver.experts.bounds.linear_program import ArrayProgram, Infeasible
 from solver.experts.grid import SlotGrid
 from solver.experts.nodes.patterns import CopyPatterns
 from solver.experts.scale import SCALE, down, require_row, up
+from solver.glop import WAYS, LinearModel
 
 SPREADING = 1e-3
 """Weight of the heaviest copies beside the traffic: among equal traffic, prefer what packs well on ranks."""
@@ -102,7 +102,7 @@ class NodeProgram:
         """
         them, nodes = self.patterns, self.grid.nodes
         limit = self.grid.ranks_per_node * (1 + self.slack)
-        program = ArrayProgram()
+        program = LinearModel()
         choice = program.variables(0.0, np.inf, self.costs)
         over = program.variables(0.0, np.inf, np.ones(1))
         start = np.searchsorted(them.expert, np.arange(them.expert[-1] + 2))
@@ -117,11 +117,8 @@ class NodeProgram:
             used = np.flatnonzero(them.served[:, node])
             terms = np.append(choice[used], over)
             rows.append(program.row(-np.inf, limit, terms, np.append(them.served[used, node], -1.0)))
-        try:
-            answer = program.minimise()
-        except Infeasible:
-            return None
-        if answer.values[over[0]] > 1e-6 * limit:
+        answer = program.best(ways=WAYS[1:])
+        if answer is None or answer.values[over[0]] > 1e-6 * limit:
             return None
         fill, load = answer.duals[rows[:nodes]], np.minimum(0.0, answer.duals[rows[nodes:]])
         usage = them.copies @ fill + them.served @ load

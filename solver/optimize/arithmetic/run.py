@@ -138,36 +138,32 @@ def run(program: IntegerProgram, effort: Effort, hint: Sequence[int | None] | No
     """
     if effort.late:
         return SolverResult("unknown", (), None, None)
-    from ortools.sat.python import cp_model
+    from ortools.sat import cp_model_pb2
+    from ortools.sat.python import cp_model_helper
 
-    model, variables = _model(program)
-    if hint is not None:
-        for variable, value in zip(variables, hint, strict=True):
-            if value is not None:
-                model.add_hint(variable, value)
-    solver = cp_model.CpSolver()
-    _set(solver.parameters, effort)
-    callback = None
+    model, solver = _model(program, hint), cp_model_helper.SolveWrapper()
+    solver.set_parameters(_parameters(effort))
     if effort.progress is not None:
         callback = _Progress(effort.progress, program.unit)
-        solver.best_bound_callback = callback.on_bound
-    status: object = _attended(solver, model, callback, effort.clock or Deadline())
-    if status == cp_model.MODEL_INVALID:
-        raise SolverDefect(f"CP-SAT refuses the program: {model.validate()[:200]}")
-    if status == cp_model.INFEASIBLE:
+        solver.add_solution_callback(callback)
+        solver.add_best_bound_callback(callback.on_bound)
+    answer = _attended(solver, model, effort.clock or Deadline())
+    if answer.status == cp_model_pb2.MODEL_INVALID:
+        raise SolverDefect(f"CP-SAT refuses the program: {cp_model_helper.CpSatHelper.validate_model(model)[:200]}")
+    if answer.status == cp_model_pb2.INFEASIBLE:
         return SolverResult("infeasible", (), None, None)
-    if status == cp_model.UNKNOWN:
-        return SolverResult("unknown", (), None, solver.best_objective_bound if program.objective else None)
-    values = tuple(int(solver.value(variable)) for variable in variables)
+    if answer.status == cp_model_pb2.UNKNOWN:
+        return SolverResult("unknown", (), None, answer.best_objective_bound if program.objective else None)
+    values, optimal = tuple(answer.solution), answer.status == cp_model_pb2.OPTIMAL
     objective = sum(factor * values[index] for index, factor in program.objective)
-    bound = float(objective) if status == cp_model.OPTIMAL and effort.gap == 0 else float(solver.best_objective_bound)
-    return SolverResult("optimal" if status == cp_model.OPTIMAL else "feasible", values, objective, bound)
+    bound = float(objective) if optimal and effort.gap == 0 else float(answer.best_objective_bound)
+    return SolverResult("optimal" if optimal else "feasible", values, objective, bound)
 
 
-def _attended(solver: Any, model: Any, callback: Any, clock: Deadline) -> object:
+def _attended(solver: Any, model: Any, clock: Deadline) -> Any:
     """Solve beside this thread, so that it can be stopped."""
     with ThreadPoolExecutor(1) as beside:
-        answer = beside.submit(solver.solve, model, callback)
+        answer = beside.submit(solver.solve, model)
         try:
             while True:
                 try:
@@ -180,31 +176,35 @@ def _attended(solver: Any, model: Any, callback: Any, clock: Deadline) -> object
             raise
 
 
-def _model(program: IntegerProgram) -> tuple[Any, list[Any]]:
-    from ortools.sat.python import cp_model
+def _model(program: IntegerProgram, hint: Sequence[int | None] | None) -> Any:
+    """The program as CP-SAT's protocol buffer; ortools' Python layer above it would load pandas."""
+    from ortools.sat import cp_model_pb2
 
-    model = cp_model.CpModel()
-    variables = [
-        model.new_int_var(low, high, name) for name, (low, high) in zip(program.names, program.bounds, strict=True)
-    ]
-    highest = 4 * MOST_ACTIVITY
+    model, highest = cp_model_pb2.CpModelProto(), 4 * MOST_ACTIVITY
+    for name, bounds in zip(program.names, program.bounds, strict=True):
+        model.variables.add(name=name, domain=bounds)
     for row in program.rows:
-        left = cp_model.LinearExpr.weighted_sum([variables[i] for i, _ in row.terms], [f for _, f in row.terms])
-        low = -highest if row.low is None else row.low
-        high = highest if row.high is None else row.high
-        model.add_linear_constraint(left, low, high).with_name(row.rule)
+        linear = model.constraints.add(name=row.rule).linear
+        linear.vars.extend(index for index, _ in row.terms)
+        linear.coeffs.extend(factor for _, factor in row.terms)
+        linear.domain.extend((-highest if row.low is None else row.low, highest if row.high is None else row.high))
     if program.objective:
-        goal = cp_model.LinearExpr.weighted_sum(
-            [variables[i] for i, _ in program.objective], [f for _, f in program.objective]
-        )
-        if program.maximise:
-            model.maximize(goal)
-        else:
-            model.minimize(goal)
-    return model, variables
+        # CP-SAT minimises; a factor of -1 turns what it says of the objective around.
+        sign = -1 if program.maximise else 1
+        model.objective.vars.extend(index for index, _ in program.objective)
+        model.objective.coeffs.extend(sign * factor for _, factor in program.objective)
+        model.objective.scaling_factor = sign
+    for index, value in enumerate(hint or ()):
+        if value is not None:
+            model.solution_hint.vars.append(index)
+            model.solution_hint.values.append(value)
+    return model
 
 
-def _set(parameters: Any, effort: Effort) -> None:
+def _parameters(effort: Effort) -> Any:
+    from ortools.sat import sat_parameters_pb2
+
+    parameters = sat_parameters_pb2.SatParameters()
     parameters.relative_gap_limit = effort.gap
     parameters.catch_sigint_signal = False
     if effort.seed is None:
@@ -214,18 +214,19 @@ def _set(parameters: Any, effort: Effort) -> None:
         parameters.num_workers = 1
         parameters.random_seed = effort.seed % 2**31
         parameters.max_deterministic_time = effort.time_limit_s * DETERMINISTIC_SHARE
+    return parameters
 
 
 def _Progress(report: Callable[[float | None, float], None], unit: float) -> Any:  # noqa: N802 - stands in for a class
     """A solution callback; made here so that importing this module does not load CP-SAT."""
-    from ortools.sat.python import cp_model
+    from ortools.sat.python import cp_model_helper
 
-    class Progress(cp_model.CpSolverSolutionCallback):
+    class Progress(cp_model_helper.SolutionCallback):
         incumbent: float | None = None
 
-        def on_solution_callback(self) -> None:
-            self.incumbent = self.objective_value * unit
-            report(self.incumbent, self.best_objective_bound * unit)
+        def OnSolutionCallback(self) -> None:  # noqa: N802 - so named by CP-SAT
+            self.incumbent = self.ObjectiveValue() * unit
+            report(self.incumbent, self.BestObjectiveBound() * unit)
 
         def on_bound(self, bound: float) -> None:
             report(self.incumbent, bound * unit)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.optimize.arithmetic.relaxation import MARGIN, solved
+from solver.glop import LinearModel
+from solver.optimize.arithmetic.relaxation import MARGIN
 from solver.optimize.layout.pairs import MOST_POOLS, Ints, least_cost
 from solver.optimize.layout.program import Market, device_prices
 from solver.replica import ROLES, Role
@@ -132,45 +133,31 @@ def _paired(market: Market, servers: Servers, group: int) -> tuple[float, Floats
 
 def _relaxed(market: Market, servers: Servers) -> Limit | None:
     """The linear program."""
-    from ortools.linear_solver.python import model_builder
-
-    model = model_builder.Model()  # type: ignore[no-untyped-call]
-    replicas = [model.new_num_var(0, most, "") for most in servers.most]
+    model, throughput = LinearModel(), market.objective == "throughput"
     prices = device_prices(market)
+    costs = [prices[kind] * count for kind, count in zip(servers.device, servers.devices, strict=True)]
+    replicas = model.variables(0, np.array(servers.most, float), np.zeros(len(costs)) if throughput else costs)
+    devices = np.array(servers.devices, float)
     for kind in sorted({supply.device for supply in market.supplies}):
         mine = [supply for supply in market.supplies if supply.device == kind]
         here = [n for n, device in enumerate(servers.device) if device == kind]
         room = sum(supply.size * supply.count for supply in mine)
-        _at_most(model, [replicas[n] for n in here], [servers.devices[n] for n in here], room)
+        model.row(-math.inf, room, replicas[here], devices[here])
     if market.max_devices is not None:
-        _at_most(model, replicas, servers.devices, market.max_devices)
-    throughput = market.objective == "throughput"
-    level = model.new_num_var(0, math.inf, "level") if throughput else 1.0
+        model.row(-math.inf, market.max_devices, replicas, devices)
+    level = model.variables(0, math.inf, [1.0] if throughput else [])
     for group, need in enumerate(market.needs):
         # A share of a promise is served by unified pools, the rest by both other roles.
-        apart = model.new_num_var(0, math.inf if need.disaggregated else 0, "")
-        together = model.new_num_var(0, math.inf if need.unified else 0, "")
-        model.add(apart + together >= level * need.requests_per_s)
-        for role, asked in (("unified", together), ("prefill", apart), ("decode", apart)):
+        open_to = [math.inf if mode else 0.0 for mode in (need.unified, need.disaggregated)]
+        together, apart = model.variables(0, open_to, [0.0, 0.0])
+        asked = 0.0 if throughput else need.requests_per_s
+        model.row(asked, math.inf, [together, apart, *level], [1.0, 1.0, *[-need.requests_per_s] * len(level)])
+        for role, share in (("unified", together), ("prefill", apart), ("decode", apart)):
             here = [n for n, key in enumerate(zip(servers.group, servers.role, strict=True)) if key == (group, role)]
-            _at_most(model, [*(replicas[n] for n in here), asked], [*(-servers.rate[n] for n in here), 1.0], 0)
-    if throughput:
-        model.maximize(level)
-    else:
-        costs = [prices[kind] * count for kind, count in zip(servers.device, servers.devices, strict=True)]
-        model.minimize(model_builder.LinearExpr.weighted_sum(replicas, costs))
-    solver = solved(model)
-    if solver is None:
+            model.row(-math.inf, 0.0, [*replicas[here], share], [*(-servers.rate[n] for n in here), 1.0])
+    best = model.best(throughput)
+    if best is None:
         return None
-    sign = -1.0 if throughput else 1.0
-    worse = np.array([solver.reduced_cost(variable) for variable in replicas]) * sign
-    share = np.array([solver.value(variable) for variable in replicas])
-    loss = np.maximum(worse, 0.0) * np.array(servers.low, float)
-    return Limit(float(solver.objective_value), share, loss, np.arange(len(share)))
-
-
-def _at_most(model: object, variables: Sequence[object], factors: Sequence[float], most: float) -> None:
-    from ortools.linear_solver.python import model_builder
-
-    left = model_builder.LinearExpr.weighted_sum(list(variables), list(factors))
-    model.add_linear_constraint(left, -math.inf, most)  # type: ignore[attr-defined]
+    share = best.values[replicas]
+    loss = np.maximum(best.reduced_costs[replicas] * (-1.0 if throughput else 1.0), 0.0) * np.array(servers.low, float)
+    return Limit(best.objective, share, loss, np.arange(len(share)))
