@@ -73,7 +73,12 @@ class CostFloor:
 
 def cost_floor(plan: Plan, instance: Instance | None = None) -> CostFloor:
     """Take a plan's cost apart."""
-    evidence = Evidence(plan, instance or Instance.of(plan.scenario))
+    return floor_beneath(Evidence(plan, instance or Instance.of(plan.scenario)))
+
+
+def floor_beneath(evidence: Evidence) -> CostFloor:
+    """As :func:`cost_floor`, with a plan that is priced already."""
+    plan = evidence.plan
     usd_per_rate = 1e6 / (3600 * plan.prediction.output_tokens_per_s)
     falls = {pool.name: _fall(evidence, pool.name) for pool in plan.pools}
     by_pool = {}

@@ -11,21 +11,26 @@ from solver.check.evidence import Evidence, differs
 from solver.cost.pool.margin import work_shares
 
 
-def rent_is_right(evidence: Evidence) -> Iterator[str]:
-    """The billing units that hold the placed devices cost what the plan says; an owned or filled cluster is paid whole."""
+def paid_devices(evidence: Evidence) -> list[str]:
+    """The devices of the billing units that hold a placed one; all devices of an owned or filled cluster."""
     scenario, cluster = evidence.plan.scenario, evidence.instance.cluster
     used = {placed.device for placed in evidence.plan.placement}
     devices = [vertex for vertex, data in cluster.nodes(data=True) if data["kind"] == "device"]
     if scenario.owned or scenario.objective == "throughput":
-        paid = devices
-    elif scenario.billing == "device":
-        paid = [device for device in devices if device in used]
-    elif scenario.billing == "host":
+        return devices
+    if scenario.billing == "device":
+        return [device for device in devices if device in used]
+    if scenario.billing == "host":
         hosts = {cluster.nodes[device]["host"] for device in used}
-        paid = [device for device in devices if cluster.nodes[device]["host"] in hosts]
-    else:
-        domains = {evidence.instance.domain_of(device) for device in used}
-        paid = [device for device in devices if evidence.instance.domain_of(device) in domains]
+        return [device for device in devices if cluster.nodes[device]["host"] in hosts]
+    domains = {evidence.instance.domain_of(device) for device in used}
+    return [device for device in devices if evidence.instance.domain_of(device) in domains]
+
+
+def rent_is_right(evidence: Evidence) -> Iterator[str]:
+    """What is paid for costs what the plan says."""
+    scenario, cluster = evidence.plan.scenario, evidence.instance.cluster
+    paid = paid_devices(evidence)
     usd = math.fsum(evidence.instance.usd_per_hour(cluster.nodes[device]["device"]) for device in paid)
     usd += math.fsum(price for tier in evidence.plan.kv_tiers for price in tier.usd_per_hour.values())
     if differs(usd, evidence.plan.objective.usd_per_hour):

@@ -33,7 +33,7 @@ def view(
         Path | None, typer.Option("--beside", metavar="B", help="Another plan, to be shown side by side with this one.")
     ] = None,
     by: Annotated[
-        str, typer.Option("--by", help="What colours of the figures tell: pool, replica, stage or rank.")
+        str, typer.Option("--by", help="What colours of the figures tell: pool, replica, stage, rank or load.")
     ] = "pool",
 ) -> None:
     """Draw a plan: one page that needs nothing else, or figures for papers."""

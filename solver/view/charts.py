@@ -43,7 +43,7 @@ MEMORY_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#8A939
 #: The plan among its rivals.
 OURS = "this plan"
 #: Width and height of the charts that show all pools.
-WIDE = (620, 240)
+WIDE = (480, 240)
 
 
 def to_svg(chart: Any, prefix: str = "") -> str:
@@ -74,9 +74,11 @@ def _legible(part: Any) -> Any:
 
 
 def latency_chart(curve: Curve, measure: Measure) -> Any:
-    """The 95th percentile of a latency against the load, with the promise and the planned point."""
+    """The 95th percentile of a latency of the class nearest to its promise against the load, and the planned point."""
     alt = altair()
-    limit = curve.ttft_limit_s if measure == "ttft" else curve.tpot_limit_s
+    limit, name = (
+        (curve.ttft_limit_s, curve.ttft_class) if measure == "ttft" else (curve.tpot_limit_s, curve.tpot_class)
+    )
     here = _latency(curve.chosen, measure)
     top = 1.3 * max(limit, here) if limit < 4 * here else 1.6 * here
     unit, factor = ("ms", 1e3) if top < 2 else ("s", 1.0)
@@ -86,7 +88,7 @@ def latency_chart(curve: Curve, measure: Measure) -> Any:
     layers = [line(rows, curve, y), *planned_point(curve, here * factor, y)]
     if limit < top:
         layers.insert(0, promise(limit * factor, f"promised: {show_seconds(limit)}", y))
-    return finished(layers, f"{curve.pool}: {NAMES[measure]}", planned(curve, show_seconds(here)))
+    return finished(layers, f"{curve.pool}: {NAMES[measure]} of {name!r}", planned(curve, show_seconds(here)))
 
 
 def cost_chart(curve: Curve) -> Any:
@@ -133,9 +135,9 @@ def roofline_chart(curves: Sequence[Curve]) -> Any:
     paths = [
         {"pool": curve.pool, "x": x, "y": y, "order": order}
         for curve in curves
-        for order, (x, y) in enumerate(_on_roofline(curve, point) for point in curve.points)
+        for order, (x, y) in enumerate(on_roofline(curve, point) for point in curve.points)
     ]
-    dots = [(curve.pool, *_on_roofline(curve, curve.chosen)) for curve in curves]
+    dots = [(curve.pool, *on_roofline(curve, curve.chosen)) for curve in curves]
     low = min(0.05, *(x for _, x, _ in dots))
     high = max(20.0, *(2 * x for _, x, _ in dots))
     x = alt.X(
@@ -149,7 +151,7 @@ def roofline_chart(curves: Sequence[Curve]) -> Any:
     names = [f"{name}: {percent(share)} of attainable FLOP/s" for name, _, share in dots]
     colour = dict(zip((name for name, _, _ in dots), names, strict=True))
     fills = alt.Scale(domain=names, range=[KINDS[index % len(KINDS)][0] for index in range(len(names))])
-    pools = alt.Color("pool:N", scale=fills, title=None)
+    pools = alt.Color("pool:N", scale=fills, title=None, legend=alt.Legend(columns=2))
     roof = [{"x": low, "y": low}, {"x": 1.0, "y": 1.0}, {"x": high, "y": 1.0}]
     lines = data([path | {"pool": colour[str(path["pool"])]} for path in paths])
     marks = data([{"pool": colour[name], "x": at, "y": share} for name, at, share in dots])
@@ -214,7 +216,7 @@ def _latency(point: OperatingPoint, measure: Measure) -> float:
     return point.ttft_p95_s if measure == "ttft" else point.tpot_p95_s
 
 
-def _on_roofline(curve: Curve, point: OperatingPoint) -> tuple[float, float]:
+def on_roofline(curve: Curve, point: OperatingPoint) -> tuple[float, float]:
     """Compute time over memory time, and share of the step that computes.
 
     A decode pipeline keeps a micro-batch in every stage, so its parts fill the whole step; a prefill step is one stage's.

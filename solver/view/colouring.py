@@ -1,4 +1,4 @@
-"""The ways to colour the devices of a drawing: by pool, replica, pipeline stage or rank."""
+"""The ways to colour the devices of a drawing: by pool, replica, pipeline stage, rank or fullest link."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from functools import cached_property
 from typing import Literal, get_args
 
 from solver.errors import UnknownName
-from solver.plan import Placed
-from solver.view.amounts import plural
-from solver.view.palette import ORDER, kind
+from solver.view.amounts import percent, plural
+from solver.view.palette import HEAT_STEPS, ORDER, heat_step, kind
 from solver.view.scene import Scene
 
-Way = Literal["pool", "replica", "stage", "rank"]
+Way = Literal["pool", "replica", "stage", "rank", "load"]
 WAYS: tuple[Way, ...] = get_args(Way)
+#: What a reader calls them.
+NAMES = {way: way for way in WAYS} | {"load": "fullest link"}
+#: CSS classes of devices that run no rank, and what is written on those that are billed.
+SWATCHES = {"idle": "b", "free": "u", "broken": "x"}
+IDLE = "idle"
 #: With more replicas than this, a legend names only the first of each pool.
 MOST_KEYS = 16
 
@@ -35,30 +39,57 @@ class Colouring:
     scene: Scene
     way: Way
 
-    def swatch(self, rank: Placed) -> str:
-        """CSS class of the device that runs a rank."""
+    def swatch(self, device: str) -> str:
+        """CSS class of a device."""
+        use = self.scene.use(device)
+        if use != "runs":
+            return SWATCHES[use]
+        rank = self.scene.placed[device]
         if self.way == "pool":
             return f"pool-{kind(self.scene.numbers[rank.pool])}"
         if self.way == "replica":
             return f"replica-{kind(self._replica_numbers[rank.pool, rank.replica])}"
+        if self.way == "load":
+            return f"load-h{heat_step(self.scene.fullest[device])}"
         return f"{self.way}-q{step(rank.stage if self.way == 'stage' else rank.rank, self._count)}"
 
-    def letters(self, rank: Placed) -> str:
-        """What is written on it."""
+    def letters(self, device: str) -> str:
+        """What is written on it: the pool, stage (of several) and rank; the replica; or what the colours tell."""
+        rank = self.scene.placed.get(device)
+        if rank is None:
+            return IDLE if self.scene.use(device) == "idle" else ""
         tag = self.scene.tags[rank.pool]
         if self.way == "replica":
             return f"{tag}.{rank.replica}" if rank.replica < 100 else str(rank.replica)
-        return tag if self.way == "pool" else str(getattr(rank, self.way))
+        if self.way == "load":
+            return percent(self.scene.fullest[device])
+        if self.way == "pool":
+            stage = f"{rank.stage}/" if self.scene.plan.pool(rank.pool).parallelism.pp > 1 else ""
+            return f"{tag}·{stage}{rank.rank}"
+        return str(getattr(rank, self.way))
+
+    @cached_property
+    def longest(self) -> int:
+        """Most letters on a device."""
+        return max(len(self.letters(device)) for device in self.scene.devices)
 
     def legend(self) -> Iterator[Key]:
         """The legend."""
-        yield from {"pool": self._pools, "replica": self._replicas}.get(self.way, self._order)()
-        unused = self.scene.healthy - sum(self.scene.is_healthy(device) for device in self.scene.placed)
-        if unused:
-            yield Key("u", "", f"not used, {plural(unused, 'device')}")
-        broken = len(self.scene.devices) - self.scene.healthy
-        if broken:
-            yield Key("x", "", f"not healthy, {plural(broken, 'device')}")
+        kinds = {"pool": self._pools, "replica": self._replicas, "load": self._loads}
+        yield from kinds.get(self.way, self._order)()
+        uses = self.scene.uses
+        if idle := uses["idle"]:
+            yield Key(SWATCHES["idle"], IDLE, f"billed, runs nothing, {plural(idle, 'device')}: {self._billed()}")
+        if free := uses["free"]:
+            yield Key(SWATCHES["free"], "", f"not used, not billed, {plural(free, 'device')}")
+        if broken := uses["broken"]:
+            yield Key(SWATCHES["broken"], "", f"not healthy, {plural(broken, 'device')}")
+
+    def _billed(self) -> str:
+        """Why devices are billed that run nothing."""
+        scenario = self.scene.plan.scenario
+        whole = scenario.owned or scenario.objective == "throughput"
+        return "the whole cluster is paid for" if whole else f"a {scenario.billing} is rented whole"
 
     def _pools(self) -> Iterator[Key]:
         for number, pool in enumerate(self.scene.plan.pools):
@@ -76,6 +107,14 @@ class Colouring:
                 name = f"{pool.name} {replica}" if every else f"{pool.name} 0 of {pool.replicas:,} replicas"
                 look = kind(self._replica_numbers[pool.name, replica])
                 yield Key(f"replica-{look}", f"{tag}.{replica}", f"{name}, {each}")
+
+    def _loads(self) -> Iterator[Key]:
+        """Steps of heat up to the fullest."""
+        last = max(heat_step(self.scene.fullest[rank.device]) for rank in self.scene.plan.placement)
+        yield Key("load-h0", percent(0), "nothing on its links")
+        for number, (low, high) in enumerate(zip(HEAT_STEPS, (*HEAT_STEPS[1:], None), strict=True), start=1):
+            if number <= last:
+                yield Key(f"load-h{number}", "", f"up to {percent(high)}" if high else f"over {percent(low)}")
 
     def _order(self) -> Iterator[Key]:
         members: dict[int, list[int]] = {}

@@ -50,15 +50,36 @@ class DrawnLinks:
     Attributes
     ----------
     lower, upper: the node nearer to the devices and the one above it.
+    links: how many there are; bandwidth_bytes_per_s: of all of them in one direction.
     up_bytes_per_s, down_bytes_per_s: what they carry in each direction.
     utilisation: of the busiest of them.
     """
 
     lower: str
     upper: str
+    links: int
+    bandwidth_bytes_per_s: float
     up_bytes_per_s: float
     down_bytes_per_s: float
     utilisation: float
+
+
+@dataclass(frozen=True)
+class TierLoad:
+    """All links between a row of the drawing and those above it, each direction by itself.
+
+    Attributes
+    ----------
+    lower, upper: the rows. links: how many there are.
+    up, down: share of all their bandwidth that is carried; fullest: of the fullest link.
+    """
+
+    lower: str
+    upper: str
+    links: int
+    up: float
+    down: float
+    fullest: float
 
 
 @dataclass(frozen=True)
@@ -73,6 +94,26 @@ class FabricDiagram:
     tiers: tuple[tuple[str, ...], ...]
     titles: tuple[str, ...]
     bundles: tuple[DrawnLinks, ...]
+
+    @cached_property
+    def tier_loads(self) -> tuple[TierLoad, ...]:
+        """The links from each row to every row above it, where there are any."""
+        title = {name: number for number, names in enumerate(self.tiers) for name in names}
+        found: dict[tuple[int, int], list[DrawnLinks]] = {}
+        for bundle in self.bundles:
+            found.setdefault((title[bundle.lower], title[bundle.upper]), []).append(bundle)
+        return tuple(
+            TierLoad(
+                lower=self.titles[low],
+                upper=self.titles[high],
+                links=sum(bundle.links for bundle in bundles),
+                up=math.fsum(bundle.up_bytes_per_s for bundle in bundles) / whole,
+                down=math.fsum(bundle.down_bytes_per_s for bundle in bundles) / whole,
+                fullest=max(bundle.utilisation for bundle in bundles),
+            )
+            for (low, high), bundles in sorted(found.items())
+            for whole in [math.fsum(bundle.bandwidth_bytes_per_s for bundle in bundles)]
+        )
 
     @cached_property
     def heat(self) -> Mapping[str, float]:
@@ -145,8 +186,9 @@ def _nodes(scene: Scene, level: Mapping[str, int], place: Mapping[str, str]) -> 
 
 def _bundles(scene: Scene, node: Mapping[str, str], level: Mapping[str, int]) -> Iterator[DrawnLinks]:
     loads = {(link.source, link.target): link for link in scene.plan.links}
+    edges = scene.instance.cluster.edges
     links: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for edge in scene.instance.cluster.edges:
+    for edge in edges:
         if all(vertex in node for vertex in edge):
             lower, upper = sorted(edge, key=lambda vertex: (level.get(vertex, 0), vertex))
             links.setdefault((node[lower], node[upper]), []).append((lower, upper))
@@ -156,6 +198,8 @@ def _bundles(scene: Scene, node: Mapping[str, str], level: Mapping[str, int]) ->
         yield DrawnLinks(
             lower=low,
             upper=high,
+            links=len(pairs),
+            bandwidth_bytes_per_s=math.fsum(edges[pair]["bandwidth_bytes_per_s"] for pair in pairs),
             up_bytes_per_s=math.fsum(link.bytes_per_s for link in up),
             down_bytes_per_s=math.fsum(link.bytes_per_s for link in down),
             utilisation=max((link.utilisation for link in (*up, *down)), default=0.0),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from solver.check.floor import cost_floor
 from solver.errors import BadInput
 from solver.plan import Plan
 from solver.view import charts as draw
@@ -65,7 +64,7 @@ def figures(plan: Plan, by: str = "pool") -> dict[str, Figure]:
 
     Parameters
     ----------
-    by: what the colours of the topology tell: ``pool``, ``replica``, ``stage`` or ``rank``.
+    by: what the colours of the topology tell: ``pool``, ``replica``, ``stage``, ``rank``, or ``load`` for the fullest link.
 
     Raises
     ------
@@ -91,7 +90,7 @@ def _drawings(scene: Scene, by: str) -> Iterator[tuple[str, str]]:
     if scene.plan.kv_tiers:
         yield "tiers", draw_idle_kv(scene.plan.kv_tiers).standalone()
     curves = [curve(scene, pool) for pool in scene.plan.pools]
-    yield "waterfall", draw.to_svg(waterfall_chart(cost_floor(scene.plan, scene.instance)))
+    yield "waterfall", draw.to_svg(waterfall_chart(scene.floor))
     yield "roofline", draw.to_svg(draw.roofline_chart(curves))
     yield "memory", draw.to_svg(draw.memory_chart(scene.plan))
     for each in curves:

@@ -10,6 +10,8 @@ from solver.view.facts import PoolFacts
 from solver.view.markup import Markup, tag
 from solver.view.scene import Scene
 
+_NO_POOL = {"free": -1, "broken": -2, "idle": -3}
+
 
 def page_data(scene: Scene, facts: dict[str, PoolFacts]) -> Markup:
     """The data as an element that no browser runs; ``<`` is escaped, so nothing in it can end the element."""
@@ -20,8 +22,8 @@ def page_data(scene: Scene, facts: dict[str, PoolFacts]) -> Markup:
 def _content(scene: Scene, facts: dict[str, PoolFacts]) -> dict[str, Any]:
     """Columns run over the devices.
 
-    ``pool`` is -1 where no rank runs and -2 where the device is not healthy; a rank is named by its pool, replica, stage
-    and rank. Sizes are in GB.
+    ``pool`` is -1 where a device is free, -2 where it is broken, -3 where it is billed and runs nothing; a rank is named by
+    its pool, replica, stage and rank. Sizes are in GB.
     """
     ranks = [scene.placed.get(device) for device in scene.devices]
     ways = [Colouring(scene, way) for way in WAYS]
@@ -30,11 +32,11 @@ def _content(scene: Scene, facts: dict[str, PoolFacts]) -> dict[str, Any]:
             [tray.host, tray.domain, rack.name, list(tray.devices)] for rack in scene.racks for tray in rack.trays
         ],
         "pool": [
-            scene.numbers[rank.pool] if rank else -1 if scene.is_healthy(device) else -2
+            scene.numbers[rank.pool] if rank else _NO_POOL[scene.use(device)]
             for device, rank in zip(scene.devices, ranks, strict=True)
         ],
         **{column: [getattr(rank, column) if rank else 0 for rank in ranks] for column in ("replica", "stage", "rank")},
-        "letters": {way.way: [way.letters(rank) if rank else "" for rank in ranks] for way in ways},
+        "letters": {way.way: [way.letters(device) for device in scene.devices] for way in ways},
         "pools": [_pool(facts[pool.name]) for pool in scene.plan.pools],
     }
 

@@ -46,7 +46,9 @@ PAPER = {
     "unused": "#e9ecef",
     "broken": "#d0d4d8",
     "edge": "#0003",
+    "idle": "#c9d0d6",
     **{f"h{step}": fill for step, fill in enumerate(HEAT)},
+    **{f"on{step}": "#000" if step < 5 else "#fff" for step in range(len(HEAT))},
 }
 #: The same on a dark page.
 NIGHT = {
@@ -57,7 +59,9 @@ NIGHT = {
     "unused": "#2a3138",
     "broken": "#3b434b",
     "edge": "#fff5",
+    "idle": "#4a545d",
     **{f"h{step}": fill for step, fill in enumerate(HEAT_DARK)},
+    **{f"on{step}": "#fff" if step < 4 else "#000" for step in range(len(HEAT_DARK))},
 }
 #: How drawings use them.
 DRAWING_RULES = """
@@ -65,10 +69,12 @@ svg:not(.marks) text{font:10px system-ui,"DejaVu Sans",sans-serif;fill:var(--ink
 .d rect{stroke:var(--edge);stroke-width:.5}.d text{font-size:9px;text-anchor:middle}
 .u rect{fill:var(--ground);stroke:var(--faint);stroke-dasharray:2 2;stroke-width:.8}
 .x rect{fill:var(--broken);stroke:var(--faint)}.x path{stroke:var(--ink);stroke-width:1.5;fill:none}
-path.u{fill:var(--unused)}path.x{fill:var(--ink)}
+.b rect,path.b{fill:var(--idle)}path.u{fill:var(--unused)}path.x{fill:var(--ink)}
+.around{fill:none;stroke:var(--ink);stroke-width:1.5;stroke-linecap:square;pointer-events:none}
 .frame{fill:none;stroke:var(--rule)}svg:not(.marks) :is(.host,.tier){fill:var(--faint)}.host{text-anchor:end}
 svg:not(.marks) .title{font-size:13px;font-weight:600}
-.node rect{fill:var(--ground);stroke:var(--faint)}.node text,.middle{text-anchor:middle}.edge{fill:none}
+.node rect{stroke:var(--faint)}.node text,.middle{text-anchor:middle}.edge{fill:none}
+svg:not(.marks) .node .key{text-anchor:start;fill:var(--ink)}
 .tier-hbm{fill:#0072B2}.tier-dram{fill:#56B4E9}.tier-flash{fill:#E69F00}
 svg:not(.marks) .tier-hbm text{fill:#fff}svg:not(.marks) :is(.tier-dram,.tier-flash) text{fill:#000}
 .cold{fill:none;stroke:var(--rule);stroke-width:.7}
@@ -82,12 +88,21 @@ def colour_rules(ways: Iterable[str]) -> str:
     """
     rules = []
     for way in ways:
+        if way == "load":
+            for index in range(len(HEAT)):
+                here = f"[data-by=load] .load-h{index}"
+                rules.append(f"{here}{{fill:var(--h{index})}}{here} text{{fill:var(--on{index})}}")
+            continue
         kinds = KINDS if way in ("pool", "replica") else ORDER
         letter = "p" if kinds is KINDS else "q"
         for index, (fill, ink) in enumerate(kinds):
             here = f"[data-by={way}] .{way}-{letter}{index}"
             rules.append(f"{here}{{fill:{fill}}}{here} text{{fill:{ink}}}")
-    rules += [f"path.h{i}.c{{fill:var(--h{i})}}.edge.h{i}{{stroke:var(--h{i})}}" for i in range(len(HEAT))]
+    rules += [
+        f"path.h{i}.c{{fill:var(--h{i})}}.edge.h{i}{{stroke:var(--h{i})}}"
+        f".n{i} rect{{fill:var(--h{i})}}svg:not(.marks) .n{i} text{{fill:var(--on{i})}}"
+        for i in range(len(HEAT))
+    ]
     return "".join(rules)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from solver.check.evidence import Evidence
+from solver.check.floor import CostFloor, floor_beneath
+from solver.check.money import paid_devices
 from solver.cost.instance import Instance, PromiseGroup
 from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.serving import Service
@@ -16,6 +19,9 @@ from solver.view.racks import Rack, racks
 
 #: Beyond this many devices a cluster is drawn small, rack by rack, each of which can be opened.
 MOST_IN_FULL = 640
+
+#: A device runs a rank, is billed and runs nothing, is neither used nor billed, or is not healthy.
+Use = Literal["runs", "idle", "free", "broken"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,37 @@ class Scene:
         """Whether the cluster says that a device may be used."""
         return bool(self.instance.cluster.nodes[device]["healthy"])
 
+    def replica_on(self, device: str) -> tuple[str, int] | None:
+        """Pool and number of the replica that a device has a rank of."""
+        rank = self.placed.get(device)
+        return None if rank is None else (rank.pool, rank.replica)
+
+    def use(self, device: str) -> Use:
+        """What a device is there for."""
+        if not self.is_healthy(device):
+            return "broken"
+        if device in self.placed:
+            return "runs"
+        return "idle" if device in self._paid else "free"
+
+    @cached_property
+    def uses(self) -> Mapping[Use, int]:
+        """How many devices there are of each use."""
+        return Counter(self.use(device) for device in self.devices)
+
+    @cached_property
+    def _paid(self) -> frozenset[str]:
+        return frozenset(paid_devices(self._evidence))
+
+    @cached_property
+    def fullest(self) -> Mapping[str, float]:
+        """Utilisation of the fullest link at each vertex that has a loaded one."""
+        found: dict[str, float] = defaultdict(float)
+        for link in self.plan.links:
+            for vertex in (link.source, link.target):
+                found[vertex] = max(found[vertex], link.utilisation)
+        return found
+
     @cached_property
     def healthy(self) -> int:
         """Devices that may be used."""
@@ -91,6 +128,11 @@ class Scene:
     @cached_property
     def _evidence(self) -> Evidence:
         return Evidence(self.plan, self.instance)
+
+    @cached_property
+    def floor(self) -> CostFloor:
+        """What the plan's cost is made of."""
+        return floor_beneath(self._evidence)
 
     @property
     def priced(self) -> Mapping[str, PricedPool]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from solver.plan import Plan
 from solver.view.amounts import plural
-from solver.view.cells import CELL, draw_rack, shortened, swatch
+from solver.view.cells import SWATCH, draw_rack, shortened, swatch
 from solver.view.colouring import Colouring, colouring
 from solver.view.drawn import Drawn, to_png
 from solver.view.markup import Markup, join, number, tag
 from solver.view.scene import Scene
+from solver.view.shelves import Fit
 from solver.view.tiles import draw_tile
 
 #: Width of a drawing of all racks.
@@ -20,7 +21,7 @@ def svg(plan: Plan, by: str = "pool") -> str:
 
     Parameters
     ----------
-    by: what the colours tell: ``pool``, ``replica``, ``stage`` or ``rank``.
+    by: what the colours tell: ``pool``, ``replica``, ``stage``, ``rank``, or ``load`` for the fullest link.
 
     Raises
     ------
@@ -46,8 +47,9 @@ def draw_cluster(scene: Scene, way: Colouring) -> Drawn:
     x, y, row, widest = 0.0, 50.0 + keys.height, 0.0, keys.width
     parts = [tag("text", _title(scene), x=0, y=14, class_="title")]
     parts.append(tag("g", keys.elements, transform="translate(0,28)"))
+    fit = Fit.of(scene.racks, WIDTH, way.longest)
     for rack in scene.racks:
-        drawn = draw_tile(scene, rack, [way]) if scene.is_large else draw_rack(scene, rack, [way], titles=True)
+        drawn = draw_tile(scene, rack, [way]) if scene.is_large else draw_rack(scene, rack, [way], fit, titles=True)
         width = max(drawn.width, 40.0)
         if x and x + width > WIDTH:
             x, y, row = 0.0, y + row + 22, 0.0
@@ -62,13 +64,13 @@ def legend(way: Colouring) -> Drawn:
     x, y, widest = 0.0, 0.0, 0.0
     parts: list[Markup] = []
     for key in way.legend():
-        width = CELL[0] + 20 + 5.9 * len(key.meaning)
+        width = SWATCH[0] + 20 + 5.9 * len(key.meaning)
         if x and x + width > WIDTH:
-            x, y = 0.0, y + CELL[1] + 6
-        text = tag("text", key.meaning, x=CELL[0] + 5, y=11.5)
+            x, y = 0.0, y + SWATCH[1] + 6
+        text = tag("text", key.meaning, x=SWATCH[0] + 5, y=11.5)
         parts.append(tag("g", swatch(key).elements, text, transform=f"translate({number(x)},{number(y)})"))
         x, widest = x + width, max(widest, x + width)
-    return Drawn(widest, y + CELL[1], join(parts))
+    return Drawn(widest, y + SWATCH[1], join(parts))
 
 
 def _title(scene: Scene) -> str:

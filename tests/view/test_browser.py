@@ -31,6 +31,21 @@ def test_opens_without_error_or_request_and_fits(
             assert browser.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_charts_stay_readable_on_a_telephone_and_fill_a_screen(
+    browser: Chromium, page: Callable[[str], str], tmp_path: Path
+) -> None:
+    scale = "[...document.querySelectorAll('.charts svg')].map(s => s.getBoundingClientRect().width / s.viewBox.baseVal.width)"
+    hidden = "[...document.querySelectorAll('.charts figure')].filter(f => f.scrollWidth > f.clientWidth + 1)"
+    for width in WIDTHS:
+        browser.shape(width)
+        _open(browser, page(plans.NVL72), tmp_path)
+        assert all(0.85 < each < 1.3 for each in browser.evaluate(scale))
+        # What does not fit scrolls, by keyboard too, and says so with shades.
+        assert (browser.evaluate(f"{hidden}.length") > 0) == (width == 390)
+        assert browser.evaluate(f"{hidden}.every(f => f.tabIndex === 0 && getComputedStyle(f).backgroundImage !== 'none')")
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_large_page_opens_racks_and_replicas(browser: Chromium, large_page: str, tmp_path: Path) -> None:
     browser.shape(1280)
     _open(browser, large_page, tmp_path)
@@ -58,11 +73,69 @@ def test_keyboard_reaches_every_device(browser: Chromium, page: Callable[[str], 
     assert browser.evaluate(here) == "rack0/host0/gpu0"
     browser.press("ArrowRight")
     browser.press("ArrowDown")
-    assert browser.evaluate(here) == "rack0/host1/gpu1"
-    assert browser.evaluate(use) == told["rack0/host1/gpu1"]
-    browser.press("Enter")
-    browser.evaluate("document.activeElement.blur()")
-    assert browser.evaluate(here) == "rack0/host1/gpu1"
+    # Two racks leave room for two trays side by side.
+    assert browser.evaluate(here) == "rack0/host2/gpu1"
+    assert browser.evaluate(use) == told["rack0/host2/gpu1"]
+    for arrow in ("ArrowRight", "ArrowRight", "ArrowRight"):
+        browser.press(arrow)
+    assert browser.evaluate(here) == "rack0/host3/gpu0"
+
+
+def test_a_pinned_device_stays_and_is_printed(browser: Chromium, page: Callable[[str], str], tmp_path: Path) -> None:
+    browser.shape(1280)
+    _open(browser, page(plans.NVL72), tmp_path)
+    decode = plans.solved(plans.NVL72).pool("decode")
+    here = "document.querySelector('#detail h3').textContent"
+    shown = "getComputedStyle(document.getElementById('detail')).display !== 'none'"
+
+    def point(device: int) -> None:
+        cell = f"document.querySelector('#racks [data-i=\"{device}\"]')"
+        browser.evaluate(f"{cell}.dispatchEvent(new PointerEvent('pointerover', {{bubbles: true, pointerType: 'mouse'}}))")
+
+    def leave() -> None:
+        browser.evaluate("document.getElementById('racks').dispatchEvent(new PointerEvent('pointerleave'))")
+
+    point(1)
+    leave()
+    assert browser.evaluate(here) == "rack0/host0/gpu1"
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    assert not browser.evaluate(shown)
+    browser.evaluate("document.querySelector('#detail button').click()")
+    assert browser.evaluate(shown)
+    browser.call("Emulation.setEmulatedMedia", media="")
+    point(2)
+    assert browser.evaluate(here) == "rack0/host0/gpu2"
+    leave()
+    assert browser.evaluate(here) == "rack0/host0/gpu1"
+    pairs = "[...document.querySelectorAll('#detail dt')].map(t => [t.textContent, t.nextSibling.textContent])"
+    rows = browser.evaluate(f"Object.fromEntries({pairs})")
+    first, last = decode.stages[0].layers
+    assert rows["layers"] == f"{first}–{last}"
+    assert rows["experts"]
+    title = browser.evaluate("document.querySelector('#racks [data-i=\"1\"] title').textContent")
+    assert title.endswith(f"layers {rows['layers']}; expert rank {rows['expert rank']}; experts {rows['experts']}")
+    browser.press("Escape")
+    point(2)
+    leave()
+    assert browser.evaluate(here) == "rack0/host0/gpu2"
+
+
+def test_the_panel_is_read_aloud_and_reached_by_keyboard(
+    browser: Chromium, page: Callable[[str], str], tmp_path: Path
+) -> None:
+    browser.shape(1280)
+    _open(browser, page(plans.NVL72), tmp_path)
+    panel = "document.getElementById('detail')"
+    assert browser.evaluate(f"[{panel}.tagName, {panel}.getAttribute('aria-live'), {panel}.getAttribute('aria-label')]") == [
+        "ASIDE", "polite", "the device pointed at",
+    ]  # fmt: skip
+    browser.evaluate("document.querySelector('#racks .d[tabindex=\"0\"]').focus()")
+    browser.press("Tab")
+    assert browser.evaluate("document.activeElement.id") == "detail"
+    browser.press("Tab")
+    assert browser.evaluate("document.activeElement.textContent") == "Pin it"
+    browser.evaluate("document.activeElement.click()")
+    assert browser.evaluate("document.activeElement.textContent") == "Let go of it"
 
 
 def test_colours_and_letters_follow_the_choice(browser: Chromium, page: Callable[[str], str], tmp_path: Path) -> None:

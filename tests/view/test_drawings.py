@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import itertools
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 
 import plans
 import pytest
-from reading import cells, read
+from reading import Element, cells, read
 
 from solver.errors import BadInput
 from solver.plan import Plan
 from solver.view import figures, topology
+from solver.view.amounts import percent
+from solver.view.charts import on_roofline
 from solver.view.colouring import WAYS
+from solver.view.curves import curve
+from solver.view.scene import Scene
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -28,6 +33,7 @@ def test_topology_names_every_device_and_its_rank(name: str) -> None:
     for r in plan.placement:
         assert told[r.device] == f"{r.pool}, replica {r.replica}, stage {r.stage}, rank {r.rank}"
     assert {words for device, words in told.items() if device not in {r.device for r in plan.placement}} <= {
+        "billed, runs nothing",
         "not used",
         "not healthy",
     }
@@ -40,12 +46,21 @@ def test_letters_say_what_the_colours_say(nvl72: Plan, by: str) -> None:
     assert told.keys() == {rank.device for rank in nvl72.placement}
     if by in ("stage", "rank"):
         assert all(told[rank.device] == str(getattr(rank, by)) for rank in nvl72.placement)
+    elif by == "pool":
+        for r in nvl72.placement:
+            stage = f"{r.stage}/" if nvl72.pool(r.pool).parallelism.pp > 1 else ""
+            assert told[r.device].split("·")[1] == f"{stage}{r.rank}"
+        assert len({(r.pool, told[r.device].split("·")[0]) for r in nvl72.placement}) == len(nvl72.pools)
+    elif by == "load":
+        links = [link for link in nvl72.links if link.utilisation > 0]
+        links.sort(key=lambda link: link.utilisation)
+        full = {end: percent(link.utilisation) for link in links for end in (link.source, link.target)}
+        assert told == {r.device: full.get(r.device, "0%") for r in nvl72.placement}
+        assert len(set(told.values())) > 1
     else:
-        unit = (lambda r: r.pool) if by == "pool" else (lambda r: (r.pool, r.replica))
-        assert len({(unit(rank), told[rank.device]) for rank in nvl72.placement}) == len(
-            set(map(unit, nvl72.placement))
-        )
-        assert len(set(told.values())) == len(set(map(unit, nvl72.placement)))
+        replicas = {(r.pool, r.replica) for r in nvl72.placement}
+        assert len({(r.pool, r.replica, told[r.device]) for r in nvl72.placement}) == len(replicas)
+        assert len(set(told.values())) == len(replicas)
 
 
 def test_neighbouring_replicas_differ_in_colour(nvl72: Plan) -> None:
@@ -63,6 +78,45 @@ def test_broken_devices_are_crossed_out() -> None:
     drawn = cells(read(topology.svg(broken)))
     assert sorted("x" in e.classes for e in drawn.values()) == [False] * len(used) + [True] * (len(drawn) - len(used))
     assert f"not healthy, {len(drawn) - len(used)} devices" in topology.svg(broken)
+
+
+def test_devices_billed_for_nothing_are_told_from_free_ones(nvl72: Plan) -> None:
+    used = {rank.device for rank in nvl72.placement}
+    for billing, idle in (("device", 0), ("domain", 72 - len(used))):
+        plan = nvl72.model_copy(update={"scenario": nvl72.scenario.model_copy(update={"billing": billing})})
+        drawn = cells(read(topology.svg(plan)))
+        assert sum("b" in e.classes for e in drawn.values()) == idle
+        assert sum("u" in e.classes for e in drawn.values()) == 144 - idle - len(used)
+        assert ("a domain is rented whole" in topology.svg(plan)) == (idle > 0)
+
+
+@pytest.mark.parametrize("name", plans.SCENARIOS)
+def test_a_line_runs_around_each_replica_and_through_none(name: str) -> None:
+    plan = plans.solved(name)
+    replica = {rank.device: (rank.pool, rank.replica) for rank in plan.placement}
+    lines = 0
+    for frame in (g for g in read(topology.svg(plan)).find("g") if list(_cells_in(g))):
+        cell = {_at(e): replica.get(e.one("title").text.partition(": ")[0]) for e in _cells_in(frame)}
+        (around,) = (e.attributes["d"] or "" for e in frame.children if "around" in e.classes)
+        width = float(next(_cells_in(frame)).one("rect").attributes["width"] or 0)
+        for x, y in cell:
+            if (right := (x + width + 2, y)) in cell:
+                line = f"M{x + width + 1:g} {y - 1:g}V{y + 17:g}"
+                assert (line in around) == (cell[x, y] != cell[right])
+            if (below := (x, y + 18)) in cell:
+                assert (f"M{x - 1:g} {y + 17:g}H{x + width + 1:g}" in around) == (cell[x, y] != cell[below])
+        lines += around.count("M")
+    assert lines >= 4 * len(set(replica.values())) / 2
+
+
+def _cells_in(frame: Element) -> Iterator[Element]:
+    """Devices that stand in a frame itself."""
+    return (e for e in frame.children if "d" in e.classes and "data-i" in e.attributes)
+
+
+def _at(cell: Element) -> tuple[float, float]:
+    x, y = (cell.attributes["transform"] or "").removeprefix("translate(").rstrip(")").split(",")
+    return float(x), float(y)
 
 
 def test_every_figure_is_xml(nvl72: Plan) -> None:
@@ -103,3 +157,24 @@ def test_bad_wishes_are_told(nvl72: Plan, tmp_path: Path) -> None:
         figures.topology(nvl72).save(tmp_path / "t.pdf")
     with pytest.raises(BadInput, match="cannot be written"):
         figures.topology(nvl72).save(tmp_path / "none" / "t.svg")
+
+
+@pytest.mark.parametrize("name", plans.SCENARIOS)
+def test_a_latency_chart_shows_a_class_that_keeps_its_promise(name: str) -> None:
+    """Not the slowest class against the strictest promise: a plan that keeps all would seem to break one."""
+    scene = Scene.of(plans.solved(name))
+    for pool in scene.plan.pools:
+        drawn = curve(scene, pool)
+        assert drawn.chosen.ttft_p95_s <= drawn.ttft_limit_s * (1 + 1e-6)
+        assert drawn.chosen.tpot_p95_s <= drawn.tpot_limit_s * (1 + 1e-6)
+        assert {drawn.ttft_class, drawn.tpot_class} <= set(pool.serves)
+
+
+@pytest.mark.parametrize("name", plans.SCENARIOS)
+def test_no_pool_is_above_the_roof(name: str) -> None:
+    scene = Scene.of(plans.solved(name))
+    for pool in scene.plan.pools:
+        drawn = curve(scene, pool)
+        for point in drawn.points:
+            intensity, share = on_roofline(drawn, point)
+            assert share <= min(1.0, intensity) * (1 + 1e-9)

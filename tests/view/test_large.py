@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from reading import Element, cells, data_of, read
 
 from solver.plan import Plan
-from solver.view import topology
+from solver.view import html, topology
 
 
 def _live(root: Element) -> int:
@@ -33,6 +33,18 @@ def test_every_rank_is_in_a_list(large: Plan, large_page: str) -> None:
     assert len(list(section.find("details"))) == sum(pool.replicas for pool in large.pools)
 
 
+def test_racks_on_which_nothing_runs_are_one_line(nvl72: Plan) -> None:
+    cluster = dict(nvl72.scenario.cluster) | {"racks": 139}
+    plan = nvl72.model_copy(update={"scenario": nvl72.scenario.model_copy(update={"cluster": cluster})})
+    racks = read(html.render(plan)).one("div", id="racks")
+    (folded,) = (e for e in racks.find("details") if "free" in e.classes)
+    assert folded.children[0].text == (
+        "138 racks on which nothing runs or is billed: 9,936 devices"
+    )
+    assert len(cells(folded)) == 9936
+    assert len(cells(racks)) == 10_008
+
+
 def test_size(large_page: str) -> None:
     assert len(large_page.encode()) < 6e6
 
@@ -40,5 +52,6 @@ def test_size(large_page: str) -> None:
 def test_drawing_is_small(large: Plan) -> None:
     drawn = topology.svg(large)
     assert len(drawn) < 1e6
-    boxes = sum(path.attrib["d"].count("M") for path in ET.fromstring(drawn).iter("{http://www.w3.org/2000/svg}path"))
+    paths = ET.fromstring(drawn).iter("{http://www.w3.org/2000/svg}path")
+    boxes = sum(path.attrib["d"].count("M") for path in paths if path.attrib["class"] != "around")
     assert boxes == 10_008

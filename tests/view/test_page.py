@@ -35,10 +35,10 @@ def test_every_rank_is_drawn_and_told_where_the_plan_puts_it(page: Page, name: s
             map(str, plan.pool(rank.pool).stages[rank.stage].layers)
         )
         ways = [look.rsplit("-", 1)[0] for look in drawn[i].classes if look != "d"]
-        assert ways == ["pool", "replica", "stage", "rank"]
+        assert ways == ["pool", "replica", "stage", "rank", "load"]
     used = {rank.device for rank in plan.placement}
     idle = [drawn[i].classes for i, device in enumerate(devices) if device not in used]
-    assert all(classes in (["d", "u"], ["d", "x"]) for classes in idle)
+    assert all(classes in (["d", "u"], ["d", "x"], ["d", "b"]) for classes in idle)
 
 
 @EVERY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,6 +106,17 @@ class PricedPool:
         """The operating point with so many running sequences per rank (prefill: share of the time busy)."""
         return self._service(np.array([batch]))
 
+    def at_loads(self, loads: Sequence[float]) -> Service:
+        """As :meth:`at_batch` for several loads, a row each."""
+        return self._alike(len(loads)).at(np.arange(len(loads)), np.asarray(loads, float))
+
+    def _alike(self, count: int) -> PricedRows:
+        """The pool so many times over."""
+        pools, rows = self.at_work, np.zeros(count, np.intp)
+        return PricedRows(
+            self.setup.role, self.replicas.rows(rows), pools.replicas[rows], self.mix, pools.prompts_per_step[rows]
+        )
+
     def over_loads(self, sequences: float, span: float, count: int) -> tuple[Floats, Service]:
         """Operating points up to the most that a replica serves, and their growing requests/s (L,).
 
@@ -114,10 +126,7 @@ class PricedPool:
         span: the heaviest load over the lightest. count: points, ever closer to either end, since waits grow without bound
             at the upper one.
         """
-        pools, most, rows = self.at_work, self._most_load(sequences)[0], np.zeros(count, np.intp)
-        several = PricedRows(
-            self.setup.role, self.replicas.rows(rows), pools.replicas[rows], self.mix, pools.prompts_per_step[rows]
-        )
+        most, several = self._most_load(sequences)[0], self._alike(count)
         light = np.geomspace(1 / span, 0.5, count // 2, endpoint=False)
         heavy = 1 - np.geomspace(0.5, NEAREST, count - count // 2)
         service = several.at(np.arange(count), most * np.concatenate([light, heavy]))
@@ -133,18 +142,24 @@ class PricedPool:
     def _service(self, load: Floats) -> Service:
         return self.at_work.at(np.zeros(1, np.intp), load)
 
-    def parts_s(self, service: Service) -> tuple[float, float, float, float]:
-        """Compute, memory, network and overhead of one step at an operating point, each alone [s]."""
-        if self.setup.role == "prefill":
-            tokens = min(float(self.mix.mean(self.mix.prompt)), float(self.setup.chunk_tokens)) * self.setup.prompts_per_step
-            load = Load.of(
-                prefill=np.array([tokens]), prefill_keys=self.mix.mean(self.mix.cached + self.mix.prompt / 2)
-            )
+    def parts_s(self, service: Service, row: int = 0) -> tuple[float, float, float, float]:
+        """Compute, memory, network and overhead of the mean step at an operating point, each alone [s].
+
+        The step is the service's: of a prefill rank with as many prompts as it takes on average, of a decode rank for one
+        token, which is part of a step where drafts are accepted.
+        """
+        here = slice(row, row + 1)
+        if service.step_tokens is not None:
+            tokens = service.step_tokens[here]
+            keys = self.mix.mean(self.mix.cached + self.mix.prompt / 2)
+            load = Load.of(prefill=tokens, prefill_keys=keys, others=tokens * service.utilisation[here])
         else:
-            batch = np.maximum(service.batch, 1.0) / self.setup.parallelism.pp
-            load = Load.of(decode=batch, context=self.mix.context)
-        compute, memory, network, overhead = self.replicas.step(load).parts_s()
-        return float(compute[0]), float(memory[0]), float(network[0]), float(overhead[0])
+            batch = np.maximum(service.batch[here], 1.0) / self.setup.parallelism.pp
+            load = Load.of(decode=batch, context=self.mix.context, queries=1 + self.replicas.draft_tokens)
+        compute, memory, network, overhead = (
+            float(part[0] / self.replicas.accepted[0]) for part in self.replicas.step(load).parts_s()
+        )
+        return compute, memory, network, overhead
 
     def memory_bytes(self, sequences: float, requests_per_s: float = 0.0) -> dict[str, float]:
         """Ledger of the fullest rank when it runs so many sequences [bytes]; parameters as :meth:`stage_memory_bytes`."""

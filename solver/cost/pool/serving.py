@@ -74,6 +74,7 @@ class Service:
     ttft_p50, ttft_p95, tpot_p50, tpot_p95, itl_p95: latencies per entry of the mix (R, C) [s]; 0 where the role has no
         part in them.
     first: what the time to first token is made of; None where the role has no part in it, or it was stretched.
+    step_tokens: prompt tokens in a step of a rank that has any, on average (prefill) (R,); None for other roles.
     """
 
     requests_per_s: Floats
@@ -87,6 +88,7 @@ class Service:
     tpot_p95: Floats
     itl_p95: Floats
     first: FirstToken | None = None
+    step_tokens: Floats | None = None
 
     def stretched(self, by: Stretch) -> Service:
         """The same batches where everything takes longer: time has no other scale in a pool."""
@@ -175,7 +177,8 @@ def prefill_at(
         arrivals, servers, alone=lone, more=more, other=other, together=prompts_per_step, burstiness=mix.burstiness
     )
     # One step; who arrives while the other ranks are in theirs boards the next (chance that any of them is busy).
-    headway = gathered.service.mean / alone.mean(np.maximum(alone.steps, 1))
+    steps = alone.mean(np.maximum(alone.steps, 1))
+    headway = gathered.service.mean / steps
     shared = np.where(ranks > 1, 1 - (1 - gathered.busy) ** np.maximum(ranks - 1, 1), 0.0)
     queue = wait(
         servers,
@@ -204,6 +207,7 @@ def prefill_at(
         tpot_p95=zero,
         itl_p95=zero,
         first=first,
+        step_tokens=gathered.taken * mix.mean(mix.prompt) / steps,
     )
 
 

@@ -6,7 +6,6 @@
   const racks = document.getElementById("racks");
   const detail = document.getElementById("detail");
   const PARTS = ["weights", "KV cache", "idle KV", "activations", "buffers", "reserve"];
-  const hint = [...detail.childNodes];
   let kept = null;
 
   const element = (name, text = "", className = "") => {
@@ -18,10 +17,26 @@
 
   // What a device runs, in words.
   const use = (i) => {
+    if (data.pool[i] === -3) return "billed, runs nothing";
     if (data.pool[i] === -2) return "not healthy";
     if (data.pool[i] === -1) return "not used";
     return `${data.pools[data.pool[i]].name}, replica ${data.replica[i]}, stage ${data.stage[i]}, rank ${data.rank[i]}`;
   };
+
+  // Layers and experts of a device, as pairs.
+  const holds = (i) => {
+    if (data.pool[i] < 0) return [];
+    const pool = data.pools[data.pool[i]];
+    const expert = pool.expertRank[data.rank[i]];
+    const rows = [["layers", pool.stages[data.stage[i]].layers]];
+    if (expert === null || expert === undefined) return rows;
+    const held = pool.experts.map(([layers, by]) => (pool.experts.length > 1 ? `layers ${layers}: ` : "") + by[expert]);
+    return [...rows, ["expert rank", String(expert)], ["experts", held.join("; ")]];
+  };
+
+  // All of it in a line, for who points at the device; what is longer is in the panel.
+  const line = (i) => [`${devices[i].name}: ${use(i)}`, ...holds(i).map((pair) => pair.join(" "))].join("; ");
+  const brief = (text) => (text.length > 240 ? `${text.slice(0, 239)}…` : text);
 
   // Devices drawn as SVG become reachable by keyboard and say what they are.
   const adopt = (root) => {
@@ -29,7 +44,10 @@
       const i = Number(cell.dataset.i);
       cell.setAttribute("role", "button");
       cell.setAttribute("tabindex", "-1");
-      cell.setAttribute("aria-label", `${devices[i].name}: ${use(i)}`);
+      cell.setAttribute("aria-label", brief(line(i)));
+      const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
+      title.textContent = brief(line(i));
+      cell.prepend(title);
     }
     letter(root);
     const first = root.querySelector(".d[data-i]");
@@ -71,20 +89,17 @@
 
   const show = (i) => {
     const { name, host, domain, rack } = devices[i];
-    detail.replaceChildren(element("h3", name), element("div", use(i)));
+    const pin = element("button", kept === i ? "Let go of it" : "Pin it");
+    pin.type = "button";
+    pin.addEventListener("click", () => { keep(i); detail.querySelector("button").focus(); });
     const rows = [["host", host], ["domain", domain], ["rack", rack]];
     if (data.pool[i] >= 0) {
       const pool = data.pools[data.pool[i]];
-      const stage = pool.stages[data.stage[i]];
-      rows.push(["role", pool.about], ["layers", stage.layers]);
-      const expert = pool.expertRank[data.rank[i]];
-      if (expert !== null && expert !== undefined) {
-        rows.push(["expert rank", String(expert)]);
-        rows.push(["experts", pool.experts.map(([layers, held]) => `layers ${layers}: ${held[expert]}`).join("; ")]);
-      }
-      detail.append(pairs(rows), ...memory(stage));
-    } else detail.append(pairs(rows));
+      rows.push(["role", pool.about], ["fullest link", data.letters.load[i]], ...holds(i));
+      detail.replaceChildren(element("h3", name), element("div", use(i)), pin, pairs(rows), ...memory(pool.stages[data.stage[i]]));
+    } else detail.replaceChildren(element("h3", name), element("div", use(i)), pin, pairs(rows));
     detail.classList.add("told");
+    detail.classList.toggle("pinned", kept === i);
     light(i);
   };
 
@@ -101,8 +116,7 @@
 
   const leave = () => {
     if (kept !== null) return show(kept);
-    detail.classList.remove("told");
-    detail.replaceChildren(...hint);
+    detail.classList.remove("told", "pinned");
     racks.classList.remove("dimmed");
     for (const cell of racks.querySelectorAll(".d.lit, .d.kept")) cell.classList.remove("lit", "kept");
     return undefined;
@@ -110,8 +124,8 @@
 
   const keep = (i) => {
     kept = kept === i ? null : i;
+    show(i);
     if (kept === null) leave();
-    else show(i);
   };
 
   const cellOf = (event) => event.target.closest(".d[data-i]");
@@ -128,10 +142,8 @@
   });
   racks.addEventListener("focusout", leave);
   document.addEventListener("click", (event) => {
-    if (detail.contains(event.target) || event.target.closest("input, button")) return;
     const cell = racks.contains(event.target) ? cellOf(event) : null;
     if (cell) keep(at(cell));
-    else if (kept !== null) keep(kept);
   });
 
   // The nearest device in the direction of an arrow key.
@@ -157,7 +169,6 @@
     const cell = cellOf(event);
     if (!cell) return;
     if (event.key === "Enter" || event.key === " ") keep(at(cell));
-    else if (event.key === "Escape") { kept = null; leave(); }
     else if (event.key in ARROWS) {
       const next = nearest(cell, ...ARROWS[event.key]);
       if (next) {
@@ -169,6 +180,10 @@
     event.preventDefault();
   });
 
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && kept !== null) keep(kept);
+  });
+
   for (const choice of section.querySelectorAll("input[name=by]")) {
     choice.addEventListener("change", () => {
       section.dataset.by = choice.value;
@@ -178,7 +193,7 @@
 
   // What is folded away is made when it is opened for the first time.
   document.addEventListener("toggle", (event) => {
-    const template = event.target.open ? event.target.querySelector("template") : null;
+    const template = event.target.open ? event.target.querySelector(":scope > template") : null;
     if (!template) return;
     const content = template.content.cloneNode(true);
     adopt(content);

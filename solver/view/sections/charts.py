@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from solver.view import charts as draw
 from solver.view.curves import Curve, curve
 from solver.view.markup import Markup, tag
 from solver.view.scene import Scene
+from solver.view.sections.chart_row import chart_row
 
 
 def charts(scene: Scene) -> Markup:
@@ -16,8 +17,8 @@ def charts(scene: Scene) -> Markup:
     return tag(
         "section",
         tag("h2", "Why these operating points"),
-        _figures((draw.roofline_chart(curves), draw.memory_chart(scene.plan)), "all"),
-        (_figures((chart for _, chart in charts_of(each)), f"pool{number}-") for number, each in enumerate(curves)),
+        chart_row((draw.roofline_chart(curves), draw.memory_chart(scene.plan)), "all"),
+        (chart_row([chart for _, chart in charts_of(each)], f"pool{number}-") for number, each in enumerate(curves)),
         id="charts",
     )
 
@@ -31,9 +32,3 @@ def charts_of(curve: Curve) -> Iterator[tuple[str, object]]:
     yield "cost", draw.cost_chart(curve)
     if curve.role != "prefill":
         yield "step", draw.step_chart(curve)
-
-
-def _figures(drawn: Iterable[object], name: str) -> Markup:
-    """Charts side by side."""
-    figures = (draw.to_svg(chart, f"{name}{number}-") for number, chart in enumerate(drawn))
-    return tag("div", (tag("figure", Markup(svg)) for svg in figures), class_="charts")

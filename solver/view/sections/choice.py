@@ -10,6 +10,7 @@ from solver.view import charts as draw
 from solver.view.amounts import percent, usd
 from solver.view.markup import Child, Markup, tag
 from solver.view.scene import Scene
+from solver.view.sections.chart_row import chart_row
 from solver.view.sections.tables import table
 from topologies.units import show_seconds
 
@@ -27,7 +28,7 @@ def choice(scene: Scene) -> Markup | None:
         return None
     chart = None
     if any(rival.tpot_p95_s for rival in plan.rivals):
-        chart = tag("div", tag("figure", Markup(draw.to_svg(draw.choice_chart(plan), "choice"))), class_="charts")
+        chart = chart_row([draw.choice_chart(plan)], "choice")
     return tag(
         "section",
         tag("h2", "The choice"),

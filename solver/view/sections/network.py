@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from solver.view.amounts import percent
-from solver.view.fabric import NAMES, busiest_links, fabric_of, loads_by_fabric
+from solver.view.fabric import NAMES, FabricDiagram, busiest_links, fabric_of, loads_by_fabric
 from solver.view.fabric_drawing import draw_fabric
 from solver.view.markup import Markup, tag
 from solver.view.scene import Scene
@@ -44,10 +44,21 @@ def network(scene: Scene) -> Markup:
         tag("h2", "What the links carry"),
         tag("p", _told(scene)),
         drawing,
+        _tiers(fabric) if fabric else None,
         table(("fabric", "links", "loaded", "carried together", "fullest link"), fabrics, "Fabrics, each direction"),
         table(("link", "fabric", "carries", "of", "full"), busiest, "The fullest links") if scene.plan.links else None,
         id="network",
     )
+
+
+def _tiers(fabric: FabricDiagram) -> Markup:
+    """The share of the fabric's bandwidth that the plan uses, from tier to tier."""
+    rows = (
+        (f"{load.lower} to {load.upper}", f"{load.links:,}", percent(load.up), percent(load.down), percent(load.fullest))
+        for load in fabric.tier_loads
+    )
+    heads = ("from tier to tier", "links", "share used up", "share used down", "fullest link")
+    return table(heads, rows, "Scale-out fabric")
 
 
 def _told(scene: Scene) -> str:
