@@ -68,7 +68,7 @@ def attested(plan: Plan) -> list[str]:
         found.append(f"the cheapest plan found, of {plan.objective.least:.6g} USD per million output tokens")
     found += ["what binds, in words"] if plan.binding else []
     found += [f"{len(plan.alternatives)} alternatives"] if plan.alternatives else []
-    found += [f"{len(plan.rivals)} rivals of other structures, each with its bound"] if plan.rivals else []
+    found += [f"{len(plan.rivals)} rivals of other structures, each with its bound and its odds"] if plan.rivals else []
     found += ["the confirmation by replay"] if plan.confirmation is not None else []
     return [*found, "versions, seed and counts of the search"]
 

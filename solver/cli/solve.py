@@ -199,13 +199,12 @@ def _told(confirmation: Confirmation) -> str:
 
 def _rivals(plan: Plan) -> str:
     """The best plans of other structures, as a table."""
-    from solver.plan.rivals import apart_or_together, table
+    from solver.plan.rivals import HEADS, apart_or_together, odds, table
 
-    heads = ("structure", "USD/M out", "over this", "proof", "layout", "no run had", "needs")
-    rows = [heads, *table(plan)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    rows = [HEADS, *table(plan)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    told = [line for line in (apart_or_together(plan),) if line]
+    told = [line for line in (apart_or_together(plan), odds(plan)) if line]
     return "\n".join([*told, "Best plans of other structures, not replayed:", *(f"  {line}" for line in lines)])
 
 
