@@ -16,11 +16,10 @@ from solver.cli.scenario import EXAMPLE, scenario_from
 from solver.cli.train import is_training, show_training
 from solver.cli.users import users_given
 from solver.workload.fields import with_unit
-from topologies.units import show_seconds
 
 if TYPE_CHECKING:
     from solver.optimize.assembly.outcome import Outcome
-    from solver.plan import Confirmation, Plan
+    from solver.plan import Plan
     from solver.study.confirm import Trial
     from solver.workload import Scenario
 
@@ -102,7 +101,9 @@ def solve(
     from solver.optimize.layout.losses import without as without_devices
     from solver.optimize.solve import solve_scenario
     from solver.plan import Plan
+    from solver.plan.replayed import told
     from solver.study.confirm import confirm as confirmed
+    from solver.study.confirm import why_not_judged
     from solver.study.shortlist import with_rivals
 
     flags: dict[str, Any] = {
@@ -154,9 +155,9 @@ def solve(
     else:
         print(outcome)
         if plan.confirmation is not None:
-            print(_told(plan.confirmation))
+            print(f"  {told(plan.confirmation)}")
         elif confirm is not False:
-            print("  not replayed: too many requests would be under way for a short replay; --confirm takes its time")
+            print(f"  not replayed: {why_not_judged(plan)}")
         if plan.rivals:
             print(_rivals(plan))
     if stopped.status:
@@ -180,21 +181,6 @@ def _trial(thorough: bool, traces: Sequence[Path], seed: int | None) -> Trial:
     from solver.study.confirm import CPU_S, Glance, Trial
 
     return Trial(traces=tuple(traces)) if thorough else Glance(cpu_s=CPU_S if seed is None else None)
-
-
-def _told(confirmation: Confirmation) -> str:
-    """What the replays showed, and what they changed."""
-    figures = ", ".join(f"{name[:-2]} {show_seconds(value)}" for name, value in confirmation.simulated.items())
-    word = "confirmed" if confirmation.kept else "NOT confirmed: promises are missed"
-    count = len(confirmation.seeds)
-    drawn = f"{count} replays" if count > 1 else f"a replay of {confirmation.requests:,} requests"
-    line = f"  {word} in {', '.join(confirmation.traces) or drawn} ({figures}); cost {confirmation.cost_rise:+.1%} for it"
-    asked = ", ".join(
-        f"{field.removesuffix('_s').replace('_', ' ')} of {name} by {1 - factor:.1%}"
-        for name, factors in confirmation.derating.items()
-        for field, factor in factors.items()
-    )
-    return f"{line}: the program was asked for less, {asked}; bound and gap are those without replay" if asked else line
 
 
 def _rivals(plan: Plan) -> str:

@@ -12,10 +12,10 @@ from solver.check import violations
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import solve_scenario
-from solver.plan import Plan
+from solver.plan import Binding, Plan
 from solver.simulate import PromiseVerdict, ReplayReport, Run, replay
-from solver.study.confirm import ARRIVALS, EARLY, Glance, Trial, as_asked, confirm, tightened
-from solver.workload import Scenario
+from solver.study.confirm import ARRIVALS, EARLY, Glance, Trial, as_asked, confirm, tightened, why_not_judged
+from solver.workload import SLO, Scenario
 
 EFFORT = Effort(time_limit_s=20, workers=1, seed=1)
 TRIAL = Trial(seeds=(1, 2), requests=6000)
@@ -99,6 +99,16 @@ def test_an_earlier_bound_stays_and_the_gap_follows() -> None:
     assert plan.objective.bound == first.objective.bound
     assert plan.objective.gap >= 0.5
     assert plan.status == "feasible"
+
+
+def test_how_a_tightened_plan_was_chosen_is_said_first() -> None:
+    first = solve_scenario(bursty("cost"), EFFORT).plan
+    assert first.binding
+    chosen = Binding(rule="evidence", because="The plan rests on pipelined prefill, which no measured run had.", slack=0.5)
+    tighter = first.model_copy(update={"binding": (chosen, *first.binding)})
+    told = as_asked(tighter, first).binding
+    assert told[0] == chosen
+    assert {b.rule for b in told[1:]} == {b.rule for b in first.binding}
 
 
 def test_the_record_survives_its_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -198,6 +208,9 @@ def test_a_glance_does_not_judge_what_it_cannot_see() -> None:
     crowd = first.prediction.model_copy(update={"requests_per_s": 1e6})
     outcome = Outcome("optimal", first.model_copy(update={"prediction": crowd}))
     assert confirm(first.scenario, outcome, EFFORT, trial=Glance(cpu_s=None)) == outcome
+    assert "would come before and after those that count" in why_not_judged(outcome.plan)
+    nothing = first.scenario.model_copy(update={"slo": SLO()})
+    assert why_not_judged(first.model_copy(update={"scenario": nothing})) == "nothing was promised"
 
 
 def test_recording_ends_when_it_is_told_to() -> None:
