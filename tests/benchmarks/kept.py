@@ -51,40 +51,47 @@ def content(
 
 USERS = {"name": "chat", "prompt_tokens": 2000, "output_tokens": 600}
 OTHERS: dict[str, Content] = {
-    "l8-l40s": content("llama-3.1-8b-fp8", hgx(1, "l40s"), [chat(1500, 200, 6)], "2s", "60ms", price_basis="on-demand"),
-    "gemma-a100": content(
-        "gemma-3-27b", hgx(2, "a100"), [chat(1000, 300, 8)], "2s", "60ms", engine="sglang", price_basis="on-demand"
+    "l8-l40s": content(
+        "llama-3.1-8b-fp8", hgx(1, "l40s"), [chat(1500, 200, 6)], "2s", "60ms", price_basis="on-demand", billing="device"
     ),
-    "mixtral-h100": content("mixtral-8x7b", hgx(2), [chat(1500, 400, 15, burstiness=2.0)], "2s", "40ms"),
+    "gemma-a100": content(
+        "gemma-3-27b", hgx(2, "a100"), [chat(1000, 300, 8)], "2s", "60ms", engine="sglang", price_basis="on-demand",
+        billing="device",
+    ),
+    "mixtral-h100": content("mixtral-8x7b", hgx(2), [chat(1500, 400, 15, burstiness=2.0)], "2s", "40ms", billing="device"),
     "scout-h200": content("llama-4-scout", hgx(2, "h200"), [chat(20_000, 300, 1.5, prompt_cv=0.5)], "6s", "60ms"),
     "405b-b200": content("llama-3.1-405b-fp8", hgx(2, "b200"), [chat(2000, 500, 6)], "2s", "40ms", engine="trtllm"),
     "glm-air-h200": content(
-        "glm-4.5-air-fp8", hgx(2, "h200"), [chat(3000, 700, 10, output_cv=0.8)], "2s", "30ms", engine="sglang"
+        "glm-4.5-air-fp8", hgx(2, "h200"), [chat(3000, 700, 10, output_cv=0.8)], "2s", "30ms", engine="sglang",
+        billing="device",
     ),
     "kimi-nvl72": content("kimi-k2.5-nvfp4", nvl72(), [chat(8000, 800, 30)], "3s", "30ms", engine="trtllm"),
-    "minimax-b300": content("minimax-m2.5", hgx(1, "b300"), [chat(4000, 1000, 6)], "2s", "25ms"),
+    "minimax-b300": content("minimax-m2.5", hgx(1, "b300"), [chat(4000, 1000, 6)], "2s", "25ms", billing="device"),
     "v3.2-b200": content("deepseek-v3.2-nvfp4", hgx(2, "b200"), [chat(6000, 500, 15)], "3s", "35ms", engine="sglang"),
-    "r1-mi300x": content("deepseek-r1", hgx(2, "mi300x"), [chat(2000, 1000, 4)], "3s", "60ms", engine="sglang"),
+    "r1-mi300x": content(
+        "deepseek-r1", hgx(2, "mi300x"), [chat(2000, 1000, 4)], "3s", "60ms", engine="sglang", billing="device"
+    ),
     "q30-users": content(
         "qwen3-30b-a3b-fp8", hgx(1), [USERS | {"users": {"count": 200, "tokens_per_s": 40, "think": "20s"}}], "2s", None
     ),
     "coder-mi355x": content(
-        "qwen3-coder-480b-a35b-fp8", hgx(1, "mi355x"), [chat(6000, 400, 5)], "3s", "40ms", engine="sglang"
+        "qwen3-coder-480b-a35b-fp8", hgx(1, "mi355x"), [chat(6000, 400, 4)], "3s", "40ms", engine="sglang"
     ),
     "oss20-pro6000": content(
-        "gpt-oss-20b", hgx(1, "rtx-pro-6000"), [chat(800, 300, 30)], None, "30ms", price_basis="on-demand"
-    ),
-    "nano-owned": content("nemotron-3-nano-30b-a3b", hgx(1), [chat(3000, 500, 20)], "1s", "20ms", owned=True),
+        "gpt-oss-20b", hgx(1, "rtx-pro-6000"), [chat(800, 300, 30)], None, "30ms", price_basis="on-demand", billing="device"),
+    "nano-most": content("nemotron-3-nano-30b-a3b", hgx(1), [chat(3000, 500, 20)], "1s", "20ms", objective="throughput"),
     "v3-drafts": content(
         "deepseek-v3", hgx(4, "h200"), [chat(2000, 600, 12)], "2s", "40ms", engine="sglang",
         speculation={"method": "mtp", "acceptance": [0.8]},
     ),
-    "trace": content("qwen3-14b-fp8", hgx(1), [], "1s", "25ms"),
+    "trace": content("qwen3-14b-fp8", hgx(1), [], "1s", "25ms", billing="device"),
     "idle-kv": content("llama-3.3-70b-fp8", hgx(2, "h200"), [turns(8000, 300, 5, 500, 6500, 0.7)], "3s", "50ms"),
     "survives": content(
         "llama-3.3-70b-fp8", hgx(4), [chat(2000, 300, 12)], "2s", "50ms", options={"survive_host_failures": 1}
     ),
-    "any-engine": content("qwen3-32b-fp8", hgx(2, "b200"), [chat(2000, 800, 15)], "1s", "20ms", engine="auto"),
+    "any-engine": content(
+        "qwen3-32b-fp8", hgx(2, "b200"), [chat(2000, 800, 15)], "1s", "20ms", engine="auto", billing="device"
+    ),
     "sure": content(
         "qwen2.5-72b", {"join": [hgx(2), hgx(1, "h200")]}, [chat(1000, 300, 8), chat(6000, 500, 0.5, "long")], "2s", "60ms",
         options={"slo_confidence": 0.8},
