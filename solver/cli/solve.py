@@ -136,7 +136,7 @@ def solve(
         effort = replace(effort, progress=progress)
         outcome = solve_scenario(wanted, effort, folder, alternatives, running)
         if confirm is not False or confirm_traces:
-            again = partial(solve_scenario, alternatives=alternatives, running=running)
+            again = partial(solve_scenario, alternatives=alternatives, running=running, reasons=False)
             trial = _trial(bool(confirm or confirm_traces), confirm_traces or (), seed)
             outcome = confirmed(wanted, outcome, effort, folder, trial, again)
         if shortlist and outcome.found is not None:

@@ -22,7 +22,7 @@ from solver.optimize.arithmetic.run import Effort
 from solver.optimize.assembly.assemble import with_bound, with_draws
 from solver.optimize.assembly.binding import binding
 from solver.optimize.assembly.outcome import Outcome
-from solver.optimize.solve import solve_scenario
+from solver.optimize.solve import without_reasons
 from solver.plan import Confirmation, Plan
 from solver.simulate import PromiseVerdict, ReplayReport, Run, replay, unrecorded_s
 from solver.workload import SLO, PinnedPool, Scenario
@@ -151,7 +151,7 @@ def confirm(
     effort: Effort | None = None,
     folder: Path = Path("."),
     trial: Trial | None = None,
-    solve: Callable[..., Outcome] = solve_scenario,
+    solve: Callable[..., Outcome] = without_reasons,
 ) -> Outcome:
     """The outcome with a plan that keeps its promises in replay, or with the best one and what it misses.
 

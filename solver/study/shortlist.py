@@ -17,7 +17,7 @@ from solver.cost.support import untried
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.layout.losses import without
-from solver.optimize.solve import solve_scenario
+from solver.optimize.solve import without_reasons
 from solver.plan import Plan, Rival
 from solver.plan.rivals import APART, TOGETHER, is_apart, layout, needs
 from solver.study.rivals import Decision
@@ -29,7 +29,7 @@ LEAST_S = 0.5
 
 
 def with_rivals(
-    plan: Plan, count: int, effort: Effort | None = None, folder: Path = Path("."), solve: Solve = solve_scenario
+    plan: Plan, count: int, effort: Effort | None = None, folder: Path = Path("."), solve: Solve = without_reasons
 ) -> Plan:
     """The plan with its rivals: structures that it does not have, the most telling first, until the time is up; and how good
     a choice each of them is by the same draws.

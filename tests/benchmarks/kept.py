@@ -161,7 +161,8 @@ def found(wanted: Scenario) -> Found:
     without = None
     if unmeasured(plan):
         limits = wanted.constraints.model_copy(update={"measured_only": True})
-        other = solve_scenario(wanted.model_copy(update={"constraints": limits}), EFFORT).found
+        measured = wanted.model_copy(update={"constraints": limits})
+        other = confirm(measured, solve_scenario(measured, EFFORT), EFFORT, trial=Glance()).found
         without = other and cost(other)
     verdicts = [(s, v) for s in UNSEEN for v in replay(plan, Run(requests=REQUESTS, seed=s)).verdicts]
     over = [(s, f"{v.promise} of {v.class_name}", v.simulated_s / v.limit_s) for s, v in verdicts]

@@ -202,6 +202,23 @@ def test_a_glance_tightens_what_it_sees_missed() -> None:
     assert not violations(plan)
 
 
+def test_nobody_asks_why_tightened_promises_cannot_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ways out take several solves each; here they would be of promises that nobody made."""
+    first = missed()
+
+    def never(*_: object) -> None:
+        raise AssertionError("asked why")
+
+    monkeypatch.setattr("solver.optimize.solve.why_none", never)
+    # Nothing keeps these: the plan comes back as it was, with what it missed.
+    monkeypatch.setattr("solver.study.confirm._missed", lambda plan, *_: {(plan.scenario.slo, "tpot_p95_s"): 1e-3})
+    monkeypatch.setattr("solver.study.confirm.HALVINGS", 0)
+    plan = confirm(first.plan.scenario, first, EFFORT, trial=Glance(cpu_s=None)).plan
+    assert plan.confirmation is not None
+    assert not plan.confirmation.kept
+    assert plan.pools == first.plan.pools
+
+
 def test_a_glance_does_not_judge_what_it_cannot_see() -> None:
     """Where those who wait for their last token are more than a glance serves, nothing is claimed."""
     first = solve_scenario(bursty("cost"), EFFORT).plan
