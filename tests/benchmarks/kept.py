@@ -127,7 +127,8 @@ def cost(plan: Plan) -> float:
 
 @dataclass(frozen=True)
 class Found:
-    """What became of a scenario: CPU seconds without and with replay, and misses as (seed, promise, latency over limit)."""
+    """What became of a scenario: CPU seconds without and with replay, the cost of a plan without the unmeasured that replay
+    leaves standing, and misses as (seed, promise, latency over limit)."""
 
     plan: Plan
     alone_s: float
@@ -163,7 +164,8 @@ def found(wanted: Scenario) -> Found:
         limits = wanted.constraints.model_copy(update={"measured_only": True})
         measured = wanted.model_copy(update={"constraints": limits})
         other = confirm(measured, solve_scenario(measured, EFFORT), EFFORT, trial=Glance()).found
-        without = other and cost(other)
+        holds = other is not None and (other.confirmation is None or other.confirmation.kept)
+        without = cost(other) if other is not None and holds else None
     verdicts = [(s, v) for s in UNSEEN for v in replay(plan, Run(requests=REQUESTS, seed=s)).verdicts]
     over = [(s, f"{v.promise} of {v.class_name}", v.simulated_s / v.limit_s) for s, v in verdicts]
     misses = tuple(each for each in over if each[2] > 1)
