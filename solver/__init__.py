@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ def solve(
     time_limit_s: float = 60.0,
     workers: int = 2,
     alternatives: int = 0,
+    shortlist: int = 0,
     **fields: Any,
 ) -> Outcome:
     """Find the cheapest layout that serves the traffic within its promises, with a bound on how far from the best it is.
@@ -63,8 +65,9 @@ def solve(
     cluster: any graph that :func:`topologies.validate` accepts, or a description: ``{"builder": "hgx", "nodes": 2}``.
     traffic, slo: to whom, and how fast; as records, or as files have them.
     seed: makes the search repeatable.
-    time_limit_s, workers: seconds for each search, and its threads.
+    time_limit_s, workers: seconds for everything (with a seed, work for each search), and threads.
     alternatives: structurally different plans within 5 % to add.
+    shortlist: best plans of other structures to solve in the time left, each with its bound, as ``plan.rivals``.
     fields: any other field of :class:`Scenario`, such as ``engine="sglang"`` or ``objective="throughput"``.
 
     Raises
@@ -73,6 +76,7 @@ def solve(
     """
     from solver.optimize.arithmetic.run import Effort
     from solver.optimize.solve import solve_scenario
+    from solver.study.shortlist import with_rivals
 
     content = {
         "llm": _llm(llm),
@@ -81,8 +85,11 @@ def solve(
         "slo": SLO() if slo is None else slo,
         **fields,
     }
-    effort = Effort(time_limit_s=time_limit_s, workers=workers, seed=seed)
-    return solve_scenario(Scenario.from_mapping(content, "solve"), effort, alternatives=alternatives)
+    effort = Effort(time_limit_s=time_limit_s, workers=workers, seed=seed).started()
+    outcome = solve_scenario(Scenario.from_mapping(content, "solve"), effort, alternatives=alternatives)
+    if shortlist and outcome.found is not None:
+        return replace(outcome, found=with_rivals(outcome.found, shortlist, effort))
+    return outcome
 
 
 def read_trace(path: str | Path, **fields: Any) -> Traffic:

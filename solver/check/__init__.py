@@ -37,23 +37,25 @@ GROUPS: tuple[tuple[Callable[[Evidence], Iterator[str]], ...], ...] = (
     (idle_kv.ages_give_what_is_claimed, idle_kv.tiers_hold_it, idle_kv.money_is_right),
     (memory.ledger_holds, memory.limits_hold, legality.steps_hold_their_prompts),
     (promises.loads_are_served, promises.capacities_keep_promises),
-    (promises.prediction_holds, promises.promises_are_kept, failures.losses_are_survived),
+    (promises.prediction_holds, promises.promises_are_kept, promises.confidence_is_reached, failures.losses_are_survived),
     (money.rent_is_right, money.arithmetic_is_right, money.provenance_is_right, links.loads_are_right),
     (money.margins_are_right,),
 )
 
 
-def violations(plan: Plan, instance: Instance | None = None) -> list[str]:
+def violations(plan: Plan, instance: Instance | None = None, sure: bool = True) -> list[str]:
     """One sentence for every claim that does not hold; empty if the plan holds.
 
     Parameters
     ----------
     instance: the plan's scenario with its names looked up, where that was done already.
+    sure: whether the confidence that the scenario asks for must be reached; a search that has not ended may fall short of it.
     """
     try:
         evidence = Evidence(plan, instance or Instance.of(plan.scenario))
         for group in GROUPS:
-            found = [sentence for rule in group for sentence in rule(evidence)]
+            rules = [rule for rule in group if sure or rule is not promises.confidence_is_reached]
+            found = [sentence for rule in rules for sentence in rule(evidence)]
             if found:
                 return found
     except BadInput as error:
@@ -68,7 +70,7 @@ def attested(plan: Plan) -> list[str]:
         found.append(f"the cheapest plan found, of {plan.objective.least:.6g} USD per million output tokens")
     found += ["what binds, in words"] if plan.binding else []
     found += [f"{len(plan.alternatives)} alternatives"] if plan.alternatives else []
-    found += [f"{len(plan.rivals)} rivals of other structures, each with its bound"] if plan.rivals else []
+    found += [f"{len(plan.rivals)} rivals of other structures, each with its bound and its odds"] if plan.rivals else []
     found += ["the confirmation by replay"] if plan.confirmation is not None else []
     return [*found, "versions, seed and counts of the search"]
 

@@ -111,6 +111,10 @@ def arithmetic_is_right(evidence: Evidence) -> Iterator[str]:
     for rival in plan.rivals:
         if (rival.usd_per_million_output_tokens or o.bound) < o.bound * (1 - 1e-9):
             yield f"the rival {rival.structure!r} costs less than the bound"
+    odds = (plan.odds, *(rival.odds for rival in plan.rivals))
+    best = [each.best for each in odds if each is not None]
+    if best and differs(math.fsum(best), 1.0):
+        yield f"plan and rivals are the cheapest in {math.fsum(best):.6g} of the draws together, not in each once"
     for alternative in plan.alternatives:
         if alternative.usd_per_million_output_tokens < o.bound * (1 - 1e-9):
             yield "an alternative costs less than the bound"

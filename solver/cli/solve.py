@@ -16,11 +16,10 @@ from solver.cli.scenario import EXAMPLE, scenario_from
 from solver.cli.train import is_training, show_training
 from solver.cli.users import users_given
 from solver.workload.fields import with_unit
-from topologies.units import show_seconds
 
 if TYPE_CHECKING:
     from solver.optimize.assembly.outcome import Outcome
-    from solver.plan import Confirmation, Plan
+    from solver.plan import Plan
     from solver.study.confirm import Trial
     from solver.workload import Scenario
 
@@ -102,7 +101,9 @@ def solve(
     from solver.optimize.layout.losses import without as without_devices
     from solver.optimize.solve import solve_scenario
     from solver.plan import Plan
+    from solver.plan.replayed import told
     from solver.study.confirm import confirm as confirmed
+    from solver.study.confirm import why_not_judged
     from solver.study.shortlist import with_rivals
 
     flags: dict[str, Any] = {
@@ -135,7 +136,7 @@ def solve(
         effort = replace(effort, progress=progress)
         outcome = solve_scenario(wanted, effort, folder, alternatives, running)
         if confirm is not False or confirm_traces:
-            again = partial(solve_scenario, alternatives=alternatives, running=running)
+            again = partial(solve_scenario, alternatives=alternatives, running=running, reasons=False)
             trial = _trial(bool(confirm or confirm_traces), confirm_traces or (), seed)
             outcome = confirmed(wanted, outcome, effort, folder, trial, again)
         if shortlist and outcome.found is not None:
@@ -154,9 +155,9 @@ def solve(
     else:
         print(outcome)
         if plan.confirmation is not None:
-            print(_told(plan.confirmation))
+            print(f"  {told(plan.confirmation)}")
         elif confirm is not False:
-            print("  not replayed: too many requests would be under way for a short replay; --confirm takes its time")
+            print(f"  not replayed: {why_not_judged(plan)}")
         if plan.rivals:
             print(_rivals(plan))
     if stopped.status:
@@ -182,30 +183,14 @@ def _trial(thorough: bool, traces: Sequence[Path], seed: int | None) -> Trial:
     return Trial(traces=tuple(traces)) if thorough else Glance(cpu_s=CPU_S if seed is None else None)
 
 
-def _told(confirmation: Confirmation) -> str:
-    """What the replays showed, and what they changed."""
-    figures = ", ".join(f"{name[:-2]} {show_seconds(value)}" for name, value in confirmation.simulated.items())
-    word = "confirmed" if confirmation.kept else "NOT confirmed: promises are missed"
-    count = len(confirmation.seeds)
-    drawn = f"{count} replays" if count > 1 else f"a replay of {confirmation.requests:,} requests"
-    line = f"  {word} in {', '.join(confirmation.traces) or drawn} ({figures}); cost {confirmation.cost_rise:+.1%} for it"
-    asked = ", ".join(
-        f"{field.removesuffix('_s').replace('_', ' ')} of {name} by {1 - factor:.1%}"
-        for name, factors in confirmation.derating.items()
-        for field, factor in factors.items()
-    )
-    return f"{line}: the program was asked for less, {asked}; bound and gap are those without replay" if asked else line
-
-
 def _rivals(plan: Plan) -> str:
     """The best plans of other structures, as a table."""
-    from solver.plan.rivals import apart_or_together, table
+    from solver.plan.rivals import HEADS, apart_or_together, odds, table
 
-    heads = ("structure", "USD/M out", "over this", "proof", "layout", "no run had", "needs")
-    rows = [heads, *table(plan)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    rows = [HEADS, *table(plan)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    told = [line for line in (apart_or_together(plan),) if line]
+    told = [line for line in (apart_or_together(plan), odds(plan)) if line]
     return "\n".join([*told, "Best plans of other structures, not replayed:", *(f"  {line}" for line in lines)])
 
 

@@ -151,7 +151,7 @@ class Search:
                 bound = max(bound, plan.objective.bound)
             less, full = _less(self.instance, pools, now.scale_out), _overfull(plan)
             reason = full or reason
-            broken = violations(plan, self.instance)
+            broken = violations(plan, self.instance, sure=False)
             if not broken:
                 best = (plan, source) if best is None or _cost(plan) < _cost(best[0]) else best
             elif not less and not full:

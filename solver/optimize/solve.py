@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def solve_scenario(
     folder: Path = Path("."),
     alternatives: int = 0,
     running: Plan | None = None,
+    reasons: bool = True,
 ) -> Outcome:
     """Find the best plan of a scenario.
 
@@ -48,6 +50,7 @@ def solve_scenario(
     folder: where relative paths in the scenario start.
     alternatives: structurally different plans within 5 % to add.
     running: a plan in force, whose replicas stay where they are as far as that costs nothing.
+    reasons: whether to look for what stands in the way where there is no plan, which takes several solves.
 
     Raises
     ------
@@ -58,10 +61,10 @@ def solve_scenario(
     whole = Instance.of(embedded(scenario, folder), folder)
     crippled = topologies.crippled(whole.cluster)
     if not crippled:
-        return _solve(whole, effort, alternatives, running)
-    every = _solve(whole, effort, alternatives, running)
+        return _solve(whole, effort, alternatives, running, reasons)
+    every = _solve(whole, effort, alternatives, running, reasons)
     fit = Instance.of(without(whole.scenario, crippled), folder)
-    able = _solve(fit, effort, alternatives, running)
+    able = _solve(fit, effort, alternatives, running, reasons)
     if able.found is None or every.found is None:
         return able if every.found is None else every
     cheaper = min((able.found, every.found), key=lambda plan: (plan.objective.least, plan.objective.simplicity_cost))
@@ -69,6 +72,10 @@ def solve_scenario(
         return every
     best = with_bound(cheaper, every.found.objective.bound)
     return replace(able, status=best.status, found=best)
+
+
+#: The same where nobody asks why there is no plan.
+without_reasons = partial(solve_scenario, reasons=False)
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ class _Solved:
         return self.found.result
 
 
-def _solve(instance: Instance, effort: Effort, alternatives: int, running: Plan | None) -> Outcome:
+def _solve(instance: Instance, effort: Effort, alternatives: int, running: Plan | None, reasons: bool) -> Outcome:
     """Solve for each engine in question, and each way in which promises may share pools, and take the best."""
     scenario = instance.scenario
     wanted = replace(effort, gap=scenario.options.gap * SHARE_OF_GAP)
@@ -114,8 +121,8 @@ def _solve(instance: Instance, effort: Effort, alternatives: int, running: Plan 
     if not plans:
         proven = not skipped and all(isinstance(s.result, NoLayout) and s.result.proven for s in solved)
         reason = next((s.result.because for s in solved if isinstance(s.result, NoLayout) and s.result.because), "")
-        if reason:
-            return Outcome("infeasible" if proven else "unknown", None, reason)
+        if reason or not reasons:
+            return Outcome("infeasible" if proven else "unknown", None, reason or "No plan was found.")
         refusal = why_none(instance, [s.found.offer for s in solved[-len(engines) :]], wanted, proven)
         return Outcome("infeasible" if proven else "unknown", None, refusal.reason, refusal=refusal)
     unknown = [s.engine for s in solved if isinstance(s.result, NoLayout) and not s.result.proven]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from solver.plan.schema import Plan, Pool, Rival
+from solver.plan.schema import Odds, Plan, Pool, Rival
 
 #: Costs whose ratio differs from 1 by less are the same.
 SAME = 0.005
@@ -61,18 +61,60 @@ def proof(rival: Rival) -> str:
     return f"only found, none under {rival.bound:.4g}"
 
 
+def odds(plan: Plan) -> str:
+    """How good a choice the plan is, and which rival would be a better one; empty where nothing was compared."""
+    if plan.odds is None:
+        return ""
+    said = (
+        f"By the draws of what predictions may be off by this plan is the cheapest of these in {plan.odds.best:.0%}, and is "
+        f"expected to cost {plan.odds.regret:.1%} more than the cheapest would"
+    )
+    able = [(rival.odds.regret, rival.structure) for rival in plan.rivals if rival.odds is not None]
+    least, structure = min(able)
+    return f"{said}; {structure!r}, {least:.1%}." if least < plan.odds.regret else f"{said}."
+
+
+def interval(low_high: tuple[float, float] | None) -> str:
+    """A range of costs."""
+    return "" if low_high is None else f"{low_high[0]:.4g} to {low_high[1]:.4g}"
+
+
+def best_and_regret(found: Odds | None) -> tuple[str, str]:
+    """The odds of one plan, as percentages."""
+    return ("", "") if found is None else (f"{found.best:.0%}", f"{found.regret:.1%}")
+
+
+#: What :func:`table` tells.
+HEADS = ("structure", "USD/M out", "80 % of draws", "over this", "best in", "regret", "proof", "layout", "no run had", "needs")
+
+
 def table(plan: Plan) -> Iterator[tuple[str, ...]]:
-    """The rivals of a plan as text: structure, cost, over the plan's, proof, layout, what no run had, needs."""
+    """The plan and its rivals as text, in the columns of ``HEADS``."""
+    ours = plan.objective.usd_per_million_output_tokens
+    untried = dict.fromkeys(rests.mechanism for pool in plan.pools for rests in pool.rests_on if not rests.runs)
+    yield (
+        "this plan",
+        f"{ours:.4g}",
+        interval(plan.objective.interval_80),
+        "",
+        *best_and_regret(plan.odds),
+        f"none under {plan.objective.bound:.4g}",
+        layout(plan),
+        ", ".join(untried) or "nothing",
+        ", ".join(needs(plan)),
+    )
     for rival in plan.rivals:
         cost = rival.usd_per_million_output_tokens
         if cost is None:
-            yield rival.structure, "", "", proof(rival), "", "", ""
+            yield rival.structure, *[""] * 5, proof(rival), *[""] * 3
             continue
-        over = cost / plan.objective.usd_per_million_output_tokens - 1 if plan.objective.usd_per_million_output_tokens else 0.0
+        over = cost / ours - 1 if ours else 0.0
         yield (
             rival.structure,
             f"{cost:.4g}",
+            interval(rival.interval_80),
             f"{over:+.1%}",
+            *best_and_regret(rival.odds),
             proof(rival),
             rival.layout,
             ", ".join(rival.untried) or "nothing",

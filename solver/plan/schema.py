@@ -368,6 +368,19 @@ class Alternative(Record):
     pools: tuple[Pool, ...]
 
 
+class Odds(Record):
+    """How good a choice a plan is among a plan and its rivals, by what all of them cost in the same draws.
+
+    Attributes
+    ----------
+    best: share of the draws in which it is the cheapest; equals divide them.
+    regret: what it is expected to cost more than the cheapest of them would, over the cost of the plan.
+    """
+
+    best: Portion
+    regret: Amount
+
+
 class Rival(Record):
     """The best plan of another structure, solved by itself under the same promises.
 
@@ -376,6 +389,7 @@ class Rival(Record):
     structure: what it was restricted to, in words.
     status: ``optimal`` or ``feasible`` by its own bound; ``infeasible`` (proven) or ``unknown`` where there is no plan.
     usd_per_million_output_tokens, usd_per_hour, bound: of the plan, and what none of this structure undercuts; None without.
+    interval_80: the range of the cost that holds in 80 % of the draws. odds: as the choice.
     ttft_p95_s, tpot_p95_s: predicted, over all requests [s].
     devices: in use. layout: its pools, in words.
     untried: mechanisms that no measured run had. needs: what it needs beside devices.
@@ -386,6 +400,8 @@ class Rival(Record):
     usd_per_million_output_tokens: Amount | None = None
     usd_per_hour: Amount | None = None
     bound: Amount | None = None
+    interval_80: tuple[Amount, Amount] | None = None
+    odds: Odds | None = None
     ttft_p95_s: Amount | None = None
     tpot_p95_s: Amount | None = None
     devices: Whole = 0
@@ -469,7 +485,7 @@ class Plan(Record):
     Attributes
     ----------
     margins: of the classes that have a price.
-    rivals: best plans of other structures, where they were asked for.
+    rivals: best plans of other structures, where they were asked for. odds: of the plan among them.
     """
 
     schema_version: str
@@ -486,6 +502,7 @@ class Plan(Record):
     margins: tuple[Margin, ...] = ()
     alternatives: tuple[Alternative, ...]
     rivals: tuple[Rival, ...] = ()
+    odds: Odds | None = None
     binding: tuple[Binding, ...]
     provenance: Provenance
     confirmation: Confirmation | None = None

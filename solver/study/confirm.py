@@ -22,7 +22,7 @@ from solver.optimize.arithmetic.run import Effort
 from solver.optimize.assembly.assemble import with_bound, with_draws
 from solver.optimize.assembly.binding import binding
 from solver.optimize.assembly.outcome import Outcome
-from solver.optimize.solve import solve_scenario
+from solver.optimize.solve import without_reasons
 from solver.plan import Confirmation, Plan
 from solver.simulate import PromiseVerdict, ReplayReport, Run, replay, unrecorded_s
 from solver.workload import SLO, PinnedPool, Scenario
@@ -108,7 +108,7 @@ class Glance(Trial):
 
     def reports(self, plan: Plan) -> list[list[ReplayReport]]:
         """The replay; none where too little could be recorded."""
-        requests = ARRIVALS - round(unrecorded_s(plan) * plan.prediction.requests_per_s)
+        requests = ARRIVALS - _unrecorded(plan)
         if requests < LEAST:
             return []
         end_s = inf if self.cpu_s is None else process_time() + self.cpu_s
@@ -118,6 +118,26 @@ class Glance(Trial):
 
         report = replay(plan, Run(requests=requests, seed=self.seeds[0], stop=stop))
         return [[report]] if report.verdicts and report.overall.requests >= LEAST else []
+
+
+def _unrecorded(plan: Plan) -> int:
+    """Requests of a replay that come before and after those that count."""
+    return round(unrecorded_s(plan) * plan.prediction.requests_per_s)
+
+
+def why_not_judged(plan: Plan) -> str:
+    """Why a short replay says nothing of a plan.
+
+    Where nothing is promised; where requests stay so long, or come so fast, that too few of those of a short replay count.
+    """
+    scenario = plan.scenario
+    slos = [c.slo.over(scenario.slo) if c.slo else scenario.slo for c in scenario.traffic.classes]
+    if all(getattr(slo, field) is None for slo in slos for field in FIELDS.values()):
+        return "nothing was promised"
+    return (
+        f"of the {ARRIVALS:,} requests of a short replay {_unrecorded(plan):,} would come before and after those that count; "
+        "--confirm takes its time"
+    )
 
 
 def _certain(verdict: PromiseVerdict) -> bool:
@@ -131,7 +151,7 @@ def confirm(
     effort: Effort | None = None,
     folder: Path = Path("."),
     trial: Trial | None = None,
-    solve: Callable[..., Outcome] = solve_scenario,
+    solve: Callable[..., Outcome] = without_reasons,
 ) -> Outcome:
     """The outcome with a plan that keeps its promises in replay, or with the best one and what it misses.
 
@@ -277,7 +297,7 @@ def as_asked(plan: Plan, first: Plan) -> Plan:
     asked = with_draws(asked, Evidence(asked, instance).worlds)
     told = binding(instance, asked, dict.fromkeys(pool.name for pool in asked.pools))
     kept = [b for b in plan.binding if b.rule not in {other.rule for other in told} | set(_PROMISED)]
-    return asked.model_copy(update={"binding": (*told, *kept)})
+    return asked.model_copy(update={"binding": (*kept, *told)})
 
 
 def _missed(

@@ -24,7 +24,7 @@ from solver.cost.network.contention import Exchange
 from solver.cost.pool.draws import DrawnGroup, worlds
 from solver.cost.surprises import DRAWS, packaged_spreads
 from solver.plan import Plan, Pool
-from solver.plan.schema import Placed
+from solver.plan.schema import Odds, Placed
 from solver.replica import Setup
 
 Floats = NDArray[np.float64]
@@ -97,14 +97,18 @@ class Decision:
     @cached_property
     def regret(self) -> float:
         """What the best choice is expected to cost more than the cheapest plan would, as a share of the plan's cost."""
-        return self._least(self._costs(self.groups))
+        return self._least(self.costs)
 
     @cached_property
-    def best(self) -> Floats:
-        """Share of the draws in which each plan is the cheapest, equals dividing them (N,)."""
-        costs = self._costs(self.groups)
-        cheapest = costs == costs.min(axis=0)
-        return np.asarray((cheapest / cheapest.sum(axis=0)).mean(axis=1))
+    def costs(self) -> Floats:
+        """USD per million output tokens within the promises, of each plan in every draw (N, DRAWS)."""
+        return self._costs(self.groups)
+
+    @property
+    def odds(self) -> list[Odds]:
+        """How good a choice each plan is."""
+        found = odds(self.costs, self.known[0].plan.objective.usd_per_million_output_tokens)
+        return [Odds(best=best, regret=regret) for best, regret in found]
 
     def fall(self, device: str, setup: Setup) -> float:
         """What a run of a replica by itself lets the expected regret fall by, as a share of the plan's cost."""
@@ -144,6 +148,23 @@ class Decision:
     def _least(self, costs: Floats) -> float:
         expected = float(costs.mean(axis=1).min() - costs.min(axis=0).mean())
         return expected / self.known[0].plan.objective.usd_per_million_output_tokens
+
+
+def odds(costs: Floats, usual: float) -> list[tuple[float, float]]:
+    """For each plan the share of the draws in which it is the cheapest, equals dividing them, and its expected regret.
+
+    Parameters
+    ----------
+    costs: of each plan in every draw (N, DRAWS). usual: cost that regret is a share of.
+
+    >>> odds(np.array([[1.0, 4.0], [2.0, 2.0], [3.0, 5.0]]), 1.0)
+    [(0.5, 1.0), (0.5, 0.5), (0.0, 2.5)]
+    """
+    least = costs.min(axis=0)
+    cheapest = costs == least
+    best = (cheapest / cheapest.sum(axis=0)).mean(axis=1)
+    regret = (costs - least).mean(axis=1) / usual if usual else np.zeros(len(costs))
+    return list(zip(best.tolist(), regret.tolist(), strict=True))
 
 
 def _even(count: int) -> Floats:

@@ -11,14 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from solver.check.evidence import Evidence
 from solver.cost.instance import Instance
 from solver.cost.support import untried
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.layout.losses import without
-from solver.optimize.solve import solve_scenario
+from solver.optimize.solve import without_reasons
 from solver.plan import Plan, Rival
 from solver.plan.rivals import APART, TOGETHER, is_apart, layout, needs
+from solver.study.rivals import Decision
 from solver.workload import Scenario
 
 Solve = Callable[[Scenario, Effort, Path], Outcome]
@@ -27,9 +29,10 @@ LEAST_S = 0.5
 
 
 def with_rivals(
-    plan: Plan, count: int, effort: Effort | None = None, folder: Path = Path("."), solve: Solve = solve_scenario
+    plan: Plan, count: int, effort: Effort | None = None, folder: Path = Path("."), solve: Solve = without_reasons
 ) -> Plan:
-    """The plan with its rivals: structures that it does not have, the most telling first, until the time is up.
+    """The plan with its rivals: structures that it does not have, the most telling first, until the time is up; and how good
+    a choice each of them is by the same draws.
 
     Parameters
     ----------
@@ -39,13 +42,18 @@ def with_rivals(
     """
     effort = (effort or Effort()).started()
     wanted = list(structures(plan, folder))[:count]
-    rivals = []
+    rivals, found = [], [plan]
     quiet = replace(effort, progress=None)
     for name, scenario in wanted:
         late = quiet.clock is not None and quiet.clock.left_s() < LEAST_S
-        rivals.append(Rival(structure=name, status="unknown") if late else _rival(name, solve(scenario, quiet, folder)))
-    ranked = sorted(rivals, key=lambda r: (r.usd_per_million_output_tokens is None, r.usd_per_million_output_tokens or 0.0))
-    return plan.model_copy(update={"rivals": tuple(ranked)})
+        outcome = Outcome("unknown", None) if late else solve(scenario, quiet, folder)
+        rivals.append(_rival(name, outcome))
+        found += [outcome.found] if outcome.found is not None else []
+    own, *others = Decision.of([Evidence(each, Instance.of(each.scenario, folder)) for each in found]).odds
+    left = iter(others)
+    told = [rival.model_copy(update={"odds": next(left)}) if rival.bound is not None else rival for rival in rivals]
+    ranked = sorted(told, key=lambda r: (r.usd_per_million_output_tokens is None, r.usd_per_million_output_tokens or 0.0))
+    return plan.model_copy(update={"rivals": tuple(ranked), "odds": own if others else None})
 
 
 def structures(plan: Plan, folder: Path = Path(".")) -> Iterator[tuple[str, Scenario]]:
@@ -97,6 +105,7 @@ def _rival(name: str, outcome: Outcome) -> Rival:
         usd_per_million_output_tokens=o.usd_per_million_output_tokens,
         usd_per_hour=o.usd_per_hour,
         bound=o.bound,
+        interval_80=o.interval_80,
         ttft_p95_s=p.ttft_p95_s,
         tpot_p95_s=p.tpot_p95_s,
         devices=plan.devices,

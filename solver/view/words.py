@@ -29,12 +29,13 @@ CHOICE = ("evidence", "simplicity")
 
 @dataclass(frozen=True)
 class PromiseKept:
-    """One promise to one class: predicted and promised [s]."""
+    """One promise to one class: predicted, promised, and seen in the replays that confirmed the plan, where they tell [s]."""
 
     request_class: str
     what: str
     predicted_s: float
     promised_s: float
+    replayed_s: float | None = None
 
     @property
     def spare(self) -> float:
@@ -50,17 +51,23 @@ class PromiseKept:
 def promises_kept(scene: Scene) -> list[PromiseKept]:
     """Every promise beside its prediction, class by class."""
     found = []
+    confirmation = scene.plan.confirmation
     for group in scene.instance.groups:
         for request_class, slo in zip(group.classes, group.slos, strict=True):
             latency = scene.plan.prediction.classes[request_class.name]
+            seen = confirmation.classes[request_class.name] if confirmation else {}
             whole = latency.ttft_p95_s + max(request_class.output_tokens - 1, 0) * latency.tpot_p95_s
             pairs = (
-                ("TTFT p95", latency.ttft_p95_s, slo.ttft_p95_s),
-                ("TPOT p95", latency.tpot_p95_s, slo.tpot_p95_s),
-                ("Largest gap between tokens p95", _gap_s(scene, request_class.name), slo.itl_p95_s),
-                ("Time to last token p95", whole, slo.e2e_p95_s),
+                ("TTFT p95", latency.ttft_p95_s, slo.ttft_p95_s, seen.get("ttft_p95_s")),
+                ("TPOT p95", latency.tpot_p95_s, slo.tpot_p95_s, seen.get("tpot_p95_s")),
+                ("Largest gap between tokens p95", _gap_s(scene, request_class.name), slo.itl_p95_s, None),
+                ("Time to last token p95", whole, slo.e2e_p95_s, None),
             )
-            found += [PromiseKept(request_class.name, what, value, limit) for what, value, limit in pairs if limit is not None]
+            found += [
+                PromiseKept(request_class.name, what, value, limit, replayed)
+                for what, value, limit, replayed in pairs
+                if limit is not None
+            ]
     return found
 
 

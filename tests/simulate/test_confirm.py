@@ -12,10 +12,10 @@ from solver.check import violations
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import solve_scenario
-from solver.plan import Plan
+from solver.plan import Binding, Plan
 from solver.simulate import PromiseVerdict, ReplayReport, Run, replay
-from solver.study.confirm import ARRIVALS, EARLY, Glance, Trial, as_asked, confirm, tightened
-from solver.workload import Scenario
+from solver.study.confirm import ARRIVALS, EARLY, Glance, Trial, as_asked, confirm, tightened, why_not_judged
+from solver.workload import SLO, Scenario
 
 EFFORT = Effort(time_limit_s=20, workers=1, seed=1)
 TRIAL = Trial(seeds=(1, 2), requests=6000)
@@ -99,6 +99,16 @@ def test_an_earlier_bound_stays_and_the_gap_follows() -> None:
     assert plan.objective.bound == first.objective.bound
     assert plan.objective.gap >= 0.5
     assert plan.status == "feasible"
+
+
+def test_how_a_tightened_plan_was_chosen_is_said_first() -> None:
+    first = solve_scenario(bursty("cost"), EFFORT).plan
+    assert first.binding
+    chosen = Binding(rule="evidence", because="The plan rests on pipelined prefill, which no measured run had.", slack=0.5)
+    tighter = first.model_copy(update={"binding": (chosen, *first.binding)})
+    told = as_asked(tighter, first).binding
+    assert told[0] == chosen
+    assert {b.rule for b in told[1:]} == {b.rule for b in first.binding}
 
 
 def test_the_record_survives_its_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -192,12 +202,32 @@ def test_a_glance_tightens_what_it_sees_missed() -> None:
     assert not violations(plan)
 
 
+def test_nobody_asks_why_tightened_promises_cannot_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ways out take several solves each; here they would be of promises that nobody made."""
+    first = missed()
+
+    def never(*_: object) -> None:
+        raise AssertionError("asked why")
+
+    monkeypatch.setattr("solver.optimize.solve.why_none", never)
+    # Nothing keeps these: the plan comes back as it was, with what it missed.
+    monkeypatch.setattr("solver.study.confirm._missed", lambda plan, *_: {(plan.scenario.slo, "tpot_p95_s"): 1e-3})
+    monkeypatch.setattr("solver.study.confirm.HALVINGS", 0)
+    plan = confirm(first.plan.scenario, first, EFFORT, trial=Glance(cpu_s=None)).plan
+    assert plan.confirmation is not None
+    assert not plan.confirmation.kept
+    assert plan.pools == first.plan.pools
+
+
 def test_a_glance_does_not_judge_what_it_cannot_see() -> None:
     """Where those who wait for their last token are more than a glance serves, nothing is claimed."""
     first = solve_scenario(bursty("cost"), EFFORT).plan
     crowd = first.prediction.model_copy(update={"requests_per_s": 1e6})
     outcome = Outcome("optimal", first.model_copy(update={"prediction": crowd}))
     assert confirm(first.scenario, outcome, EFFORT, trial=Glance(cpu_s=None)) == outcome
+    assert "would come before and after those that count" in why_not_judged(outcome.plan)
+    nothing = first.scenario.model_copy(update={"slo": SLO()})
+    assert why_not_judged(first.model_copy(update={"scenario": nothing})) == "nothing was promised"
 
 
 def test_recording_ends_when_it_is_told_to() -> None:

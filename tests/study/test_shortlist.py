@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 
+from solver import RequestClass, solve
 from solver.check import attested, violations
+from solver.check.evidence import Evidence
+from solver.cost.instance import Instance
 from solver.optimize.arithmetic.run import Deadline, Effort
+from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import solve_scenario
-from solver.plan import Plan, Rival
-from solver.plan.rivals import apart_or_together, table
+from solver.plan import Odds, Plan, Rival
+from solver.plan.rivals import apart_or_together, odds, table
+from solver.study.rivals import Decision
 from solver.study.shortlist import structures, with_rivals
 from solver.workload import Scenario
 
@@ -47,9 +52,29 @@ def test_every_rival_is_its_own_best_plan() -> None:
         best = alone(rival.structure).objective
         assert rival.usd_per_million_output_tokens == best.usd_per_million_output_tokens
         assert rival.bound == best.bound
+        assert rival.interval_80 == best.interval_80
         assert rival.bound >= found.objective.bound * (1 - 1e-9)
     assert not violations(found)
     assert any("2 rivals" in line for line in attested(found))
+
+
+def test_odds_come_from_the_same_draws() -> None:
+    found = with_rivals(plan(), 2, EFFORT)
+    told = [found.odds, *(rival.odds for rival in found.rivals)]
+    plans = [plan(), *(alone(rival.structure) for rival in found.rivals)]
+    assert told == Decision.of([Evidence(each, Instance.of(each.scenario)) for each in plans]).odds
+    assert found.odds is not None
+    assert f"cheapest of these in {found.odds.best:.0%}" in odds(found)
+    twice = with_rivals(plan(), 1, EFFORT, solve=lambda *_: Outcome("optimal", plan()))
+    assert twice.odds == twice.rivals[0].odds == Odds(best=0.5, regret=0.0)
+    forged = found.model_copy(update={"odds": found.odds.model_copy(update={"best": found.odds.best / 2 + 0.01})})
+    assert any("of the draws together" in line for line in violations(forged))
+
+
+def test_python_asks_for_a_shortlist() -> None:
+    chat = RequestClass("chat", prompt_tokens=1000, output_tokens=200, requests_per_s=5)
+    found = solve("llama-3.1-8b", {"builder": "hgx", "nodes": 1, "device": "h100"}, chat, seed=1, shortlist=1)
+    assert [rival.structure for rival in found.plan.rivals] == ["apart"]
 
 
 def test_restrictions_hold() -> None:
@@ -69,7 +94,8 @@ def test_what_there_was_no_time_for_is_said() -> None:
     late = Effort(time_limit_s=60, clock=Deadline(0.0))
     found = with_rivals(plan(), 2, late)
     assert {rival.status for rival in found.rivals} == {"unknown"}
-    assert all("no plan found in time" in row for row in table(found))
+    assert all("no plan found in time" in row for row in list(table(found))[1:])
+    assert (found.odds, odds(found)) == (None, "")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import plans
 from chromium import Chromium
 from command_line import rackplan
 
-from solver.plan import Plan, Rival
+from solver.plan import Odds, Plan, Rival
 from solver.view import html
 from solver.view.beside import render_beside
 from solver.view.words import NO_GAP
@@ -23,6 +23,8 @@ def with_rivals(plan: Plan) -> Plan:
         usd_per_million_output_tokens=1.4 * cost,
         usd_per_hour=1.4 * plan.objective.usd_per_hour,
         bound=1.2 * cost,
+        interval_80=(1.4 * cost, 1.9 * cost),
+        odds=Odds(best=0.125, regret=0.31),
         ttft_p95_s=0.4,
         tpot_p95_s=0.011,
         devices=4,
@@ -32,7 +34,7 @@ def with_rivals(plan: Plan) -> Plan:
     )
     same = apart.model_copy(update={"structure": "no expert parallelism"})
     none = Rival(structure="measured mechanisms only", status="infeasible")
-    return plan.model_copy(update={"rivals": (apart, same, none)})
+    return plan.model_copy(update={"rivals": (apart, same, none), "odds": Odds(best=0.75, regret=0.02)})
 
 
 def test_the_choice_is_told_and_drawn() -> None:
@@ -40,9 +42,10 @@ def test_the_choice_is_told_and_drawn() -> None:
     page = html.render(with_rivals(plan))
     assert "Prefill and decode together are 1.40 times cheaper than apart." in page
     choice = page[page.index('id="choice"') : page.index("Why it costs what it costs")]
-    for words in ("(+40%)", "only found, none under", "no plan exists", "pipelined prefill", "hand-over by nixl"):
+    for words in ("(+40%)", "12%", "31.0%", "only found, none under", "no plan exists", "pipelined prefill", "by nixl"):
         assert words in choice
     assert "apart and 1 more" in choice
+    assert "this plan is the cheapest of these in 75%, and is expected to cost 2.0% more than the cheapest would." in choice
     assert 'id="choice"' not in html.render(plan)
 
 

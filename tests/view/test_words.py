@@ -6,9 +6,10 @@ import pytest
 
 from solver import Scenario
 from solver.optimize.solve import solve_scenario
-from solver.plan import Plan
+from solver.plan import Confirmation, Plan
 from solver.view.ledgers import stage_ledgers
 from solver.view.scene import Scene
+from solver.view.sections.promises import promises
 from solver.view.words import promises_kept, sentences, verdict
 
 
@@ -46,6 +47,20 @@ def test_promises_beside_their_predictions(nvl72: Plan) -> None:
     assert by_name["TPOT p95"].predicted_s == latency.tpot_p95_s
     assert by_name["TTFT p95"].promised_s == 2.0
     assert by_name["TPOT p95"].promised_s == 0.03
+
+
+def test_what_the_replay_showed_stands_beside_what_was_promised(nvl72: Plan) -> None:
+    seen = {"ttft_p50_s": 0.9, "ttft_p95_s": 1.93, "tpot_p50_s": 0.025, "tpot_p95_s": 0.0287}
+    asked = {"chat": {"tpot_p95_s": 0.97}}
+    record = Confirmation(
+        kept=True, seeds=(101,), requests=7000, simulated=seen, classes={"chat": seen}, derating=asked, cost_rise=0.012
+    )
+    scene = Scene.of(nvl72.model_copy(update={"confirmation": record}))
+    assert {kept.what: kept.replayed_s for kept in promises_kept(scene)} == {"TTFT p95": 1.93, "TPOT p95": 0.0287}
+    section = str(promises(scene))
+    for words in ("in replay", "1.93 s", "28.7 ms", "a replay of 7,000 requests", "tpot p95 of chat by 3.0%", "cost +1.2%"):
+        assert words in section
+    assert "in replay" not in str(promises(Scene.of(nvl72)))
 
 
 def test_ledgers_of_the_stages_hold_the_fullest_rank_of_the_plan(nvl72: Plan) -> None:

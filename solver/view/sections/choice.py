@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from solver.plan import Plan, Rival
-from solver.plan.rivals import layout, needs, proof
+from solver.plan.rivals import best_and_regret, interval, layout, needs, odds, proof
 from solver.view import charts as draw
 from solver.view.amounts import percent, usd
 from solver.view.markup import Child, Markup, tag
@@ -14,10 +14,11 @@ from solver.view.sections.chart_row import chart_row
 from solver.view.sections.tables import table
 from topologies.units import show_seconds
 
-HEADS = ("structure", "per million tokens", "proof", "TTFT, TPOT p95", "layout", "unmeasured", "needs")
+HEADS = ("structure", "per million tokens", "best in", "regret", "proof", "TTFT, TPOT p95", "layout", "unmeasured", "needs")
 SAID = (
     "The best plan of every other structure that was asked for, under the same promises; none was replayed. Costs are per "
-    "million output tokens."
+    "million output tokens within the promises, each with the range that holds in 80 % of the draws of what predictions may be "
+    "off by. In the same draws: how often each is the cheapest, and what it is expected to cost more than the cheapest would."
 )
 
 
@@ -33,6 +34,7 @@ def choice(scene: Scene) -> Markup | None:
         "section",
         tag("h2", "The choice"),
         tag("p", SAID),
+        tag("p", odds(plan)) if plan.odds else None,
         table(HEADS, [_ours(plan), *(tuple(_cells(plan, rival)) for rival in plan.rivals)], "The plan and its rivals"),
         chart,
         id="choice",
@@ -44,7 +46,8 @@ def _ours(plan: Plan) -> tuple[Child, ...]:
     untried = [rests.mechanism for pool in plan.pools for rests in pool.rests_on if not rests.runs]
     return (
         draw.OURS,
-        usd(o.usd_per_million_output_tokens),
+        _ranged(usd(o.usd_per_million_output_tokens), o.interval_80),
+        *best_and_regret(plan.odds),
         f"none under {o.bound:.4g}",
         f"{show_seconds(p.ttft_p95_s)}, {show_seconds(p.tpot_p95_s)}",
         layout(plan),
@@ -57,13 +60,18 @@ def _cells(plan: Plan, rival: Rival) -> Iterator[Child]:
     yield rival.structure
     cost = rival.usd_per_million_output_tokens
     if cost is None or rival.ttft_p95_s is None or rival.tpot_p95_s is None:
-        yield from ("", proof(rival), *[""] * (len(HEADS) - 3))
+        yield from ("", "", "", proof(rival), *[""] * (len(HEADS) - 5))
         return
     ours = plan.objective.usd_per_million_output_tokens
     over = cost / ours - 1 if ours else 0.0
-    yield f"{usd(cost)} ({'-' if over < 0 else '+'}{percent(abs(over))})"
+    yield _ranged(f"{usd(cost)} ({'-' if over < 0 else '+'}{percent(abs(over))})", rival.interval_80)
+    yield from best_and_regret(rival.odds)
     yield proof(rival)
     yield f"{show_seconds(rival.ttft_p95_s)}, {show_seconds(rival.tpot_p95_s)}"
     yield rival.layout
     yield ", ".join(rival.untried) or "nothing"
     yield ", ".join(rival.needs)
+
+
+def _ranged(cost: str, low_high: tuple[float, float] | None) -> Markup:
+    return tag("span", cost, tag("small", interval(low_high)) if low_high else None, class_="ranged")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from solver.plan import Latency
+from solver.plan.replayed import told
 from solver.view.amounts import percent, quantity, usd
 from solver.view.markup import Markup, tag
 from solver.view.scene import Scene
@@ -17,17 +18,22 @@ FIGURES = {"ttft_p50_s": "TTFT p50", "ttft_p95_s": "TTFT p95", "tpot_p50_s": "TP
 
 def promises(scene: Scene) -> Markup:
     """The traffic, the promises and the predictions with their intervals."""
+    prediction, confirmation = scene.plan.prediction, scene.plan.confirmation
+    heads = ("class", "promise", "promised", "predicted", "to spare", *(("in replay",) if confirmation else ()))
     kept = (
-        (k.request_class, k.what, show_seconds(k.promised_s), show_seconds(k.predicted_s), percent(k.spare))
+        (
+            *(k.request_class, k.what, show_seconds(k.promised_s), show_seconds(k.predicted_s), percent(k.spare)),
+            *((_seen(k.replayed_s),) if confirmation else ()),
+        )
         for k in promises_kept(scene)
     )
-    prediction = scene.plan.prediction
     everyone = {**prediction.classes, "all requests": prediction} if len(prediction.classes) > 1 else prediction.classes
     return tag(
         "section",
         tag("h2", "Traffic and promises"),
         tag("ul", (tag("li", sentence) for sentence in _traffic(scene))),
-        table(("class", "promise", "promised", "predicted", "to spare"), kept, "Promises"),
+        table(heads, kept, "Promises"),
+        tag("p", f"Replayed request by request: {told(confirmation)}.") if confirmation else None,
         table(
             ("class", *FIGURES.values(), "requests/s", "output tokens/s"),
             ((name, *_predicted(latency)) for name, latency in everyone.items()),
@@ -37,6 +43,10 @@ def promises(scene: Scene) -> Markup:
         _margins(scene),
         id="promises",
     )
+
+
+def _seen(seconds: float | None) -> str:
+    return "not told" if seconds is None else show_seconds(seconds)
 
 
 def _margins(scene: Scene) -> Markup | None:
