@@ -11,6 +11,8 @@ from solver.errors import BadFile
 OUTPUTS = ("tpot", "little", "ttft")
 #: Mechanisms that few runs or none had, each an effect by itself.
 MECHANISMS = ("pipeline", "domains", "handover", "drafts", "overlap", "context")
+#: Cases by how widely their effects spread: one pool on NVIDIA's devices, two of them there, anything elsewhere.
+WIDTHS = ("together", "apart", "elsewhere")
 #: Lengths of what is planned: known of no run.
 PLANNED = "planned"
 
@@ -25,7 +27,7 @@ class Case:
     kind: ``tp``, ``ep``, ``dp tp`` or ``dp ep``; layout: all degrees; size: devices of the replica.
     mechanisms: those of ``MECHANISMS`` that it has.
     lengths: of prompts and outputs, by name. load: log2 of requests in flight for each device, 8 of them being 0, in
-        threes. burst: whether all requests were started at once.
+        threes. burst: whether all requests were started at once. vendor: of the device; NVIDIA where nobody says.
     """
 
     engine: str
@@ -40,6 +42,12 @@ class Case:
     lengths: str = PLANNED
     load: float = 0.0
     burst: int = 0
+    vendor: str = ""
+
+    @property
+    def width(self) -> int:
+        """Place of its kind in ``WIDTHS``."""
+        return 2 if self.vendor not in ("", "NVIDIA") else int("handover" in self.mechanisms.split())
 
     def level(self, effect: str) -> str | None:
         """Its level of an effect; None where it has no part in it."""

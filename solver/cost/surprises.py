@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from hashlib import blake2b
 from importlib.resources import files
@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.cost.cases import MECHANISMS, OUTPUTS, PLANNED, Case, Surprise
+from solver.cost.cases import MECHANISMS, OUTPUTS, PLANNED, WIDTHS, Case, Surprise
 from solver.cost.support import main_format, shape
 from solver.engines import engine_rules
 from solver.llm import LLM
@@ -84,16 +84,32 @@ def case(
         size=degrees.devices,
         mechanisms=" ".join(name for name in MECHANISMS if has[name]),
         lengths=lengths,
+        vendor=device.vendor,
         **seen,
     )
 
 
 @dataclass(frozen=True)
 class Spreads:
-    """Standard deviations of every effect and of the noise of a run, by output (3,)."""
+    """Standard deviations of every effect and of the noise of a run, by output (3,).
+
+    Attributes
+    ----------
+    widths: times as much that they are for cases of each of ``WIDTHS``; mechanisms that few runs had keep theirs.
+    """
 
     effects: Mapping[str, Sequence[float]]
     noise: Sequence[float]
+    widths: Mapping[str, Sequence[float]] = field(default_factory=lambda: dict.fromkeys(WIDTHS, (1.0,) * len(OUTPUTS)))
+
+    def width(self, cases: Sequence[Case], output: int) -> Floats:
+        """Times as much as others that the effects and the noise of some cases spread (C,)."""
+        table = np.array([self.widths[name][output] for name in WIDTHS])
+        return table[[case.width for case in cases]]
+
+    def noise_of(self, cases: Sequence[Case], output: int) -> Floats:
+        """Standard deviation of the noise of a run of each case (C,)."""
+        return self.noise[output] * self.width(cases, output)
 
     def of(self, output: int) -> dict[str, float]:
         """Spread of every effect of one output."""
@@ -156,16 +172,16 @@ class Surprises:
     def mean(self, cases: Sequence[Case]) -> Floats:
         """What runs say of the surprises of some cases (3, C); 0 for LLMs of which there is none."""
         there, met = self._levels(cases), self._met(cases)
-        return np.stack([np.where(met, known.mean(there), 0.0) for known in map(self._of, range(len(OUTPUTS)))])
+        return np.stack([np.where(met, self._of(o).mean(_Asked(cases, there)), 0.0) for o in range(len(OUTPUTS))])
 
     def deviation(self, cases: Sequence[Case]) -> Floats:
         """Standard deviation of what the next run of each case will show (3, C)."""
-        there = self._levels(cases)
-        return np.stack([known.deviation(there) for known in map(self._of, range(len(OUTPUTS)))])
+        asked = _Asked(cases, self._levels(cases))
+        return np.stack([self._of(output).deviation(asked) for output in range(len(OUTPUTS))])
 
     def covariance(self, cases: Sequence[Case], output: int) -> Floats:
         """Covariance of the surprises of some cases once the runs were seen, without the noise of a run (C, C)."""
-        return self._of(output).covariance(self._levels(cases))
+        return self._of(output).covariance(_Asked(cases, self._levels(cases)))
 
     def draws(self, cases: Sequence[Case], output: str, noisy: bool = True) -> Floats:
         """One output of some cases in every world (C, DRAWS).
@@ -174,9 +190,9 @@ class Surprises:
         ----------
         noisy: with what the next run of each has for reasons of its own.
         """
-        there, known, met = self._levels(cases), self._of(OUTPUTS.index(output)), self._met(cases)
-        found = known.prior(cases, there, noisy) + known.cross(there) @ known.pulls
-        return found if met.all() else found - np.where(met, 0.0, known.mean(there))[:, None]
+        asked, known, met = _Asked(cases, self._levels(cases)), self._of(OUTPUTS.index(output)), self._met(cases)
+        found = known.prior(asked, noisy) + known.cross(asked) @ known.pulls
+        return found if met.all() else found - np.where(met, 0.0, known.mean(asked))[:, None]
 
     def _met(self, cases: Sequence[Case]) -> NDArray[np.bool_]:
         """Whether any run was of the LLM of each case (C,)."""
@@ -188,22 +204,33 @@ class Surprises:
         return self._known[output]
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """Cases and their levels."""
+
+    cases: Sequence[Case]
+    places: Places
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+
 class _Known:
     """One output of all surprises."""
 
     def __init__(self, whole: Surprises, output: int) -> None:
-        self.output, self.levels = output, whole._levels
+        self.output, self.levels, self.spreads = output, whole._levels, whole.spreads
         spread = whole.spreads.of(output)
         self.sizes = np.array([spread[effect] for effect in self.levels.effects])
-        self.noise = whole.spreads.noise[output]
+        #: Effects that are wider for some cases come first, mechanisms last.
+        self.common = len(whole.spreads.effects)
         values = [getattr(each, OUTPUTS[output]) for each in whole.seen]
         there = np.array([value is not None for value in values], bool)
         self.measured = np.array([value for value in values if value is not None], float)
-        self.cases = [each.case for each, taken in zip(whole.seen, there, strict=True) if taken]
+        cases = [each.case for each, taken in zip(whole.seen, there, strict=True) if taken]
         self.runs = np.array([each.runs for each, taken in zip(whole.seen, there, strict=True) if taken], float)
-        self.numbers = whole._numbers[0][:, there], whole._numbers[1][:, there]
-        among = covariance(self.numbers, self.numbers, self.sizes**2) + np.diag(self.noise**2 / self.runs)
-        self.among = among
+        self.seen = _Asked(cases, (whole._numbers[0][:, there], whole._numbers[1][:, there]))
+        self.among = self.shared(self.seen, self.seen) + np.diag(self.noise(self.seen) ** 2 / self.runs)
 
     @cached_property
     def inverse(self) -> Floats:
@@ -218,39 +245,63 @@ class _Known:
     @cached_property
     def pulls(self) -> Floats:
         """What moves the prior's draws to the runs (N, DRAWS)."""
-        noise = _normals([f"{self.output} run {case}" for case in self.cases]) * (self.noise / np.sqrt(self.runs))[:, None]
-        missed = self.measured[:, None] - self._effects(self.numbers) - noise
+        names = [f"{self.output} run {case}" for case in self.seen.cases]
+        noise = _normals(names) * (self.noise(self.seen) / np.sqrt(self.runs))[:, None]
+        missed = self.measured[:, None] - self._effects(self.seen) - noise
         return np.asarray(np.linalg.solve(self.among, missed))
 
-    def mean(self, there: Places) -> Floats:
-        return np.asarray(self.cross(there) @ self.pull)
+    def width(self, asked: _Asked) -> Floats:
+        """Times as much as others that effects spread (C,)."""
+        return self.spreads.width(asked.cases, self.output)
 
-    def cross(self, there: Places) -> Floats:
-        return covariance(there, self.numbers, self.sizes**2)
+    def noise(self, asked: _Asked) -> Floats:
+        """Standard deviation of the noise of a run (C,)."""
+        return self.spreads.noise_of(asked.cases, self.output)
 
-    def prior(self, cases: Sequence[Case], there: Places, noisy: bool) -> Floats:
+    def shared(self, one: _Asked, other: _Asked) -> Floats:
+        """Covariance of the effects before any run was seen (C, C')."""
+        common, rest = np.s_[: self.common], np.s_[self.common :]
+
+        def part(some: slice) -> Floats:
+            pair = (tuple(table[some] for table in each.places) for each in (one, other))
+            return covariance(*pair, self.sizes[some] ** 2)  # type: ignore[arg-type]
+
+        return part(common) * self.width(one)[:, None] * self.width(other) + part(rest)
+
+    def mean(self, asked: _Asked) -> Floats:
+        return np.asarray(self.cross(asked) @ self.pull)
+
+    def cross(self, asked: _Asked) -> Floats:
+        return self.shared(asked, self.seen)
+
+    def prior(self, asked: _Asked, noisy: bool) -> Floats:
         """Draws of some cases before any run was seen (C, DRAWS)."""
-        effects = self._effects(there)
-        return effects + _normals([f"{self.output} next {case}" for case in cases]) * self.noise if noisy else effects
+        effects = self._effects(asked)
+        if not noisy:
+            return effects
+        return effects + _normals([f"{self.output} next {case}" for case in asked.cases]) * self.noise(asked)[:, None]
 
-    def covariance(self, there: Places) -> Floats:
-        cross = self.cross(there)
-        return covariance(there, there, self.sizes**2) - cross @ self.inverse @ cross.T
+    def covariance(self, asked: _Asked) -> Floats:
+        cross = self.cross(asked)
+        return self.shared(asked, asked) - cross @ self.inverse @ cross.T
 
-    def deviation(self, there: Places) -> Floats:
-        cross = self.cross(there)
-        alone = (there[1] ** 2 * (there[0] >= 0) * self.sizes[:, None] ** 2).sum(axis=0)
+    def deviation(self, asked: _Asked) -> Floats:
+        cross, (level, by) = self.cross(asked), asked.places
+        variances = by**2 * (level >= 0) * self.sizes[:, None] ** 2
+        alone = variances[: self.common].sum(axis=0) * self.width(asked) ** 2 + variances[self.common :].sum(axis=0)
         left = alone - np.einsum("ij,jk,ik->i", cross, self.inverse, cross, optimize=True)
-        return np.asarray(np.sqrt(np.maximum(left, 0.0) + self.noise**2))
+        return np.asarray(np.sqrt(np.maximum(left, 0.0) + self.noise(asked) ** 2))
 
-    def _effects(self, there: Places) -> Floats:
-        found = np.zeros((there[0].shape[1], DRAWS))
+    def _effects(self, asked: _Asked) -> Floats:
+        level, by = asked.places
+        found, width = np.zeros((len(asked), DRAWS)), self.width(asked)
         for place, effect in enumerate(self.levels.effects):
             names = list(self.levels.names[place])
-            used, where = np.unique(there[0][place], return_inverse=True)
+            used, where = np.unique(level[place], return_inverse=True)
             table = _normals([f"{self.output} {effect} {names[number]}" if number >= 0 else "" for number in used])
             table[used < 0] = 0.0
-            found += self.sizes[place] * there[1][place][:, None] * table[where]
+            wide = width if place < self.common else 1.0
+            found += (self.sizes[place] * by[place] * wide)[:, None] * table[where]
         return found
 
 
@@ -276,7 +327,8 @@ def parameter_normals(names: Sequence[str]) -> Floats:
 def packaged_spreads() -> Spreads:
     """Spreads of the effects between the runs that the packaged calibrations were judged by."""
     content = _packaged()
-    return Spreads({name: tuple(values) for name, values in content["effects"].items()}, tuple(content["noise"]))
+    effects, widths = ({name: tuple(row) for name, row in content[part].items()} for part in ("effects", "widths"))
+    return Spreads(effects, tuple(content["noise"]), widths)
 
 
 @cache

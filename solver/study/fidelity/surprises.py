@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 import topologies
 from solver.cost.calibration import Calibration
-from solver.cost.cases import MECHANISMS, OUTPUTS, Case, Surprise
+from solver.cost.cases import MECHANISMS, OUTPUTS, WIDTHS, Case, Surprise
+from solver.cost.pool.queueing import normal_quantile
 from solver.cost.steps.slopes import WIDTH
-from solver.cost.surprises import EFFECTS, MECHANISM_SPREAD, Levels, Spreads, case, covariance
+from solver.cost.surprises import EFFECTS, MECHANISM_SPREAD, Levels, Spreads, Surprises, case, covariance
 from solver.study.fidelity.measured import Family, PricedRuns
 from solver.study.fidelity.predict import Predicted
 from solver.study.fidelity.runs import MeasuredRun, Runs, measured, served, served_llm
@@ -24,8 +25,12 @@ Floats = NDArray[np.float64]
 
 #: Spread around which those of the effects are expected before any run is seen, and by how many levels' worth.
 EXPECTED, WORTH = 0.04, 2.0
-#: Rounds of the fixed point of the spreads.
-ROUNDS = 30
+#: Rounds of the fixed point of the spreads, and of that of the widths.
+ROUNDS, WIDTH_ROUNDS = 30, 3
+#: Half of an 80 % interval in standard deviations.
+HALF_80 = normal_quantile(0.9)
+#: Least and most that cases of a kind may be wider; kinds with fewer runs keep their width.
+WIDENINGS, FEW_RUNS = (0.2, 5.0), 20
 
 
 def case_of(run: MeasuredRun) -> Case:
@@ -176,6 +181,95 @@ def _spread(seen: Sequence[Surprise], output: str, known: Floats | None) -> Floa
     return np.asarray(np.sqrt(variance))
 
 
+@dataclass(frozen=True)
+class Missed:
+    """How far measured runs lie from their predictions, and how far apart they may lie; arrays (R,), NaN unmeasured.
+
+    Attributes
+    ----------
+    off: logarithm of measured over predicted, less what other runs say of it, by quantity.
+    tpot, little, ttft: variance of each output.
+    """
+
+    off: Mapping[str, Floats]
+    tpot: Floats
+    little: Floats
+    ttft: Floats
+
+    @classmethod
+    def of(
+        cls,
+        runs: Runs,
+        found: Predicted,
+        open_variance: Floats,
+        seen: Sequence[Surprise],
+        spreads: Spreads,
+        left_out: str | None,
+    ) -> Missed:
+        """Of every run by what others showed.
+
+        Parameters
+        ----------
+        open_variance: of the logarithm of each run's TPOT, by what fits left open (R,).
+        left_out: ``llm``, ``device`` or ``engine``: runs of the same one are not among the others.
+        """
+        cases = [case_of(run) for run in runs.runs]
+        folds = [getattr(case, left_out) if left_out in ("llm", "device", "engine") else "" for case in cases]
+        mean, deviation = np.zeros((3, len(cases))), np.zeros((3, len(cases)))
+        for fold in sorted(set(folds)):
+            here = [place for place, name in enumerate(folds) if name == fold]
+            others = [each for each in seen if not fold or getattr(each.case, str(left_out)) != fold]
+            known, asked = Surprises(others, spreads), [cases[place] for place in here]
+            mean[:, here], deviation[:, here] = known.mean(asked), known.deviation(asked)
+        tpot, little, ttft = each_surprise(runs, found) - mean
+        variance = deviation**2
+        variance[0] += open_variance
+        # What was measured of throughput is little less tpot, of the first token tpot and ttft.
+        off = {"tpot": tpot, "ttft": tpot + ttft, "throughput": little - tpot}
+        return cls(off, *variance)
+
+    def variance(self, quantity: str) -> Floats:
+        """Of the logarithm of a quantity (R,)."""
+        return self.tpot + {"tpot": 0.0, "ttft": self.ttft, "throughput": self.little}[quantity]
+
+    def inside(self, quantity: str) -> Floats:
+        """1 where a run lies inside its 80 % interval, 0 where outside, NaN unmeasured (R,)."""
+        off = self.off[quantity]
+        return np.where(np.isfinite(off), np.abs(off) <= HALF_80 * np.sqrt(self.variance(quantity)), np.nan)
+
+
+def widths(runs: Runs, found: Predicted, open_variance: Floats, seen: Sequence[Surprise], spreads: Spreads) -> Spreads:
+    """The same spreads, wider or narrower for each of ``WIDTHS``, so that 80 % intervals hold 80 % of its runs whose LLM was
+    left out."""
+    kind = np.array([case_of(run).width for run in runs.runs])
+    for _ in range(WIDTH_ROUNDS):
+        told = Missed.of(runs, found, open_variance, seen, spreads, "llm")
+        factors = {name: np.ones(len(OUTPUTS)) for name in WIDTHS}
+        for place, name in enumerate(WIDTHS):
+            here = (kind == place) & np.isfinite(told.off["tpot"])
+            if here.sum() < FEW_RUNS:
+                continue
+            shared = told.tpot - open_variance
+            factors[name][0] = _widening(told.off["tpot"][here], open_variance[here], shared[here])
+            base = open_variance + factors[name][0] ** 2 * shared
+            for output, quantity in ((1, "throughput"), (2, "ttft")):
+                there = here & np.isfinite(told.off[quantity])
+                own = told.variance(quantity) - told.tpot
+                factors[name][output] = _widening(told.off[quantity][there], base[there], own[there])
+        wider = {name: np.clip(np.array(spreads.widths[name]) * factors[name], *WIDENINGS).round(3) for name in WIDTHS}
+        spreads = replace(spreads, widths={name: tuple(each.tolist()) for name, each in wider.items()})
+    return spreads
+
+
+def _widening(off: Floats, settled: Floats, own: Floats) -> float:
+    """Factor on standard deviations with which 80 % intervals hold 80 %, beside a variance that is settled."""
+    if not len(off):
+        return 1.0
+    tried = np.geomspace(*WIDENINGS, 200)
+    held = [np.mean(np.abs(off) <= HALF_80 * np.sqrt(settled + factor**2 * own)) for factor in tried]
+    return float(tried[np.searchsorted(held, 0.8).clip(max=len(tried) - 1)])
+
+
 def content(runs: Runs, within: Predicted, without: Predicted, calibrations: Mapping[Family, Calibration]) -> dict[str, Any]:
     """The packaged file.
 
@@ -186,9 +280,11 @@ def content(runs: Runs, within: Predicted, without: Predicted, calibrations: Map
     """
     slopes, _ = open_parameters(runs, calibrations)
     each = np.stack([slopes[places].mean(axis=0) for places in repeats(runs, without).values()])
-    found = spreads(surprises(runs, without), each)
+    seen = over_loads(surprises(runs, within))
+    found = widths(runs, without, (slopes**2).sum(axis=1), seen, spreads(surprises(runs, without), each))
     return {
         "effects": {effect: list(values) for effect, values in found.effects.items()},
         "noise": list(found.noise),
-        "surprises": [each.plain() for each in over_loads(surprises(runs, within))],
+        "widths": {name: list(values) for name, values in found.widths.items()},
+        "surprises": [each.plain() for each in seen],
     }

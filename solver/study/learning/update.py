@@ -133,7 +133,7 @@ class _Seen:
         cases, place = [each.case for each in self.seen], OUTPUTS.index(output)
         values = np.array([math.nan if (v := getattr(each, output)) is None else v for each in self.seen])
         before, runs = known_surprises(), np.array([each.runs for each in self.seen], float)
-        among = before.covariance(cases, place) + np.diag(packaged_spreads().noise[place] ** 2 / runs)
+        among = before.covariance(cases, place) + np.diag(packaged_spreads().noise_of(cases, place) ** 2 / runs)
         if output == "tpot":
             among = among + self.slopes @ self.slopes.T
         return values - before.mean(cases)[place], among
