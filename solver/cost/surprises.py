@@ -263,8 +263,8 @@ class _Known:
         common, rest = np.s_[: self.common], np.s_[self.common :]
 
         def part(some: slice) -> Floats:
-            pair = (tuple(table[some] for table in each.places) for each in (one, other))
-            return covariance(*pair, self.sizes[some] ** 2)  # type: ignore[arg-type]
+            here, there = ((level[some], by[some]) for level, by in (one.places, other.places))
+            return covariance(here, there, self.sizes[some] ** 2)
 
         return part(common) * self.width(one)[:, None] * self.width(other) + part(rest)
 

@@ -230,7 +230,7 @@ class Missed:
 
     def variance(self, quantity: str) -> Floats:
         """Of the logarithm of a quantity (R,)."""
-        return self.tpot + {"tpot": 0.0, "ttft": self.ttft, "throughput": self.little}[quantity]
+        return self.tpot if quantity == "tpot" else self.tpot + (self.ttft if quantity == "ttft" else self.little)
 
     def inside(self, quantity: str) -> Floats:
         """1 where a run lies inside its 80 % interval, 0 where outside, NaN unmeasured (R,)."""
