@@ -189,11 +189,9 @@ def _sure(plan: Plan) -> str:
 
 
 def _busy(pool: Pool) -> str:
-    """How full a pool is, in its own terms: a decode pool by the batch that keeps its promise."""
-    if pool.role == "decode":
-        share = pool.requests_per_s_per_replica / pool.capacity_requests_per_s_per_replica
-        return f"batch {pool.batch_per_rank:.3g} a rank, {share:.0%} of what keeps the promises"
-    return f"{pool.utilisation:.0%} busy"
+    """How full a pool is: by the time of its ranks for prompts, by its batch where it decodes, and by what it could serve."""
+    own = f"{pool.utilisation:.0%} busy" if pool.role == "prefill" else f"batch {pool.batch_per_rank:.3g} a rank"
+    return f"{own}, {pool.fullness:.0%} of what keeps the promises"
 
 
 def sold(margin: Margin) -> str:

@@ -12,8 +12,8 @@ from solver.view.sections.tables import table
 from topologies.units import show_bytes, show_seconds
 
 HEADS = (
-    "pool", "engine", "replicas", "each replica", "batch per rank", "step", "tokens/s per replica", "busy",
-    "bound by", "memory per rank",
+    "pool", "engine", "replicas", "each replica", "batch per rank", "step", "tokens/s per replica",
+    "of what keeps the promises", "bound by", "memory per rank",
 )  # fmt: skip
 LIMITS = (
     "pool", "max sequences", "max batched tokens", "chunk tokens", "draft tokens", "memory fraction", "max length",
@@ -73,7 +73,7 @@ def _row(pool: Pool) -> tuple[str, ...]:
     kind = "prompt" if pool.role == "prefill" else "output"
     return (
         pool.name, pool.engine, f"{pool.replicas:,}", shape(pool), quantity(float(f"{pool.batch_per_rank:.3g}")),
-        show_seconds(pool.step_s), f"{quantity(round(pool.tokens_per_s_per_replica))} {kind}", percent(pool.utilisation),
+        show_seconds(pool.step_s), f"{quantity(round(pool.tokens_per_s_per_replica))} {kind}", percent(pool.fullness),
         pool.roofline.bound_by, f"{show_bytes(m.used_bytes)} of {show_bytes(m.capacity_bytes)}",
     )  # fmt: skip
 
