@@ -156,7 +156,7 @@ def solve(
         if plan.confirmation is not None:
             print(_told(plan.confirmation))
         elif confirm is not False:
-            print("  not replayed: too many requests would be under way for a short replay; --confirm takes its time")
+            print(f"  not replayed: {_unjudged(plan)}")
         if plan.rivals:
             print(_rivals(plan))
     if stopped.status:
@@ -180,6 +180,16 @@ def _trial(thorough: bool, traces: Sequence[Path], seed: int | None) -> Trial:
     from solver.study.confirm import CPU_S, Glance, Trial
 
     return Trial(traces=tuple(traces)) if thorough else Glance(cpu_s=CPU_S if seed is None else None)
+
+
+def _unjudged(plan: Plan) -> str:
+    """Why a short replay says nothing."""
+    from solver.workload import SLO
+
+    slo, classes = plan.scenario.slo, plan.scenario.traffic.classes
+    if all((c.slo.over(slo) if c.slo else slo) == SLO() for c in classes):
+        return "no latency is promised that a replay could show to be kept"
+    return "too many requests would be under way for a short replay; --confirm takes its time"
 
 
 def _told(confirmation: Confirmation) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from solver.check.money import why_whole
 from solver.plan.rivals import apart_or_together
 from solver.view.amounts import percent, plural, quantity, usd
 from solver.view.scene import Scene
@@ -105,8 +106,10 @@ def sentences(scene: Scene) -> Iterator[str]:
     yield from (rule.because for rule in scene.plan.binding if rule.rule in CHOICE)
     yield _service(scene)
     yield from _promises(scene)
-    spare = scene.healthy - scene.plan.devices
-    if spare > 0:
+    if idle := scene.uses["idle"]:
+        words = f"{plural(idle, 'device')} {'is' if idle == 1 else 'are'} billed and {'runs' if idle == 1 else 'run'} nothing"
+        yield f"{words}: {why_whole(scene.plan.scenario)}."
+    if spare := scene.uses["free"]:
         yield f"{plural(spare, 'healthy device')} of the cluster {'is' if spare == 1 else 'are'} not needed."
     broken = len(scene.devices) - scene.healthy
     if broken:

@@ -37,7 +37,7 @@ _MATRICES = ("project_in", "project_out", "dense", "shared", "experts", "plain")
 _LATENCIES = ("all_reduce_s", "gather_s", "dispatch_s", "combine_s", "hop_s")
 _GAPS = ("layer_s", "activation_s", "head_norm_s", "recurrent_s", "indexer_s", "step_s", "sequence_s")
 _NOTHING = np.zeros(1)
-#: Running sequences among which a unified rank's arithmetic is that of tokens alone: with few it would mostly wait for a prompt.
+#: Running sequences among which a unified rank's arithmetic is that of tokens alone: few would mostly wait for prompts.
 _ENDLESS = 1e9
 
 

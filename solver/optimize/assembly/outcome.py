@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from solver.check.evidence import Evidence
 from solver.check.floor import WORDS, cost_floor
+from solver.check.money import paid_devices, why_whole
 from solver.cost.instance import EVEN, Instance
 from solver.errors import NoPlan
 from solver.plan import Alternative, KVTier, Margin, Plan, Pool
@@ -146,21 +148,10 @@ def _floor(plan: Plan) -> str:
 
 def _rented(plan: Plan) -> str:
     """Devices in use, and those that are paid for beside them."""
-    scenario = plan.scenario
-    if scenario.owned or scenario.objective == "throughput" or scenario.billing == "device":
-        return f"{plan.devices} devices"
-    paid = round(plan.objective.usd_per_hour / usd) if (usd := _usd_per_device_hour(plan)) else plan.devices
+    paid = len(paid_devices(Evidence(plan, Instance.of(plan.scenario))))
     if paid == plan.devices:
         return f"{plan.devices} devices"
-    return f"{plan.devices} devices, {paid} billed: a {scenario.billing} is rented whole"
-
-
-def _usd_per_device_hour(plan: Plan) -> float | None:
-    """Price of one device where all are of one kind and nothing else is paid for."""
-    kinds = {pool.device for pool in plan.pools}
-    if len(kinds) > 1 or any(any(tier.usd_per_hour.values()) for tier in plan.kv_tiers):
-        return None
-    return Instance.of(plan.scenario).usd_per_hour(kinds.pop())
+    return f"{plan.devices} devices, {paid} billed: {why_whole(plan.scenario)}"
 
 
 def _promised(plan: Plan, request_class: RequestClass) -> str:

@@ -14,10 +14,10 @@ from solver.view.sections.chart_row import chart_row
 from solver.view.sections.tables import table
 from topologies.units import show_seconds
 
-HEADS = ("structure", "per million output tokens", "proof", "TTFT, TPOT p95 of all", "layout", "unmeasured", "needs")
+HEADS = ("structure", "cost", "proof", "TTFT, TPOT p95", "layout", "unmeasured", "needs")
 SAID = (
-    "The best plan of every other structure that was asked for, under the same promises; none was replayed. Times are "
-    "those of all requests together, whatever their class."
+    "The best plan of every other structure that was asked for, under the same promises; none was replayed. Costs are per "
+    "million output tokens, times those of all requests together, whatever their class."
 )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from solver.plan import Latency
-from solver.view.amounts import percent, quantity, usd
+from solver.plan import Confirmation, Latency
+from solver.view.amounts import percent, plural, quantity, usd
 from solver.view.markup import Markup, tag
 from solver.view.scene import Scene
 from solver.view.sections.tables import table
-from solver.view.words import promises_kept
+from solver.view.words import NO_GAP, PromiseKept, promises_kept
 from topologies.units import show_seconds
 
 FIGURES = {"ttft_p50_s": "TTFT p50", "ttft_p95_s": "TTFT p95", "tpot_p50_s": "TPOT p50", "tpot_p95_s": "TPOT p95"}
@@ -18,7 +18,10 @@ FIGURES = {"ttft_p50_s": "TTFT p50", "ttft_p95_s": "TTFT p95", "tpot_p50_s": "TP
 def promises(scene: Scene) -> Markup:
     """The traffic, the promises and the predictions with their intervals."""
     kept = (
-        (k.request_class, k.what, show_seconds(k.promised_s), show_seconds(k.predicted_s), percent(k.spare))
+        (
+            *(k.request_class, k.what, show_seconds(k.promised_s), show_seconds(k.predicted_s)),
+            *(_replayed(scene, k), percent(k.spare)),
+        )
         for k in promises_kept(scene)
     )
     prediction = scene.plan.prediction
@@ -27,7 +30,8 @@ def promises(scene: Scene) -> Markup:
         "section",
         tag("h2", "Traffic and promises"),
         tag("ul", (tag("li", sentence) for sentence in _traffic(scene))),
-        table(("class", "promise", "promised", "predicted", "to spare"), kept, "Promises"),
+        table(("class", "promise", "promised", "predicted", "in replay", "to spare"), kept, "Promises"),
+        tag("p", _confirmed(scene.plan.confirmation)),
         table(
             ("class", *FIGURES.values(), "requests/s", "output tokens/s"),
             ((name, *_predicted(latency)) for name, latency in everyone.items()),
@@ -37,6 +41,26 @@ def promises(scene: Scene) -> Markup:
         _margins(scene),
         id="promises",
     )
+
+
+def _replayed(scene: Scene, promise: PromiseKept) -> str:
+    """What the replays showed of a promise; empty where they keep no such figure."""
+    found = scene.plan.confirmation
+    fields = {words: field for field, words in FIGURES.items()}
+    value = None if found is None else found.classes.get(promise.request_class, {}).get(fields.get(promise.what, ""))
+    return "" if value is None else show_seconds(value)
+
+
+def _confirmed(found: Confirmation | None) -> str:
+    """Whether requests were replayed one by one, and what that showed and cost."""
+    if found is None:
+        return "The plan was not replayed."
+    seeds = f" {len(found.seeds)} times" if len(found.seeds) > 1 else ""
+    drawn = f"{plural(found.requests, 'drawn request')}{seeds}"
+    traffic = f"the traffic of {', '.join(found.traces)}" if found.traces else drawn
+    outcome = "every promise held" if found.kept else "not every promise held"
+    rise = f" The cost is {percent(found.cost_rise)} higher for it." if found.cost_rise >= NO_GAP else ""
+    return f"The plan was replayed with {traffic}: {outcome}.{rise}"
 
 
 def _margins(scene: Scene) -> Markup | None:
