@@ -12,9 +12,10 @@ from solver.view.sections.tables import table
 from topologies.units import show_bytes, show_seconds
 
 HEADS = (
-    "pool", "engine", "replicas", "each replica", "batch per rank", "step", "tokens/s per replica",
-    "of what keeps the promises", "bound by", "memory per rank",
+    "pool", "engine", "replicas", "each replica", "batch per rank", "step", "tokens/s per replica", "full",
+    "bound by", "memory per rank",
 )  # fmt: skip
+FULL = "Pools; full is the planned load over the most that keeps the promises"
 LIMITS = (
     "pool", "max sequences", "max batched tokens", "chunk tokens", "draft tokens", "memory fraction", "max length",
     "captured batch sizes",
@@ -40,7 +41,7 @@ def pools(scene: Scene) -> Markup:
     return tag(
         "section",
         tag("h2", "What to deploy"),
-        table(HEADS, (_row(pool) for pool in scene.plan.pools), "Pools"),
+        table(HEADS, (_row(pool) for pool in scene.plan.pools), FULL),
         table(LIMITS, limits, "What the engines must be told"),
         tag("ul", (tag("li", sentence) for sentence in _routes(scene))),
         table(RESTS_ON, _rests_on(scene), "What the prices rest on"),
