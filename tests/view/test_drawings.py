@@ -12,6 +12,7 @@ import pytest
 from reading import Element, cells, read
 
 from solver.errors import BadInput
+from solver.optimize.assembly.outcome import summary
 from solver.plan import Plan
 from solver.view import figures, html, topology
 from solver.view.amounts import percent
@@ -91,6 +92,7 @@ def test_devices_billed_for_nothing_are_told_from_free_ones(nvl72: Plan) -> None
         answer = html.render(plan).partition("What limits it")[0]
         assert (f"healthy devices in use, {len(used) + idle} billed" in answer) == (idle > 0)
         assert (f"{idle} devices are billed and run nothing: a domain is rented whole." in answer) == (idle > 0)
+        assert (f"on {len(used)} devices, {len(used) + idle} billed: a domain is rented whole" in summary(plan)) == (idle > 0)
         assert f"{144 - idle - len(used)} healthy devices of the cluster are not needed." in answer
 
 
