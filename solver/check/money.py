@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from solver.check.evidence import Evidence, differs
 from solver.cost.pool.margin import work_shares
+from solver.workload import Scenario
 
 
 def paid_devices(evidence: Evidence) -> list[str]:
@@ -25,6 +26,13 @@ def paid_devices(evidence: Evidence) -> list[str]:
         return [device for device in devices if cluster.nodes[device]["host"] in hosts]
     domains = {evidence.instance.domain_of(device) for device in used}
     return [device for device in devices if evidence.instance.domain_of(device) in domains]
+
+
+def why_whole(scenario: Scenario) -> str:
+    """Why devices are billed that run nothing."""
+    if scenario.owned or scenario.objective == "throughput":
+        return "the whole cluster is paid for"
+    return f"a {scenario.billing} is rented whole"
 
 
 def rent_is_right(evidence: Evidence) -> Iterator[str]:

@@ -46,7 +46,11 @@ def view(
         raise BadInput("nothing to write: name a page with -o plan.html, or a figure with --svg, --png or --figures")
     if beside is not None and (output is None or svg or png or figures):
         raise BadInput("two plans side by side are a page: name one with -o both.html, and no other drawing")
+    if by != "pool" and not any((svg, png, figures)):
+        raise BadInput("--by colours figures; a page lets its reader choose: leave it out, or add --svg, --png or --figures")
     ready([output, svg, png], [plan, beside])
+    if beside is not None and (is_training_plan_file(plan) or is_training_plan_file(beside)):
+        raise BadInput("a training plan is not shown beside another; rackplan diff compares two of them")
     if is_training_plan_file(plan):
         _training_page(plan, output)
         return

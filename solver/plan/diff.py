@@ -117,8 +117,14 @@ def _scenario(before: Any, after: Any, path: str = "scenario") -> Iterator[str]:
         for number, pair in enumerate(zip(before, after, strict=True)):
             yield from _scenario(*pair, f"{path}.{number}")
     elif before != after:
-        one, other = str(before), str(after)
+        one, other = _short(before), _short(after)
+        if one == other:
+            one, other = str(before), str(after)
         yield f"{path}: {one} -> {other}" if len(one) + len(other) < 200 else f"{path} differs"
+
+
+def _short(value: Any) -> str:
+    return str(float(f"{value:.6g}")) if isinstance(value, float) else str(value)
 
 
 def _figures(before: Plan, after: Plan) -> Iterator[NumberChange]:

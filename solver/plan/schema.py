@@ -252,6 +252,11 @@ class Pool(Record):
         """Devices of the whole pool."""
         return self.replicas * self.parallelism.shape().devices
 
+    @property
+    def fullness(self) -> float:
+        """Planned load over the most that it serves within the promises."""
+        return self.requests_per_s_per_replica / self.capacity_requests_per_s_per_replica
+
 
 class Placed(Record):
     """One rank: ``rank`` counts the attention ranks of its stage, ``device`` is a vertex of the cluster graph."""

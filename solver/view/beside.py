@@ -52,7 +52,7 @@ def render_beside(one: Plan, other: Plan, names: tuple[str, str] = ("A", "B")) -
         tag(
             "section",
             tag("h1", f"{names[0]} beside {names[1]}"),
-            tag("p", _verdict(names, costs), class_="verdict"),
+            tag("p", _verdict(names, costs) + _other_prices(scenes), class_="verdict"),
             table(("figure", *names), [(key, *(row.get(key, "") for row in rows)) for key in every], "Both plans"),
             id="answer",
         ),
@@ -64,6 +64,20 @@ def render_beside(one: Plan, other: Plan, names: tuple[str, str] = ("A", "B")) -
 def _cluster(scene: Scene) -> Markup:
     drawing = draw_cluster(scene, colouring(scene, "pool"))
     return tag("div", drawing.svg(role="img", aria_label=title(scene)), class_="scroll", tabindex=0)
+
+
+def _prices(scene: Scene) -> Iterator[str]:
+    """Devices in use, with what an hour of each costs on which terms."""
+    for name in sorted({pool.device for pool in scene.plan.pools}):
+        rent = scene.instance.rent(name)
+        yield f"{name.upper()} {usd(rent.usd_per_hour)} ({rent.origin.partition(',')[0]})"
+
+
+def _other_prices(scenes: list[Scene]) -> str:
+    """A warning where both plans pay different prices for a kind of device."""
+    one, other = ({pool.device for pool in scene.plan.pools} for scene in scenes)
+    unlike = [name.upper() for name in sorted(one & other) if len({s.instance.usd_per_hour(name) for s in scenes}) > 1]
+    return f" Their prices of {' and '.join(unlike)} are not the same." if unlike else ""
 
 
 def _verdict(names: tuple[str, str], costs: list[float]) -> str:
@@ -83,6 +97,8 @@ def _figures(scene: Scene) -> Iterator[tuple[str, str]]:
     yield "verdict", verdict(scene)
     yield "per hour", usd(o.usd_per_hour)
     yield "devices in use", f"{plan.devices:,}"
+    yield "devices billed", f"{scene.billed:,}"
+    yield "prices per device-hour", ", ".join(_prices(scene))
     yield "output tokens/s", quantity(round(p.output_tokens_per_s))
     yield "layout", layout(plan)
     for name, latency in p.classes.items():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
 
+from solver.check.money import why_whole
 from solver.errors import UnknownName
 from solver.view.amounts import percent, plural
 from solver.view.palette import HEAT_STEPS, ORDER, heat_step, kind
@@ -79,17 +80,12 @@ class Colouring:
         yield from kinds.get(self.way, self._order)()
         uses = self.scene.uses
         if idle := uses["idle"]:
-            yield Key(SWATCHES["idle"], IDLE, f"billed, runs nothing, {plural(idle, 'device')}: {self._billed()}")
+            why = why_whole(self.scene.plan.scenario)
+            yield Key(SWATCHES["idle"], IDLE, f"billed, runs nothing, {plural(idle, 'device')}: {why}")
         if free := uses["free"]:
             yield Key(SWATCHES["free"], "", f"not used, not billed, {plural(free, 'device')}")
         if broken := uses["broken"]:
             yield Key(SWATCHES["broken"], "", f"not healthy, {plural(broken, 'device')}")
-
-    def _billed(self) -> str:
-        """Why devices are billed that run nothing."""
-        scenario = self.scene.plan.scenario
-        whole = scenario.owned or scenario.objective == "throughput"
-        return "the whole cluster is paid for" if whole else f"a {scenario.billing} is rented whole"
 
     def _pools(self) -> Iterator[Key]:
         for number, pool in enumerate(self.scene.plan.pools):

@@ -103,6 +103,11 @@ class Scene:
         """How many devices there are of each use."""
         return Counter(self.use(device) for device in self.devices)
 
+    @property
+    def billed(self) -> int:
+        """Devices that are paid for, in use or not."""
+        return len(self._paid)
+
     @cached_property
     def _paid(self) -> frozenset[str]:
         return frozenset(paid_devices(self._evidence))

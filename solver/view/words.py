@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from solver.check.money import why_whole
 from solver.plan.rivals import apart_or_together
 from solver.view.amounts import percent, plural, quantity, usd
 from solver.view.scene import Scene
@@ -55,7 +56,7 @@ def promises_kept(scene: Scene) -> list[PromiseKept]:
     for group in scene.instance.groups:
         for request_class, slo in zip(group.classes, group.slos, strict=True):
             latency = scene.plan.prediction.classes[request_class.name]
-            seen = confirmation.classes[request_class.name] if confirmation else {}
+            seen = confirmation.classes.get(request_class.name, {}) if confirmation else {}
             whole = latency.ttft_p95_s + max(request_class.output_tokens - 1, 0) * latency.tpot_p95_s
             pairs = (
                 ("TTFT p95", latency.ttft_p95_s, slo.ttft_p95_s, seen.get("ttft_p95_s")),
@@ -112,8 +113,10 @@ def sentences(scene: Scene) -> Iterator[str]:
     yield from (rule.because for rule in scene.plan.binding if rule.rule in CHOICE)
     yield _service(scene)
     yield from _promises(scene)
-    spare = scene.healthy - scene.plan.devices
-    if spare > 0:
+    if idle := scene.uses["idle"]:
+        words = f"{plural(idle, 'device')} {'is' if idle == 1 else 'are'} billed and {'runs' if idle == 1 else 'run'} nothing"
+        yield f"{words}: {why_whole(scene.plan.scenario)}."
+    if spare := scene.uses["free"]:
         yield f"{plural(spare, 'healthy device')} of the cluster {'is' if spare == 1 else 'are'} not needed."
     broken = len(scene.devices) - scene.healthy
     if broken:

@@ -18,6 +18,13 @@ CONTENT = {
 }
 
 
+#: The same traffic without a hurry, served together by few sequences at a time.
+TOGETHER = CONTENT | {
+    "traffic": {"classes": [{"name": "chat", "prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 2}]},
+    "constraints": {"roles": ["unified"]},
+}
+
+
 @pytest.fixture(scope="module", params=["vllm", "ideal"])
 def priced(request: pytest.FixtureRequest) -> tuple[Plan, CostFloor]:
     plan = solve_scenario(Scenario.from_mapping(CONTENT | {"engine": request.param}, "test")).plan
@@ -40,6 +47,16 @@ def test_floor_is_two_flop_per_parameter_and_token_at_the_peak(priced: tuple[Pla
     usd_per_s = plan.objective.usd_per_hour / 8 / 3600
     prompt, output = 2 * 6.98e9 * 1000 / 200, 2 * 7.50e9
     assert found.floor == pytest.approx((prompt + output) / 989e12 * usd_per_s * 1e6, rel=0.02)
+
+
+def test_the_floor_of_a_small_unified_batch_is_the_same_arithmetic() -> None:
+    plan = solve_scenario(Scenario.from_mapping(TOGETHER, "test")).plan
+    found = cost_floor(plan)
+    usd_per_s = plan.objective.usd_per_hour / 8 / 3600
+    flop = 2 * 6.98e9 * 1000 / 200 + 2 * 7.50e9
+    assert plan.pools[0].batch_per_rank < 2
+    assert found.floor == pytest.approx(flop / 989e12 * usd_per_s * 1e6, rel=0.02)
+    assert all(part >= -1e-12 for part in found.parts.values())
 
 
 def test_what_is_not_there_costs_nothing(priced: tuple[Plan, CostFloor]) -> None:

@@ -70,12 +70,15 @@ def test_cost_promises_and_scenario_are_told(plan, tmp_path):
     scenario = Scenario.from_mapping(
         SCENARIO | {"billing": "domain", "slo": {"ttft_p95": "2s", "tpot_p95": "12ms"}}, "b"
     )
+    slower = scenario.traffic.classes[0].model_copy(update={"requests_per_s": 1000 / 17})
+    scenario = scenario.model_copy(update={"traffic": scenario.traffic.model_copy(update={"classes": (slower,)})})
     other = solve_scenario(scenario, Effort(time_limit_s=10, seed=1)).plan
     plan.save(tmp_path / "a.json")
     other.save(tmp_path / "b.json")
     ran = rackplan("diff", tmp_path / "a.json", tmp_path / "b.json")
     assert ran.status == 0
     assert "scenario.slo.tpot_p95_s: 0.04 -> 0.012" in ran.out
+    assert "scenario.traffic.classes.0.requests_per_s: 60.0 -> 58.8235\n" in ran.out
     assert "tpot_p95_s: " in ran.out
     told = json.loads(rackplan("diff", tmp_path / "a.json", tmp_path / "b.json", "--json").out)
     assert told["same"] is False

@@ -126,3 +126,10 @@ def test_a_plan_is_confirmed_with_what_really_came(folder, tmp_path):
     assert json.loads(plan.read_text())["confirmation"]["traces"] == ["day.csv"]
     another = trace(tmp_path / "another.csv", rate=60, seed=2)
     assert "MISSED" not in rackplan("simulate", plan, "--trace", another).out
+
+
+def test_without_promises_there_is_nothing_to_confirm(folder):
+    scenario = folder / "scenario.yaml"
+    ran = rackplan("solve", scenario, "--seed", 1, "--set", "slo={}", "--set", "traffic.classes.0.slo=null")
+    assert ran.status == 0, ran.error
+    assert "not replayed: no latency is promised" in ran.out

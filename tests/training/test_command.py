@@ -129,3 +129,11 @@ def test_faults_are_one_line(scenario: Path) -> None:
     ):
         ran = rackplan("train", scenario, "--set", wrong)
         assert (ran.status, ran.error.count("\n")) == (2, 1), ran.error
+
+
+def test_a_training_plan_is_not_shown_beside_another(scenario: Path, tmp_path: Path) -> None:
+    plan, page = tmp_path / "plan.json", tmp_path / "both.html"
+    assert rackplan("train", scenario, "-o", plan).status == 0
+    ran = rackplan("view", plan, "--beside", plan, "-o", page)
+    assert (ran.status, page.exists()) == (2, False)
+    assert "rackplan diff compares" in ran.error

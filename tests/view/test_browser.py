@@ -102,6 +102,8 @@ def test_a_pinned_device_stays_and_is_printed(browser: Chromium, page: Callable[
     assert not browser.evaluate(shown)
     browser.evaluate("document.querySelector('#detail button').click()")
     assert browser.evaluate(shown)
+    for whole in ("#detail", "#pools .scroll", "#promises .scroll"):
+        assert browser.evaluate(f"getComputedStyle(document.querySelector('{whole}')).breakInside") == "avoid"
     browser.call("Emulation.setEmulatedMedia", media="")
     point(2)
     assert browser.evaluate(here) == "rack0/host0/gpu2"

@@ -60,6 +60,16 @@ def test_both_plans_are_on_the_page() -> None:
     assert times - 1 > NO_GAP
 
 
+def test_unlike_prices_are_said_beside_the_verdict() -> None:
+    plan = plans.solved("llama-70b-16xh100")
+    dearer = plan.model_copy(update={"scenario": plan.scenario.model_copy(update={"prices": {"h100": 9.0}})})
+    page = render_beside(plan, dearer)
+    assert "Their prices of H100 are not the same." in page
+    assert "H100 $1.30 (reserved-3y)" in page
+    assert "H100 $9.00 (given under prices)" in page
+    assert "are not the same" not in render_beside(plan, plan)
+
+
 def test_beside_from_the_command_line(tmp_path: Path) -> None:
     a, b, page = (tmp_path / name for name in ("a.json", "b.json", "both.html"))
     plans.solved(plans.SMALL).save(a)

@@ -33,6 +33,7 @@ def test_page_and_figures(saved: Path, tmp_path: Path) -> None:
         (["--svg", "t.png"], "the name must end in .svg"),
         (["--png", "t"], "the name must end in .png"),
         (["--svg", "t.svg", "--by", "colour"], "unknown colouring 'colour'"),
+        (["-o", "p.html", "--by", "replica"], "--by colours figures"),
         (["-o", "missing/p.html"], "folder does not exist"),
     ],
 )

@@ -12,8 +12,9 @@ import pytest
 from reading import Element, cells, read
 
 from solver.errors import BadInput
+from solver.optimize.assembly.outcome import summary
 from solver.plan import Plan
-from solver.view import figures, topology
+from solver.view import figures, html, topology
 from solver.view.amounts import percent
 from solver.view.charts import on_roofline
 from solver.view.colouring import WAYS
@@ -88,6 +89,11 @@ def test_devices_billed_for_nothing_are_told_from_free_ones(nvl72: Plan) -> None
         assert sum("b" in e.classes for e in drawn.values()) == idle
         assert sum("u" in e.classes for e in drawn.values()) == 144 - idle - len(used)
         assert ("a domain is rented whole" in topology.svg(plan)) == (idle > 0)
+        answer = html.render(plan).partition("What limits it")[0]
+        assert (f"healthy devices in use, {len(used) + idle} billed" in answer) == (idle > 0)
+        assert (f"{idle} devices are billed and run nothing: a domain is rented whole." in answer) == (idle > 0)
+        assert (f"on {len(used)} devices, {len(used) + idle} billed: a domain is rented whole" in summary(plan)) == (idle > 0)
+        assert f"{144 - idle - len(used)} healthy devices of the cluster are not needed." in answer
 
 
 @pytest.mark.parametrize("name", plans.SCENARIOS)

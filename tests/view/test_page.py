@@ -9,6 +9,7 @@ import plans
 import pytest
 from reading import cells, data_of, read
 
+from solver.plan import Confirmation
 from solver.view.amounts import percent, usd
 from solver.view.html import Inline, render
 
@@ -107,3 +108,30 @@ def test_waterfall_ends_at_the_cost(page: Page, name: str) -> None:
     assert "What stands between the floor and the cost" in section
     assert usd(plan.objective.usd_per_million_output_tokens) in section
     assert all(f">{pool.name}<" in section for pool in plan.pools)
+
+
+def test_a_replay_is_told_beside_its_promises() -> None:
+    plan = plans.solved("llama-70b-16xh100")
+    assert "The plan was not replayed." in render(plan)
+    figures = {"ttft_p50_s": 0.1, "ttft_p95_s": 0.777, "tpot_p50_s": 0.02, "tpot_p95_s": 0.0333}
+    classes = dict.fromkeys((c.name for c in plan.scenario.traffic.classes), figures)
+    replayed = Confirmation(
+        kept=True, seeds=(1, 2), requests=4321, simulated=figures, classes=classes, derating={}, cost_rise=0.03
+    )
+    page = render(plan.model_copy(update={"confirmation": replayed}))
+    assert "Replayed request by request: confirmed in 2 replays" in page
+    assert "cost +3.0% for it" in page
+    promised = page[page.index('id="promises"') : page.index("Predictions, each with")]
+    assert "777 ms" in promised
+    assert "33.3 ms" in promised
+
+
+def test_a_pool_is_as_full_as_its_promises_allow() -> None:
+    """A decode pool that always has a step under way is not full while it could serve more within its promises."""
+    plan = plans.solved("llama-70b-16xh100")
+    pool = next(pool for pool in plan.pools if pool.role == "decode")
+    page = render(plan)
+    told = page[page.index('id="pools"') : page.index("What the engines must be told")]
+    assert pool.utilisation == 1.0
+    assert percent(pool.fullness) in told
+    assert "100%" not in told

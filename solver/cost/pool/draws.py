@@ -23,7 +23,7 @@ from solver.workload import SLO, RequestClass
 
 Floats = NDArray[np.float64]
 
-#: Loads of the table of a pool, in proportion, and the heaviest over the lightest; lighter ones are no faster.
+#: Loads of the table of a pool, in proportion, and the heaviest over the lightest: more where the plan asks for less.
 LOADS, SPAN = 128, 128.0
 #: Multiples of the planned traffic of which the largest that keeps its promises is looked for.
 MULTIPLES = np.linspace(1.0, 0.3, 36)
@@ -77,6 +77,8 @@ class DrawnPool:
     def _table(self) -> tuple[Floats, dict[str, Floats]]:
         """Logarithms of growing rates (L,), and of latencies at them (L, C)."""
         rates, service = self.priced.over_loads(self.sequences, SPAN, LOADS)
+        if (lighter := float(rates[0]) / self.requests_per_s) > 1:
+            rates, service = self.priced.over_loads(self.sequences, 2 * lighter * SPAN, LOADS)
         served = self.by_class(service)
         table = {name: getattr(served, name) for name in _LATENCIES}
         # Queues that never end serve nobody.

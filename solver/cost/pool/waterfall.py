@@ -4,7 +4,7 @@ Every line of the waterfall is the same pool at the same load under physics with
 adds. So the parts add up to the whole by construction; which of two that overlap is blamed follows from the order::
 
     arithmetic         matrix products at the peak of the data sheet: what is left at a full batch of short contexts
-    batch              weights read beyond what this arithmetic hides
+    batch              weights read beyond what this arithmetic hides, and what else a batch of this size leaves idle
     KV cache           caches read; attention: FLOP over them (MLA's are as many as those of the matrices)
     GEMM kernels       what matrix products reach of the peaks
     attention kernels  what attention reaches of them, and how well arithmetic and reading overlap
@@ -37,6 +37,8 @@ _MATRICES = ("project_in", "project_out", "dense", "shared", "experts", "plain")
 _LATENCIES = ("all_reduce_s", "gather_s", "dispatch_s", "combine_s", "hop_s")
 _GAPS = ("layer_s", "activation_s", "head_norm_s", "recurrent_s", "indexer_s", "step_s", "sequence_s")
 _NOTHING = np.zeros(1)
+#: Running sequences among which a unified rank's arithmetic is that of tokens alone: few would mostly wait for prompts.
+_ENDLESS = 1e9
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,10 @@ def waterfall(pool: PricedPool, service: Service, device: Device) -> Waterfall:
     devices = pool.setup.parallelism.devices
     # Prompts that take no time have no scatter either, which nothing here reads.
     with np.errstate(divide="ignore", invalid="ignore"):
-        served = [one.at_batch(load) for one in _stages(pool, device)]
-    taken = [devices * busy / float(one.requests_per_s[0]) for one in served]
+        stages = list(_stages(pool, device))
+        served = [one.at_batch(load) for one in stages]
+        floor = served[0] if prefills else stages[0].at_batch(_ENDLESS)
+    taken = [devices * busy / float(one.requests_per_s[0]) for one in (floor, *served[1:])]
     taken.append(devices / float(service.requests_per_s[0]))
     steps = [float(one.step_s[0]) for one in served]
     return Waterfall(

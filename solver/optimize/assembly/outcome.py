@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from solver.check.evidence import Evidence
 from solver.check.floor import WORDS, cost_floor
+from solver.check.money import paid_devices, why_whole
 from solver.cost.instance import EVEN, Instance
 from solver.errors import NoPlan
 from solver.plan import Alternative, KVTier, Margin, Plan, Pool
@@ -146,21 +148,10 @@ def _floor(plan: Plan) -> str:
 
 def _rented(plan: Plan) -> str:
     """Devices in use, and those that are paid for beside them."""
-    scenario = plan.scenario
-    if scenario.owned or scenario.objective == "throughput" or scenario.billing == "device":
-        return f"{plan.devices} devices"
-    paid = round(plan.objective.usd_per_hour / usd) if (usd := _usd_per_device_hour(plan)) else plan.devices
+    paid = len(paid_devices(Evidence(plan, Instance.of(plan.scenario))))
     if paid == plan.devices:
         return f"{plan.devices} devices"
-    return f"{plan.devices} devices, {paid} billed: a {scenario.billing} is rented whole"
-
-
-def _usd_per_device_hour(plan: Plan) -> float | None:
-    """Price of one device where all are of one kind and nothing else is paid for."""
-    kinds = {pool.device for pool in plan.pools}
-    if len(kinds) > 1 or any(any(tier.usd_per_hour.values()) for tier in plan.kv_tiers):
-        return None
-    return Instance.of(plan.scenario).usd_per_hour(kinds.pop())
+    return f"{plan.devices} devices, {paid} billed: {why_whole(plan.scenario)}"
 
 
 def _promised(plan: Plan, request_class: RequestClass) -> str:
@@ -189,11 +180,9 @@ def _sure(plan: Plan) -> str:
 
 
 def _busy(pool: Pool) -> str:
-    """How full a pool is, in its own terms: a decode pool by the batch that keeps its promise."""
-    if pool.role == "decode":
-        share = pool.requests_per_s_per_replica / pool.capacity_requests_per_s_per_replica
-        return f"batch {pool.batch_per_rank:.3g} a rank, {share:.0%} of what keeps the promises"
-    return f"{pool.utilisation:.0%} busy"
+    """How full a pool is: by the time of its ranks for prompts, by its batch where it decodes, and by what it could serve."""
+    own = f"{pool.utilisation:.0%} busy" if pool.role == "prefill" else f"batch {pool.batch_per_rank:.3g} a rank"
+    return f"{own}, {pool.fullness:.0%} of what keeps the promises"
 
 
 def sold(margin: Margin) -> str:

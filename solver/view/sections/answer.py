@@ -26,11 +26,12 @@ def answer(scene: Scene) -> Markup:
 def _figures(scene: Scene) -> Markup:
     o, p = scene.plan.objective, scene.plan.prediction
     least = tightest(scene)
+    billed = f", {scene.billed:,} billed" if scene.billed != scene.plan.devices else ""
     cards = [
         (usd(o.usd_per_million_output_tokens), "per million output tokens"),
         (percent(o.gap) if o.gap >= NO_GAP else "0%", "gap: the most that any other plan could save"),
         (usd(o.usd_per_hour), "per hour"),
-        (f"{scene.plan.devices:,}", f"of {scene.healthy:,} healthy devices in use"),
+        (f"{scene.plan.devices:,}", f"of {scene.healthy:,} healthy devices in use{billed}"),
         (quantity(round(p.output_tokens_per_s)), "output tokens/s"),
     ]
     if least is not None:

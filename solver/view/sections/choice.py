@@ -14,11 +14,12 @@ from solver.view.sections.chart_row import chart_row
 from solver.view.sections.tables import table
 from topologies.units import show_seconds
 
-HEADS = ("structure", "per million tokens", "best in", "regret", "proof", "TTFT, TPOT p95", "layout", "unmeasured", "needs")
+HEADS = ("structure", "cost", "best in", "regret", "proof", "TTFT, TPOT p95", "layout", "unmeasured", "needs")
 SAID = (
     "The best plan of every other structure that was asked for, under the same promises; none was replayed. Costs are per "
     "million output tokens within the promises, each with the range that holds in 80 % of the draws of what predictions may be "
-    "off by. In the same draws: how often each is the cheapest, and what it is expected to cost more than the cheapest would."
+    "off by. In the same draws: how often each is the cheapest, and what it is expected to cost more than the cheapest would. "
+    "Times are those of all requests together, whatever their class."
 )
 
 

@@ -12,9 +12,10 @@ from solver.view.sections.tables import table
 from topologies.units import show_bytes, show_seconds
 
 HEADS = (
-    "pool", "engine", "replicas", "each replica", "batch per rank", "step", "tokens/s per replica", "busy",
+    "pool", "engine", "replicas", "each replica", "batch per rank", "step", "tokens/s per replica", "full",
     "bound by", "memory per rank",
 )  # fmt: skip
+FULL = "Pools; full is the planned load over the most that keeps the promises"
 LIMITS = (
     "pool", "max sequences", "max batched tokens", "chunk tokens", "draft tokens", "memory fraction", "max length",
     "captured batch sizes",
@@ -40,7 +41,7 @@ def pools(scene: Scene) -> Markup:
     return tag(
         "section",
         tag("h2", "What to deploy"),
-        table(HEADS, (_row(pool) for pool in scene.plan.pools), "Pools"),
+        table(HEADS, (_row(pool) for pool in scene.plan.pools), FULL),
         table(LIMITS, limits, "What the engines must be told"),
         tag("ul", (tag("li", sentence) for sentence in _routes(scene))),
         table(RESTS_ON, _rests_on(scene), "What the prices rest on"),
@@ -73,7 +74,7 @@ def _row(pool: Pool) -> tuple[str, ...]:
     kind = "prompt" if pool.role == "prefill" else "output"
     return (
         pool.name, pool.engine, f"{pool.replicas:,}", shape(pool), quantity(float(f"{pool.batch_per_rank:.3g}")),
-        show_seconds(pool.step_s), f"{quantity(round(pool.tokens_per_s_per_replica))} {kind}", percent(pool.utilisation),
+        show_seconds(pool.step_s), f"{quantity(round(pool.tokens_per_s_per_replica))} {kind}", percent(pool.fullness),
         pool.roofline.bound_by, f"{show_bytes(m.used_bytes)} of {show_bytes(m.capacity_bytes)}",
     )  # fmt: skip
 

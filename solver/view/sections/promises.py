@@ -33,7 +33,7 @@ def promises(scene: Scene) -> Markup:
         tag("h2", "Traffic and promises"),
         tag("ul", (tag("li", sentence) for sentence in _traffic(scene))),
         table(heads, kept, "Promises"),
-        tag("p", f"Replayed request by request: {told(confirmation)}.") if confirmation else None,
+        tag("p", f"Replayed request by request: {told(confirmation)}." if confirmation else "The plan was not replayed."),
         table(
             ("class", *FIGURES.values(), "requests/s", "output tokens/s"),
             ((name, *_predicted(latency)) for name, latency in everyone.items()),

@@ -115,3 +115,15 @@ def test_plans_say_what_the_draws_say() -> None:
     found = evidence(True).worlds
     assert plan.prediction.confidence == found.confidence
     assert plan.objective.interval_80 == pytest.approx(found.cost_80(plan.objective.usd_per_million_output_tokens))
+
+
+def test_a_pool_that_hardly_works_is_drawn_where_it_is() -> None:
+    """Far below the lightest of the usual loads, where a heavier one would be slower."""
+    known = evidence(False)
+    (group,), (pool,) = known.instance.groups, known.plan.pools
+    rate = pool.capacity_requests_per_s_per_replica / 1000
+    idle = DrawnPool(pool.role, 1.0, known.priced[pool.name], pool.limits.max_sequences, rate, np.zeros((2, DRAWS)), _same)
+    found = worlds([DrawnGroup(group.classes, group.slos, [rate], [idle])]).classes["chat"]
+    exact = known.priced[pool.name].at(rate)
+    assert found.tpot_p95_s[0] == pytest.approx(exact.tpot_p95[0, 0], rel=5e-3)
+    assert found.ttft_p95_s[0] == pytest.approx(exact.ttft_p95[0, 0], rel=2e-2)
