@@ -29,7 +29,7 @@ EXPECTED, WORTH = 0.04, 2.0
 ROUNDS, WIDTH_ROUNDS = 30, 3
 #: Half of an 80 % interval in standard deviations.
 HALF_80 = normal_quantile(0.9)
-#: Least and most that cases of a kind may be wider; kinds with fewer runs keep their width.
+#: Least and most that cases of a kind may be wider; LLMs with fewer runs do not count.
 WIDENINGS, FEW_RUNS = (0.2, 5.0), 20
 
 
@@ -239,34 +239,47 @@ class Missed:
 
 
 def widths(runs: Runs, found: Predicted, open_variance: Floats, seen: Sequence[Surprise], spreads: Spreads) -> Spreads:
-    """The same spreads, wider or narrower for each of ``WIDTHS``, so that 80 % intervals hold 80 % of its runs whose LLM was
-    left out."""
-    kind = np.array([case_of(run).width for run in runs.runs])
+    """The same spreads, wider or narrower for each of ``WIDTHS``, so that 80 % intervals hold 80 % of the runs of the average
+    LLM that was left out: a plan's LLM is one more of them, however often each was run."""
+    cases = [case_of(run) for run in runs.runs]
+    kind, llm = np.array([case.width for case in cases]), np.array([case.llm for case in cases])
     for _ in range(WIDTH_ROUNDS):
         told = Missed.of(runs, found, open_variance, seen, spreads, "llm")
-        factors = {name: np.ones(len(OUTPUTS)) for name in WIDTHS}
+        wider = {}
         for place, name in enumerate(WIDTHS):
-            here = (kind == place) & np.isfinite(told.off["tpot"])
-            if here.sum() < FEW_RUNS:
-                continue
-            shared = told.tpot - open_variance
-            factors[name][0] = _widening(told.off["tpot"][here], open_variance[here], shared[here])
-            base = open_variance + factors[name][0] ** 2 * shared
-            for output, quantity in ((1, "throughput"), (2, "ttft")):
-                there = here & np.isfinite(told.off[quantity])
-                own = told.variance(quantity) - told.tpot
-                factors[name][output] = _widening(told.off[quantity][there], base[there], own[there])
-        wider = {name: np.clip(np.array(spreads.widths[name]) * factors[name], *WIDENINGS).round(3) for name in WIDTHS}
+            # What fits left open is settled; then effects of TPOT, then of what is measured beside it.
+            factors, base, shared = np.ones(len(OUTPUTS)), open_variance, told.tpot - open_variance
+            for output, quantity in ((0, "tpot"), (1, "throughput"), (2, "ttft")):
+                own = shared if quantity == "tpot" else told.variance(quantity) - told.tpot
+                here = _counted(llm, (kind == place) & np.isfinite(told.off[quantity]))
+                factors[output] = _widening(told.off[quantity], base, own, here)
+                if quantity == "tpot":
+                    base = open_variance + factors[0] ** 2 * shared
+            wider[name] = np.clip(np.array(spreads.widths[name]) * factors, *WIDENINGS).round(3)
         spreads = replace(spreads, widths={name: tuple(each.tolist()) for name, each in wider.items()})
     return spreads
 
 
-def _widening(off: Floats, settled: Floats, own: Floats) -> float:
-    """Factor on standard deviations with which 80 % intervals hold 80 %, beside a variance that is settled."""
-    if not len(off):
+def _counted(llm: NDArray[np.str_], there: NDArray[np.bool_]) -> Floats:
+    """How much each run counts (R,): every LLM with enough of them the same."""
+    found = np.zeros(len(llm))
+    for name in np.unique(llm[there]):
+        own = there & (llm == name)
+        if own.sum() >= FEW_RUNS:
+            found[own] = 1 / own.sum()
+    return found
+
+
+def _widening(off: Floats, settled: Floats, own: Floats, counted: Floats) -> float:
+    """Factor on standard deviations with which 80 % intervals hold 80 %, beside a variance that is settled; 1 without runs."""
+    there = counted > 0
+    if not there.any():
         return 1.0
     tried = np.geomspace(*WIDENINGS, 200)
-    held = [np.mean(np.abs(off) <= HALF_80 * np.sqrt(settled + factor**2 * own)) for factor in tried]
+    held = [
+        np.average(np.abs(off[there]) <= HALF_80 * np.sqrt(settled + factor**2 * own)[there], weights=counted[there])
+        for factor in tried
+    ]
     return float(tried[np.searchsorted(held, 0.8).clip(max=len(tried) - 1)])
 
 
