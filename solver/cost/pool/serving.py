@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from solver.cost.pool.chunks import ChunkedPrompts
 from solver.cost.pool.crowd import Crowd, DecodePace, lognormal_quantile
+from solver.cost.pool.lockstep import Lockstep
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.prompts import FirstToken, Prefill
 from solver.cost.pool.queueing import FULL, crowdedness, normal_quantile, occupancy_quantile
@@ -155,49 +156,63 @@ def prefill_at(
 ) -> Service:
     """Prefill pool that gets a share ``utilisation`` of the most that it can serve.
 
-    One queue in front of all ranks; each prefills up to ``prompts_per_step`` prompts at a time, as many as are there.
-    Data-parallel ranks step together, so a prompt also waits for the step that the others are in. The first token is out
-    when the KV cache has reached a decode replica.
+    Each rank prefills up to ``prompts_per_step`` prompts at a time, as many as are there. Data-parallel ranks step together,
+    as slowly as the slowest of them (:class:`~solver.cost.pool.lockstep.Lockstep`): a replica whose prompts take one step each
+    is one server that takes a prompt for every rank at once, and who comes meanwhile boards the next step. Ranks whose
+    prompts take many steps begin and end them by themselves; s steps are taken for ``d^(1/s)`` ranks that act as one. The first
+    token is out when the KV cache has reached a decode replica.
     """
-    prompts_per_step = np.broadcast_to(np.asarray(prompts_per_step, float), utilisation.shape)
-    # A prompt by itself, and a step full of prompts; ``company`` is how often the other ranks prefill beside it.
-    alone = full = Prefill.of(pool, mix, company=utilisation)
-    if np.any(prompts_per_step > 1):
-        full = Prefill.of(pool, mix, company=utilisation, prompts_per_step=prompts_per_step)
-    # Arrivals at a rank: the share of what it serves when every step is full.
-    arrivals = utilisation * prompts_per_step / full.mean(full.occupied)
+    together = np.broadcast_to(np.asarray(prompts_per_step, float), utilisation.shape)
     ranks = pool.work.dp
-    servers = replicas * ranks
-    several = np.maximum(prompts_per_step - 1, 1.0)
-    lone = alone.moments(alone.occupied)
+    # A prompt by itself, and a step full of prompts, in which the other ranks have what the slowest leaves them.
+    alone = full = Prefill.of(pool, mix, company=0.0)
+    steps = alone.mean(np.maximum(alone.steps, 1))
+    if np.any(ranks * together > 1):
+        parted = Lockstep.of(alone, mix, pool.chunk_tokens, together)
+        slowest = parted.slowest(ranks).mean
+        others = (ranks * parted.slowest(np.ones_like(ranks)).mean / slowest - 1) / np.maximum(ranks - 1, 1)
+        full = Prefill.of(pool, mix, company=np.where(ranks > 1, others, 0.0), prompts_per_step=together)
+    # Arrivals at a rank: the share of what it serves when every step is full.
+    arrivals = utilisation * together / (steps * Lockstep.of(full, mix, pool.chunk_tokens, together).slowest(ranks).mean)
+    # Ranks that act as one; how many of the others prefill beside a prompt anyway, with what they add to it.
+    joined = ranks ** (1 / steps)
+    beside = utilisation * (ranks - joined)
+    lone = alone.towards(full, beside / np.maximum(ranks - 1, 1))
+    stepping = Lockstep.of(lone, mix, pool.chunk_tokens, np.ones_like(ranks))
+    servers, batch = replicas * ranks / joined, joined * together
+    several = np.maximum(batch - 1, 1.0)
+    service = lone.moments(stepping.beside(beside))
+    filled = steps * Lockstep.of(full, mix, pool.chunk_tokens, together).slowest(ranks).mean
     # What each further prompt adds to a step, and to the results of those in it.
-    more = (full.mean(full.occupied) - lone.mean) / several
-    other = full.moments(full.latency - alone.latency).times(pool.speeds.first_token / several)
+    more = (filled - service.mean) / several
+    other = full.moments(full.latency - lone.latency).times(pool.speeds.first_token / several)
     gathered = gather(
-        arrivals, servers, alone=lone, more=more, other=other, together=prompts_per_step, burstiness=mix.burstiness
+        arrivals * joined, servers, alone=service, more=more, other=other, together=batch, burstiness=mix.burstiness
     )
     # One step; who arrives while the other ranks are in theirs boards the next (chance that any of them is busy).
-    steps = alone.mean(np.maximum(alone.steps, 1))
     headway = gathered.service.mean / steps
-    shared = np.where(ranks > 1, 1 - (1 - gathered.busy) ** np.maximum(ranks - 1, 1), 0.0)
+    shared = np.where(ranks > 1, gathered.busy, 0.0)
     queue = wait(
         servers,
         utilisation,
         gathered,
         burstiness=mix.burstiness,
-        together=prompts_per_step,
+        together=batch,
         step=headway,
         boards=shared,
         reserved=pool.speeds.admitted_s(),
     )
+    # Passes take as long as their slowest rank on every stage.
+    along = np.minimum(gathered.taken, joined) - 1 + beside
+    slowed = stepping.beside(along) / lone.occupied
     # The first token is out when the cache has landed: transfers grow with the prompt as prefills do.
     sent = np.stack([pool.landing_s(float(tokens)) for tokens in mix.prompt + mix.cached], axis=1)
-    own = _first_token(pool, alone.latency) + sent[..., None] * mix.lengths
+    own = _first_token(pool, lone.latency * slowed) + sent[..., None] * mix.lengths
     first = FirstToken(own, own, alone.share, queue)
     zero = np.zeros_like(sent)
     return Service(
         requests_per_s=arrivals * ranks,
-        batch=gathered.busy * gathered.taken,
+        batch=gathered.busy * gathered.taken / joined,
         full_batch=np.ones_like(utilisation),
         step_s=headway,
         utilisation=utilisation,
