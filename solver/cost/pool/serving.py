@@ -20,7 +20,7 @@ from solver.cost.pool.lockstep import Lockstep
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.prompts import FirstToken, Prefill
 from solver.cost.pool.queueing import FULL, crowdedness, normal_quantile, occupancy_quantile
-from solver.cost.pool.waiting import clump, gather, wait
+from solver.cost.pool.waiting import Moments, clump, gather, overflow, wait
 from solver.cost.steps.replicas import Replicas
 
 Floats = NDArray[np.float64]
@@ -151,6 +151,9 @@ def decode_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Serv
     )
 
 
+MEAN = False
+COMMON = True
+_PASSES = 3
 def prefill_at(
     pool: Replicas, replicas: Floats, mix: Mix, utilisation: Floats, prompts_per_step: Floats | float = 1.0
 ) -> Service:
@@ -180,15 +183,28 @@ def prefill_at(
     lone = alone.towards(full, beside / np.maximum(ranks - 1, 1))
     stepping = Lockstep.of(lone, mix, pool.chunk_tokens, np.ones_like(ranks))
     servers, batch = replicas * ranks / joined, joined * together
-    several = np.maximum(batch - 1, 1.0)
-    service = lone.moments(stepping.beside(beside))
-    filled = steps * Lockstep.of(full, mix, pool.chunk_tokens, together).slowest(ranks).mean
-    # What each further prompt adds to a step, and to the results of those in it.
-    more = (filled - service.mean) / several
-    other = full.moments(full.latency - lone.latency).times(pool.speeds.first_token / several)
-    gathered = gather(
-        arrivals * joined, servers, alone=service, more=more, other=other, together=batch, burstiness=mix.burstiness
-    )
+    first = steps * stepping.slowest(1 + beside).mean
+    # What each further prompt adds to the results of those in its step.
+    other = full.moments(full.latency - lone.latency).times(pool.speeds.first_token / np.maximum(batch - 1, 1.0))
+    taken = batch
+    # Each further prompt adds less to the slowest than the one before it: the line through as many as are taken.
+    for _ in range(_PASSES):
+        several = np.maximum(taken - 1, 1e-6)
+        part = lone.towards(full, np.where(batch > 1, (taken - 1) / np.maximum(batch - 1, 1e-6), 0.0))
+        on_a_rank = np.maximum(taken / joined, 1.0)
+        slowest = Lockstep.of(part, mix, pool.chunk_tokens, on_a_rank).slowest(np.minimum(taken, joined) + beside)
+        service = slowest.times(steps)
+        more = (service.mean - first) / several
+        alone_ = Moments(first, service.square - service.mean**2 + first**2, first**3)
+        gathered = gather(
+            arrivals * joined, servers, alone=alone_, more=more, other=other, together=batch, burstiness=mix.burstiness
+        )
+        taken = np.maximum(gathered.taken, 1 + 1e-3)
+    fullest = Lockstep.of(full, mix, pool.chunk_tokens, together).slowest(ranks).times(steps)
+    g = overflow(servers, utilisation, batch, fullest.square / fullest.mean**2 - 1)
+    rest = gathered.service.square / (2 * gathered.service.mean)
+    whole = fullest.mean * g / np.maximum(1 - g, 1e-9)
+    behind = np.where(ranks > 1, whole / (rest + whole), gathered.full * utilisation ** (servers * batch))
     # One step; who arrives while the other ranks are in theirs boards the next (chance that any of them is busy).
     headway = gathered.service.mean / steps
     shared = np.where(ranks > 1, gathered.busy, 0.0)
@@ -201,10 +217,11 @@ def prefill_at(
         step=headway,
         boards=shared,
         reserved=pool.speeds.admitted_s(),
+        behind=behind,
     )
     # Passes take as long as their slowest rank on every stage.
     along = np.minimum(gathered.taken, joined) - 1 + beside
-    slowed = stepping.beside(along) / lone.occupied
+    slowed = stepping.beside(along) / lone.occupied if MEAN else stepping.ordered(along) / lone.occupied
     # The first token is out when the cache has landed: transfers grow with the prompt as prefills do.
     sent = np.stack([pool.landing_s(float(tokens)) for tokens in mix.prompt + mix.cached], axis=1)
     own = _first_token(pool, lone.latency * slowed) + sent[..., None] * mix.lengths
