@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from solver.cost.pool.chunks import ChunkedPrompts
 from solver.cost.pool.crowd import Crowd, DecodePace, lognormal_quantile
-from solver.cost.pool.lockstep import Lockstep
+from solver.cost.pool.lockstep import RankGroup
 from solver.cost.pool.mix import Mix
-from solver.cost.pool.prompts import FirstToken, Prefill
+from solver.cost.pool.prompts import FirstToken
 from solver.cost.pool.queueing import FULL, crowdedness, normal_quantile, occupancy_quantile
 from solver.cost.pool.waiting import Moments, clump, gather, overflow, wait
 from solver.cost.steps.replicas import Replicas
@@ -27,6 +27,8 @@ Floats = NDArray[np.float64]
 
 #: Rounds in which load, batch and pace settle on each other.
 _ROUNDS = 6
+#: Secants along which prefill batches, and how much longer they take for it, settle on each other.
+_SECANTS = 2
 #: Prompts of mean size that fit into a chunk beside the longer ones, from which on a step takes all that wait; below, they
 #: queue. Set in sight of simulated chunks of 1,024 to 8,192 tokens for prompts of 1,000 (coefficient of variation 1).
 MANY = 5.0
@@ -151,95 +153,78 @@ def decode_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Serv
     )
 
 
-MEAN = False
-COMMON = True
-_PASSES = 3
 def prefill_at(
     pool: Replicas, replicas: Floats, mix: Mix, utilisation: Floats, prompts_per_step: Floats | float = 1.0
 ) -> Service:
     """Prefill pool that gets a share ``utilisation`` of the most that it can serve.
 
     Each rank prefills up to ``prompts_per_step`` prompts at a time, as many as are there. Data-parallel ranks step together,
-    as slowly as the slowest of them (:class:`~solver.cost.pool.lockstep.Lockstep`): a replica whose prompts take one step each
-    is one server that takes a prompt for every rank at once, and who comes meanwhile boards the next step. Ranks whose
-    prompts take many steps begin and end them by themselves; s steps are taken for ``d^(1/s)`` ranks that act as one. The first
-    token is out when the KV cache has reached a decode replica.
+    as slowly as the slowest of them (:class:`~solver.cost.pool.lockstep.RankGroup`): they are one server, which takes a batch,
+    and who comes meanwhile boards the next. The first token is out when the KV cache has reached a decode replica.
     """
-    together = np.broadcast_to(np.asarray(prompts_per_step, float), utilisation.shape)
-    ranks = pool.work.dp
-    # A prompt by itself, and a step full of prompts, in which the other ranks have what the slowest leaves them.
-    alone = full = Prefill.of(pool, mix, company=0.0)
-    steps = alone.mean(np.maximum(alone.steps, 1))
-    if np.any(ranks * together > 1):
-        parted = Lockstep.of(alone, mix, pool.chunk_tokens, together)
-        slowest = parted.slowest(ranks).mean
-        others = (ranks * parted.slowest(np.ones_like(ranks)).mean / slowest - 1) / np.maximum(ranks - 1, 1)
-        full = Prefill.of(pool, mix, company=np.where(ranks > 1, others, 0.0), prompts_per_step=together)
+    group = RankGroup.of(pool, mix, np.broadcast_to(np.asarray(prompts_per_step, float), utilisation.shape))
+    ranks, batch, full = group.ranks, group.batch, group.full_service()
     # Arrivals at a rank: the share of what it serves when every step is full.
-    arrivals = utilisation * together / (steps * Lockstep.of(full, mix, pool.chunk_tokens, together).slowest(ranks).mean)
-    # Ranks that act as one; how many of the others prefill beside a prompt anyway, with what they add to it.
-    joined = ranks ** (1 / steps)
-    beside = utilisation * (ranks - joined)
-    lone = alone.towards(full, beside / np.maximum(ranks - 1, 1))
-    stepping = Lockstep.of(lone, mix, pool.chunk_tokens, np.ones_like(ranks))
-    servers, batch = replicas * ranks / joined, joined * together
-    first = steps * stepping.slowest(1 + beside).mean
+    arrivals = utilisation * group.together / full.mean
+    servers, beside = replicas * ranks / group.joined, group.beside(utilisation)
+    one = np.ones_like(ranks)
+    lone, first = group.lockstep(one, beside), group.service(one, beside)
     # What each further prompt adds to the results of those in its step.
-    other = full.moments(full.latency - lone.latency).times(pool.speeds.first_token / np.maximum(batch - 1, 1.0))
+    other = group.full.moments(group.full.latency - lone.prompts.latency)
+    other = other.times(pool.speeds.first_token / np.maximum(batch - 1, 1.0))
     taken = batch
-    # Each further prompt adds less to the slowest than the one before it: the line through as many as are taken.
-    for _ in range(_PASSES):
-        several = np.maximum(taken - 1, 1e-6)
-        part = lone.towards(full, np.where(batch > 1, (taken - 1) / np.maximum(batch - 1, 1e-6), 0.0))
-        on_a_rank = np.maximum(taken / joined, 1.0)
-        slowest = Lockstep.of(part, mix, pool.chunk_tokens, on_a_rank).slowest(np.minimum(taken, joined) + beside)
-        service = slowest.times(steps)
-        more = (service.mean - first) / several
-        alone_ = Moments(first, service.square - service.mean**2 + first**2, first**3)
+    for _ in range(_SECANTS):
+        # Each further prompt lengthens the slowest rank's step less than the one before it: on average over those taken.
+        service = group.service(taken, beside)
+        more = (service.mean - first.mean) / np.maximum(taken - 1, 1e-9)
+        spread = service.square - service.mean**2
         gathered = gather(
-            arrivals * joined, servers, alone=alone_, more=more, other=other, together=batch, burstiness=mix.burstiness
+            arrivals * group.joined,
+            servers,
+            alone=Moments(first.mean, first.mean**2 + spread, first.cube),
+            more=more,
+            other=other,
+            together=batch,
+            burstiness=mix.burstiness,
         )
-        taken = np.maximum(gathered.taken, 1 + 1e-3)
-    fullest = Lockstep.of(full, mix, pool.chunk_tokens, together).slowest(ranks).times(steps)
-    g = overflow(servers, utilisation, batch, fullest.square / fullest.mean**2 - 1)
+        taken = np.clip(gathered.taken, np.minimum(1.01, batch), batch)
+    # Where ranks are joined, whole services that are waited for after the one under way are full ones.
+    rarer = overflow(servers, utilisation, batch, full.square / full.mean**2 - 1)
+    whole = full.mean * rarer / (1 - rarer)
     rest = gathered.service.square / (2 * gathered.service.mean)
-    whole = fullest.mean * g / np.maximum(1 - g, 1e-9)
-    behind = np.where(ranks > 1, whole / (rest + whole), gathered.full * utilisation ** (servers * batch))
-    # One step; who arrives while the other ranks are in theirs boards the next (chance that any of them is busy).
-    headway = gathered.service.mean / steps
-    shared = np.where(ranks > 1, gathered.busy, 0.0)
     queue = wait(
         servers,
         utilisation,
         gathered,
         burstiness=mix.burstiness,
         together=batch,
-        step=headway,
-        boards=shared,
+        # Routers look at ranks: who finds a free one in a replica that is busy boards its next step.
+        step=gathered.service.mean / group.steps,
+        boards=np.where(ranks > 1, gathered.busy, 0.0),
         reserved=pool.speeds.admitted_s(),
-        behind=behind,
+        full=np.where(ranks > 1, whole / (rest + whole), np.nan),
     )
-    # Passes take as long as their slowest rank on every stage.
-    along = np.minimum(gathered.taken, joined) - 1 + beside
-    slowed = stepping.beside(along) / lone.occupied if MEAN else stepping.ordered(along) / lone.occupied
+    # Passes take as long as those of their slowest rank, on every stage.
+    slowed = lone.ranked(np.minimum(gathered.taken, group.joined) - 1 + beside) / lone.prompts.occupied
     # The first token is out when the cache has landed: transfers grow with the prompt as prefills do.
     sent = np.stack([pool.landing_s(float(tokens)) for tokens in mix.prompt + mix.cached], axis=1)
-    own = _first_token(pool, lone.latency * slowed) + sent[..., None] * mix.lengths
-    first = FirstToken(own, own, alone.share, queue)
+    own = _first_token(pool, lone.prompts.latency * slowed) + sent[..., None] * mix.lengths
+    first_token = FirstToken(own, own, lone.prompts.share, queue)
     zero = np.zeros_like(sent)
+    on_a_rank = gathered.taken / group.joined
     return Service(
         requests_per_s=arrivals * ranks,
-        batch=gathered.busy * gathered.taken / joined,
+        batch=gathered.busy * on_a_rank,
         full_batch=np.ones_like(utilisation),
-        step_s=headway,
+        step_s=gathered.service.mean / group.steps,
         utilisation=utilisation,
-        ttft_p50=first.each(first.p50),
-        ttft_p95=first.each(first.p95),
+        ttft_p50=first_token.each(first_token.p50),
+        ttft_p95=first_token.each(first_token.p95),
         tpot_p50=zero,
         tpot_p95=zero,
         itl_p95=zero,
-        first=first,
-        step_tokens=gathered.taken * mix.mean(mix.prompt) / steps,
+        first=first_token,
+        step_tokens=np.maximum(on_a_rank, 1.0) * mix.mean(mix.prompt) / group.steps,
     )
 
 

@@ -239,7 +239,7 @@ def wait(
     step: Floats | float = 0.0,
     boards: Floats | float = 0.0,
     reserved: Floats | float = 0.0,
-    behind: Floats | None = None,
+    full: Floats | float = np.nan,
 ) -> Wait:
     """Wait for a pool of servers whose router sends each request at once to the least loaded, and cannot take it back.
 
@@ -258,12 +258,13 @@ def wait(
     reserved: time for which a request already counts where the router sent it before it could board [s]. Servers that
         have become free by the time it could are not known yet: the chance is that of a longer service, in whose last
         part it would be found.
+    full: chance that every server has as many waiting as it takes, where it is known; nan = by the rule above (R,).
     """
     room = servers * np.asarray(together, float)
     excess, service, over = burstiness - 1.0, gathered.service, load >= 1
     with np.errstate(divide="ignore", invalid="ignore"):
         # Chance that every server has as many waiting as it takes: who comes then waits for whole services too.
-        full = gathered.full * np.minimum(load, 1.0) ** room if behind is None else behind
+        full = np.where(np.isnan(full), gathered.full * np.minimum(load, 1.0) ** room, full)
         # The rest of a service that is found under way, E[S^2] / 2 E[S], and a geometric number of whole ones.
         rest = service.square / (2 * service.mean) / (1 - full)
         # Its variance by Takacs' second moment, which needs E[S^3].
