@@ -27,7 +27,7 @@ WARM_UP = 0.1
 
 @cache
 def prefill_pool(
-    dp: int, pp: int, replicas: int, cv: float, chunk: int = 8192, together: int = 1, prompt: int = 2000, burstiness: float = 1.0
+    dp: int, pp: int, replicas: int, cv: float, *, chunk: int = 8192, together: int = 1, prompt: int = 2000
 ) -> tuple[PricedPool, RequestClass]:
     """Replicas of Qwen3-30B-A3B on H100, each of pp stages of dp ranks, and what is sent to them."""
     llm = LLM.from_config("qwen3-30b-a3b-fp8")
@@ -35,9 +35,7 @@ def prefill_pool(
     hosts = max(dp * pp // 8, 1)
     shape = Parallelism(tp=1, dp=dp, ep=dp, pp=pp)
     setup = Setup("prefill", "sglang", shape, hosts, hosts, chunk_tokens=chunk, prompts_per_step=together)
-    request = RequestClass(
-        "chat", prompt_tokens=prompt, output_tokens=100, requests_per_s=1.0, prompt_cv=cv, burstiness=burstiness
-    )
+    request = RequestClass("chat", prompt_tokens=prompt, output_tokens=100, requests_per_s=1.0, prompt_cv=cv)
     calibration, _ = packaged("sglang", fleet.device.generation)
     return PricedPool.of(setup, replicas, llm, fleet, calibration, Mix.of([request])), request
 

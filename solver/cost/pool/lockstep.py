@@ -1,4 +1,4 @@
-"""Prefill ranks that step together: a step takes as long as its slowest rank needs, and who comes meanwhile waits for its end."""
+"""Prefill ranks that step together: a step takes as long as its slowest rank, and who comes meanwhile waits for its end."""
 
 from __future__ import annotations
 

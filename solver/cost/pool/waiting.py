@@ -303,7 +303,7 @@ def overflow(servers: Floats, load: Floats, together: Floats, variation: Floats)
     load: what arrives over the most that can be served, rho. together: most that a server takes, T.
     variation: of the duration of a service, which is the same for all that it takes, v.
     """
-    rho = np.clip(load, 1e-3, 1.0)
+    rho = np.clip(load, 1e-3, 1 - 1e-9)
     # The right-hand side is larger at 1 / rho^2, and convex: Newton's steps from there fall onto the root.
     more = 1 / rho**2 - 1
     for _ in range(_NEWTON):
