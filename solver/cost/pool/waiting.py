@@ -218,12 +218,16 @@ def gather(
     # How much longer varies less and less as batches fill up: full ones have no more to vary.
     unfilled = 1 - others / np.maximum(most - 1, 1e-9)
     spread = np.maximum(cube / mean - (square / mean) ** 2, 0.0) * np.clip(UNFILLED * unfilled, 0.0, 1.0)
+    varies = others * other.square + spread * met * other.mean * (1 + met * other.mean)
+    # Their number lies between 0 and one less than the most (Bhatia and Davis).
+    apart = np.maximum(other.square - other.mean**2, 0.0)
+    bounded = others * (apart + (most - 1 - others) * other.mean**2)
     return Gathered(
         taken=taken,
         busy=busy,
         service=Moments(mean, square, cube),
         longer=others * other.mean,
-        varied=others * other.square + spread * met * other.mean * (1 + met * other.mean),
+        varied=np.minimum(varies, bounded),
         burst=np.clip(burst, -others, most - 1 - others) * other.mean,
         full=1 - several + several * (taken - 1) / np.maximum(most - 1, 1.0),
     )
