@@ -186,6 +186,7 @@ def prefill_at(
             other=other,
             together=batch,
             burstiness=mix.burstiness,
+            counted=True,
         )
         taken = np.clip(gathered.taken, np.minimum(1.01, batch), batch)
     # Where ranks are joined, whole services that are waited for after the one under way are full ones.

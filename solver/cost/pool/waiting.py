@@ -151,6 +151,7 @@ def gather(
     other: Moments,
     together: Floats,
     burstiness: float = 1.0,
+    counted: bool = False,
 ) -> Gathered:
     """Batches that form by themselves: what came during a service is taken in the next one.
 
@@ -160,6 +161,7 @@ def gather(
     alone: service of one request. more: by how much each further one lengthens it, on average [s].
     other: by how much each further one delays the others' results.
     together: most that are taken at once; between 1 and 2, how often two are.
+    counted: whether servers count requests, so that never more are taken; else it is the most of mean size.
 
     The number taken is a branching process with immigration: those that come during a service are Poisson given its
     length, which grows with the number it took.
@@ -219,15 +221,16 @@ def gather(
     unfilled = 1 - others / np.maximum(most - 1, 1e-9)
     spread = np.maximum(cube / mean - (square / mean) ** 2, 0.0) * np.clip(UNFILLED * unfilled, 0.0, 1.0)
     varies = others * other.square + spread * met * other.mean * (1 + met * other.mean)
-    # Their number lies between 0 and one less than the most (Bhatia and Davis).
-    apart = np.maximum(other.square - other.mean**2, 0.0)
-    bounded = others * (apart + (most - 1 - others) * other.mean**2)
+    if counted:
+        # Their number lies between 0 and one less than the most (Bhatia and Davis).
+        apart = np.maximum(other.square - other.mean**2, 0.0)
+        varies = np.minimum(varies, others * (apart + (most - 1 - others) * other.mean**2))
     return Gathered(
         taken=taken,
         busy=busy,
         service=Moments(mean, square, cube),
         longer=others * other.mean,
-        varied=np.minimum(varies, bounded),
+        varied=varies,
         burst=np.clip(burst, -others, most - 1 - others) * other.mean,
         full=1 - several + several * (taken - 1) / np.maximum(most - 1, 1.0),
     )
