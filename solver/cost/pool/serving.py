@@ -189,7 +189,7 @@ def prefill_at(
             counted=True,
         )
         taken = np.clip(gathered.taken, np.minimum(1.01, batch), batch)
-    # Where ranks are joined, whole services that are waited for after the one under way are full ones.
+    # Of those who wait, some wait for whole services after the one under way, and these are full ones.
     rarer = overflow(servers, utilisation, batch, full.square / full.mean**2 - 1)
     whole = full.mean * rarer / (1 - rarer)
     rest = gathered.service.square / (2 * gathered.service.mean)
@@ -203,7 +203,7 @@ def prefill_at(
         step=gathered.service.mean / group.steps,
         boards=np.where(ranks > 1, gathered.busy, 0.0),
         reserved=pool.speeds.admitted_s(),
-        full=np.where(ranks > 1, whole / (rest + whole), np.nan),
+        full=np.where(batch > 1, whole / (rest + whole), np.nan),
     )
     # Passes take as long as those of their slowest rank, on every stage.
     slowed = lone.ranked(np.minimum(gathered.taken, group.joined) - 1 + beside) / lone.prompts.occupied
