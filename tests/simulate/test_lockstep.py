@@ -16,7 +16,7 @@ REQUESTS = 6000
     [(2, 1, 1.0, 0.85), (4, 1, 0.0, 0.9), (4, 1, 1.0, 0.5), (4, 1, 1.0, 0.9), (4, 2, 1.0, 0.85)],
 )
 def test_ranks_wait_for_their_slowest(dp: int, replicas: int, cv: float, load: float) -> None:
-    """Counted as servers of their own, four ranks with prompts of unlike lengths at 0.9 wait a fortieth of what they do."""
+    """Rates at which ranks counted as servers of their own would be far from full are near the most for unlike lengths."""
     priced, request = prefill_pool(dp, 1, replicas, cv)
     said = priced.at_batch(load)
     first, busy = simulated(priced, request, replicas * float(said.requests_per_s[0]), REQUESTS, 3)
