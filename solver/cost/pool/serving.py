@@ -16,16 +16,19 @@ from numpy.typing import NDArray
 
 from solver.cost.pool.chunks import ChunkedPrompts
 from solver.cost.pool.crowd import Crowd, DecodePace, lognormal_quantile
+from solver.cost.pool.lockstep import RankGroup
 from solver.cost.pool.mix import Mix
-from solver.cost.pool.prompts import FirstToken, Prefill
+from solver.cost.pool.prompts import FirstToken
 from solver.cost.pool.queueing import FULL, crowdedness, normal_quantile, occupancy_quantile
-from solver.cost.pool.waiting import clump, gather, wait
+from solver.cost.pool.waiting import Moments, clump, gather, overflow, wait
 from solver.cost.steps.replicas import Replicas
 
 Floats = NDArray[np.float64]
 
 #: Rounds in which load, batch and pace settle on each other.
 _ROUNDS = 6
+#: Secants along which prefill batches, and how much longer they take for it, settle on each other.
+_SECANTS = 2
 #: Prompts of mean size that fit into a chunk beside the longer ones, from which on a step takes all that wait; below, they
 #: queue. Set in sight of simulated chunks of 1,024 to 8,192 tokens for prompts of 1,000 (coefficient of variation 1).
 MANY = 5.0
@@ -155,59 +158,74 @@ def prefill_at(
 ) -> Service:
     """Prefill pool that gets a share ``utilisation`` of the most that it can serve.
 
-    One queue in front of all ranks; each prefills up to ``prompts_per_step`` prompts at a time, as many as are there.
-    Data-parallel ranks step together, so a prompt also waits for the step that the others are in. The first token is out
-    when the KV cache has reached a decode replica.
+    Each rank prefills up to ``prompts_per_step`` prompts at a time, as many as are there. Data-parallel ranks step together,
+    as slowly as the slowest of them (:class:`~solver.cost.pool.lockstep.RankGroup`): they are one server, which takes a batch,
+    and who comes meanwhile boards the next. The first token is out when the KV cache has reached a decode replica.
     """
-    prompts_per_step = np.broadcast_to(np.asarray(prompts_per_step, float), utilisation.shape)
-    # A prompt by itself, and a step full of prompts; ``company`` is how often the other ranks prefill beside it.
-    alone = full = Prefill.of(pool, mix, company=utilisation)
-    if np.any(prompts_per_step > 1):
-        full = Prefill.of(pool, mix, company=utilisation, prompts_per_step=prompts_per_step)
+    group = RankGroup.of(pool, mix, np.broadcast_to(np.asarray(prompts_per_step, float), utilisation.shape))
+    ranks, batch, full = group.ranks, group.batch, group.full_service()
     # Arrivals at a rank: the share of what it serves when every step is full.
-    arrivals = utilisation * prompts_per_step / full.mean(full.occupied)
-    ranks = pool.work.dp
-    servers = replicas * ranks
-    several = np.maximum(prompts_per_step - 1, 1.0)
-    lone = alone.moments(alone.occupied)
-    # What each further prompt adds to a step, and to the results of those in it.
-    more = (full.mean(full.occupied) - lone.mean) / several
-    other = full.moments(full.latency - alone.latency).times(pool.speeds.first_token / several)
-    gathered = gather(
-        arrivals, servers, alone=lone, more=more, other=other, together=prompts_per_step, burstiness=mix.burstiness
-    )
-    # One step; who arrives while the other ranks are in theirs boards the next (chance that any of them is busy).
-    steps = alone.mean(np.maximum(alone.steps, 1))
-    headway = gathered.service.mean / steps
-    shared = np.where(ranks > 1, 1 - (1 - gathered.busy) ** np.maximum(ranks - 1, 1), 0.0)
+    arrivals = utilisation * group.together / full.mean
+    servers, beside = replicas * ranks / group.joined, group.beside(utilisation)
+    one = np.ones_like(ranks)
+    lone, first = group.lockstep(one, beside), group.service(one, beside)
+    # What each further prompt adds to the results of those in its step.
+    other = group.full.moments(group.full.latency - lone.prompts.latency)
+    other = other.times(pool.speeds.first_token / np.maximum(batch - 1, 1.0))
+    taken = batch
+    for _ in range(_SECANTS):
+        # Each further prompt lengthens the slowest rank's step less than the one before it: on average over those taken.
+        service = group.service(taken, beside)
+        more = (service.mean - first.mean) / np.maximum(taken - 1, 1e-9)
+        spread = service.square - service.mean**2
+        gathered = gather(
+            arrivals * group.joined,
+            servers,
+            alone=Moments(first.mean, first.mean**2 + spread, first.cube),
+            more=more,
+            other=other,
+            together=batch,
+            burstiness=mix.burstiness,
+            counted=True,
+        )
+        taken = np.clip(gathered.taken, np.minimum(1.01, batch), batch)
+    # Of those who wait, some wait for whole services after the one under way, and these are full ones.
+    rarer = overflow(servers, utilisation, batch, full.square / full.mean**2 - 1)
+    whole = full.mean * rarer / (1 - rarer)
+    rest = gathered.service.square / (2 * gathered.service.mean)
     queue = wait(
         servers,
         utilisation,
         gathered,
         burstiness=mix.burstiness,
-        together=prompts_per_step,
-        step=headway,
-        boards=shared,
+        together=batch,
+        # Routers look at ranks: who finds a free one in a replica that is busy boards its next step.
+        step=gathered.service.mean / group.steps,
+        boards=np.where(ranks > 1, gathered.busy, 0.0),
         reserved=pool.speeds.admitted_s(),
+        full=np.where(batch > 1, whole / (rest + whole), np.nan),
     )
+    # Passes take as long as those of their slowest rank, on every stage.
+    slowed = lone.ranked(np.minimum(gathered.taken, group.joined) - 1 + beside) / lone.prompts.occupied
     # The first token is out when the cache has landed: transfers grow with the prompt as prefills do.
     sent = np.stack([pool.landing_s(float(tokens)) for tokens in mix.prompt + mix.cached], axis=1)
-    own = _first_token(pool, alone.latency) + sent[..., None] * mix.lengths
-    first = FirstToken(own, own, alone.share, queue)
+    own = _first_token(pool, lone.prompts.latency * slowed) + sent[..., None] * mix.lengths
+    first_token = FirstToken(own, own, lone.prompts.share, queue)
     zero = np.zeros_like(sent)
+    on_a_rank = gathered.taken / group.joined
     return Service(
         requests_per_s=arrivals * ranks,
-        batch=gathered.busy * gathered.taken,
+        batch=gathered.busy * on_a_rank,
         full_batch=np.ones_like(utilisation),
-        step_s=headway,
+        step_s=gathered.service.mean / group.steps,
         utilisation=utilisation,
-        ttft_p50=first.each(first.p50),
-        ttft_p95=first.each(first.p95),
+        ttft_p50=first_token.each(first_token.p50),
+        ttft_p95=first_token.each(first_token.p95),
         tpot_p50=zero,
         tpot_p95=zero,
         itl_p95=zero,
-        first=first,
-        step_tokens=gathered.taken * mix.mean(mix.prompt) / steps,
+        first=first_token,
+        step_tokens=np.maximum(on_a_rank, 1.0) * mix.mean(mix.prompt) / group.steps,
     )
 
 

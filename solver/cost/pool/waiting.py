@@ -27,6 +27,8 @@ EVEN = 0.08
 UNFILLED = 4.0
 #: Most evaluations for the number taken at once, and how well, as a ratio less 1, it need be known.
 _ROUNDS, _CLOSE = 12, 1e-7
+#: Newton's steps for the tail of a queue.
+_NEWTON = 12
 #: Exponents of Weibull distributions, with the mean and the squared coefficient of variation for scale 1.
 _SHAPES = np.geomspace(0.2, 20, 200)[::-1]
 _UNITS = np.array([math.gamma(1 + 1 / k) for k in _SHAPES])
@@ -149,6 +151,7 @@ def gather(
     other: Moments,
     together: Floats,
     burstiness: float = 1.0,
+    counted: bool = False,
 ) -> Gathered:
     """Batches that form by themselves: what came during a service is taken in the next one.
 
@@ -158,6 +161,7 @@ def gather(
     alone: service of one request. more: by how much each further one lengthens it, on average [s].
     other: by how much each further one delays the others' results.
     together: most that are taken at once; between 1 and 2, how often two are.
+    counted: whether servers count requests, so that never more are taken; else it is the most of mean size.
 
     The number taken is a branching process with immigration: those that come during a service are Poisson given its
     length, which grows with the number it took.
@@ -216,12 +220,17 @@ def gather(
     # How much longer varies less and less as batches fill up: full ones have no more to vary.
     unfilled = 1 - others / np.maximum(most - 1, 1e-9)
     spread = np.maximum(cube / mean - (square / mean) ** 2, 0.0) * np.clip(UNFILLED * unfilled, 0.0, 1.0)
+    varies = others * other.square + spread * met * other.mean * (1 + met * other.mean)
+    if counted:
+        # Their number lies between 0 and one less than the most (Bhatia and Davis).
+        apart = np.maximum(other.square - other.mean**2, 0.0)
+        varies = np.minimum(varies, others * (apart + (most - 1 - others) * other.mean**2))
     return Gathered(
         taken=taken,
         busy=busy,
         service=Moments(mean, square, cube),
         longer=others * other.mean,
-        varied=others * other.square + spread * met * other.mean * (1 + met * other.mean),
+        varied=varies,
         burst=np.clip(burst, -others, most - 1 - others) * other.mean,
         full=1 - several + several * (taken - 1) / np.maximum(most - 1, 1.0),
     )
@@ -237,6 +246,7 @@ def wait(
     step: Floats | float = 0.0,
     boards: Floats | float = 0.0,
     reserved: Floats | float = 0.0,
+    full: Floats | float = np.nan,
 ) -> Wait:
     """Wait for a pool of servers whose router sends each request at once to the least loaded, and cannot take it back.
 
@@ -255,12 +265,13 @@ def wait(
     reserved: time for which a request already counts where the router sent it before it could board [s]. Servers that
         have become free by the time it could are not known yet: the chance is that of a longer service, in whose last
         part it would be found.
+    full: chance that every server has as many waiting as it takes, where it is known; nan = by the rule above (R,).
     """
     room = servers * np.asarray(together, float)
     excess, service, over = burstiness - 1.0, gathered.service, load >= 1
     with np.errstate(divide="ignore", invalid="ignore"):
         # Chance that every server has as many waiting as it takes: who comes then waits for whole services too.
-        full = gathered.full * np.minimum(load, 1.0) ** room
+        full = np.where(np.isnan(full), gathered.full * np.minimum(load, 1.0) ** room, full)
         # The rest of a service that is found under way, E[S^2] / 2 E[S], and a geometric number of whole ones.
         rest = service.square / (2 * service.mean) / (1 - full)
         # Its variance by Takacs' second moment, which needs E[S^3].
@@ -282,6 +293,31 @@ def wait(
     chance = np.where(over, 1.0, taken)
     scale = np.where(over, np.inf, mean / unit)
     return Wait(chance, scale, shape, np.zeros_like(scale) + boards, np.zeros_like(scale) + step)
+
+
+def overflow(servers: Floats, load: Floats, together: Floats, variation: Floats) -> Floats:
+    """How much rarer it is to wait for one batch more, of servers whose batches end together (R,).
+
+    Queues fall off as ``z^-n`` in the number n that waits. Where c servers take T at once in services of squared coefficient
+    of variation v, z > 1 solves ``E z^(arrivals in a service) = z^T``, to second order in z - 1::
+
+        ln z = rho (z - 1) + T v (rho (z - 1))^2 / 2
+
+    and a batch of every server more is ``c T`` requests more.
+
+    Parameters
+    ----------
+    load: what arrives over the most that can be served, rho. together: most that a server takes, T.
+    variation: of the duration of a service, which is the same for all that it takes, v.
+    """
+    rho = np.clip(load, 1e-3, 1 - 1e-9)
+    # The right-hand side is larger at 1 / rho^2, and convex: Newton's steps from there fall onto the root.
+    more = 1 / rho**2 - 1
+    for _ in range(_NEWTON):
+        excess = np.log1p(more) - rho * more - together * variation * (rho * more) ** 2 / 2
+        slope = 1 / (1 + more) - rho - together * variation * rho**2 * more
+        more = np.where(slope < 0, more - excess / np.minimum(slope, -1e-12), more)
+    return np.asarray((1 + np.maximum(more, 0.0)) ** -(servers * together))
 
 
 def _weibull(variation: Floats) -> tuple[Floats, Floats]:

@@ -1,0 +1,56 @@
+"""Prefill ranks that step together: what is predicted of them against what the simulation's own router and replicas find."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from prefill_pools import prefill_pool, simulated
+
+from solver.cost.pool.waiting import overflow
+
+REQUESTS = 6000
+
+
+@pytest.mark.parametrize(
+    ("dp", "replicas", "cv", "load"),
+    [(2, 1, 1.0, 0.85), (4, 1, 0.0, 0.9), (4, 1, 1.0, 0.5), (4, 1, 1.0, 0.9), (4, 2, 1.0, 0.85)],
+)
+def test_ranks_wait_for_their_slowest(dp: int, replicas: int, cv: float, load: float) -> None:
+    """Rates at which ranks counted as servers of their own would be far from full are near the most for unlike lengths."""
+    priced, request = prefill_pool(dp, 1, replicas, cv)
+    said = priced.at_batch(load)
+    first, busy = simulated(priced, request, replicas * float(said.requests_per_s[0]), REQUESTS, 3)
+    assert np.quantile(first, 0.5) == pytest.approx(float(said.ttft_p50[0, 0]), rel=0.12)
+    assert np.quantile(first, 0.95) == pytest.approx(float(said.ttft_p95[0, 0]), rel=0.3)
+    assert busy > load
+
+
+@pytest.mark.parametrize(("chunk", "prompt"), [(8192, 2000), (2048, 6000)], ids=["one step", "many steps"])
+@pytest.mark.parametrize("cv", [0.0, 1.0])
+def test_a_full_group_serves_what_it_is_said_to(chunk: int, prompt: int, cv: float) -> None:
+    """Ranks that never lack prompts serve at utilisation 1, within 6 %."""
+    priced, request = prefill_pool(4, 1, 1, cv, chunk=chunk, prompt=prompt)
+    most = float(priced.at_batch(1.0).requests_per_s[0])
+    count = 2000
+    first, busy = simulated(priced, request, 3 * most, count, 5)
+    # Arrivals end after count / (3 most); the last prompts are out when all are served.
+    assert busy == pytest.approx(1.0, abs=0.02)
+    assert count / (float(first.max()) + count / (3 * most)) == pytest.approx(most, rel=0.06)
+
+
+def test_requests_grow_with_the_load() -> None:
+    priced, _ = prefill_pool(4, 1, 1, 1.0)
+    said = priced.at_loads(np.linspace(0.05, 0.98, 40).tolist())
+    assert said.requests_per_s == pytest.approx(float(said.requests_per_s[-1]) * np.linspace(0.05, 0.98, 40) / 0.98)
+    for latency in (said.ttft_p50[:, 0], said.ttft_p95[:, 0]):
+        assert (latency[1:] > latency[:-1] * (1 - 1e-4)).all()
+
+
+@pytest.mark.parametrize("load", [0.3, 0.7, 0.95])
+def test_overflow_of_one_server(load: float) -> None:
+    """Services alike: z of M/D/1, with ln z = load (z - 1); and near saturation z - 1 = 2 (1 - load) / (1 + T v)."""
+    rarer = overflow(np.ones(1), np.array([load]), np.ones(1), np.zeros(1))
+    z = 1 / float(rarer[0])
+    assert np.log(z) == pytest.approx(load * (z - 1), rel=1e-6)
+    full = overflow(np.ones(1), np.array([0.999]), np.full(1, 4.0), np.full(1, 0.5))
+    assert float(full[0]) ** -0.25 - 1 == pytest.approx(2 * 0.001 / (1 + 4 * 0.5), rel=0.01)
