@@ -79,7 +79,9 @@ class Lockstep:
         mean over the same ranks of this distribution.
         """
         single = self.counts[..., 0] == 0
-        weights = self.prompts.share / self.prompts.share.sum(axis=1, keepdims=True)
+        share, of_class = self.prompts.share, self.prompts.share.sum(axis=1, keepdims=True)
+        # A class without requests has the lengths that all have.
+        weights = np.where(of_class > 0, share, share.sum(axis=0)) / np.where(of_class > 0, of_class, share.sum())
         ends = np.cumsum(weights, axis=1)
         slowest = self.within ** others[:, None]
         found = self.beside(others)
