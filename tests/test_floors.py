@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = {
     "errors": 1,
     "replica": 2,
+    "glop": 2,
     "llm": 3,
     "workload": 3,
     "engines": 4,
@@ -39,7 +40,7 @@ FLOORS = {
 }
 #: Only these rooms may import these packages.
 OWNERS = {
-    "ortools": {"experts", "optimize", "pipelines"},
+    "ortools": {"glop", "experts", "optimize", "pipelines"},
     "highspy": {"proof"},
     "simpy": {"simulate"},
     "altair": {"simulate", "study", "traces", "view"},

@@ -170,7 +170,7 @@ def test_many_runs_of_different_llms_move_the_numbers() -> None:
     def widest(found: Any) -> float:
         return max((abs(math.log(f)) for f in found.moved.values()), default=0.0)
 
-    assert widest(many) > 2 * widest(few)
+    assert widest(many) > 1.5 * widest(few)
     start, end = packaged(*FAMILY)[0], many.calibrations[FAMILY]
     assert start.spread is not None
     assert end.spread is not None

@@ -21,8 +21,8 @@ def plan() -> Plan:
     content = {
         "llm": {"config": "llama-3.1-8b"},
         "cluster": {"builder": "hgx", "nodes": 2, "device": "h100"},
-        "traffic": {"classes": [{"name": "chat", "prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 100}]},
-        "slo": {"ttft_p95": "2s", "tpot_p95": "30ms"},
+        "traffic": {"classes": [{"name": "chat", "prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 60}]},
+        "slo": {"ttft_p95": "2s", "tpot_p95": "12ms"},
         "billing": "device",
         "constraints": {"forbid": ["pp"], "max_tp": 2, "roles": ["prefill", "decode"]},
     }

@@ -86,7 +86,7 @@ def free():
     return solved(1.0)
 
 
-@pytest.mark.parametrize("oversubscription", [2.0, 4.0])
+@pytest.mark.parametrize("oversubscription", [4.0, 6.0])
 def test_behind_an_oversubscribed_spine_another_layout_is_cheaper(free, oversubscription, monkeypatch):
     chosen = solved(oversubscription)
     monkeypatch.setattr(feedback, "MOST_ROUNDS", 1)
