@@ -74,5 +74,5 @@ def test_rows_that_are_not_priced_in_a_band_would_not_have_been_the_best_there(r
                 np.array([float(cells.alive.rows[n].setup.prompts_per_step) for n in rows]),
             )
             best = max(every.reach) if optimistic else max(every.service.requests_per_s)
-            # Two rates of one row differ by no more than the width of the bracket, two bounds by that of the search for its peak.
+            # Rates of one row differ by the width of the bracket at most, bounds by that of the search for its peak.
             assert said == pytest.approx(best, rel=2e-3 if optimistic else 2 * WIDTH)
