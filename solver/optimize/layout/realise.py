@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from solver.optimize.arithmetic.run import Effort
@@ -77,8 +77,7 @@ def realise(
         if isinstance(found, Unpackable):
             widened = _with_packings(whole, {(found.supply, kinds_on(found.pools, found.supply))})
             if widened == whole:
-                entry = Joint(found.supply, tuple(pool.column for pool in found.pools))
-                widened = replace(whole, joint=tuple(dict.fromkeys((*whole.joint, entry))))
+                widened = _with_joint(whole, {found.supply}, [pool.column for pool in found.pools])
         else:
             mapping = judge.best(layout, found)
             rent = judge.usd_per_hour(mapping)
@@ -87,11 +86,22 @@ def realise(
             enough = max(layout.value * (1 + max(effort.gap, ROUNDING)), layout.bound / (1 - min(judge.gap, 0.99)))
             if whole.objective == "throughput" or rent <= enough:
                 return replace(best[0], bound=layout.bound), best[1]
-            widened = _with_packings(whole, {(s.index, kinds_on(layout.pools, s.index)) for s in whole.supplies})
+            kinds = {s.index: kinds_on(layout.pools, s.index) for s in whole.supplies}
+            widened = _with_packings(whole, set(kinds.items()))
+            if widened == whole:
+                # Contents let fragments of one replica share a domain; those of a joint do not.
+                held = {index for index, held in kinds.items() if held}
+                widened = _with_joint(whole, held, [pool.column for pool in layout.pools])
         if widened == whole:
             break
         whole = widened
     return best or NoLayout(proven=False, because=NOT_PACKED)
+
+
+def _with_joint(whole: Market, supplies: Collection[int], columns: Sequence[Column]) -> Market:
+    """The market in which replicas of these columns lie in distinct domains beside each other."""
+    entries = [Joint(supply, tuple(columns)) for supply in sorted(supplies)]
+    return replace(whole, joint=tuple(dict.fromkeys((*whole.joint, *entries))))
 
 
 def _with_packings(whole: Market, unsettled: set[tuple[int, tuple[Fragment, ...]]]) -> Market:
