@@ -224,7 +224,7 @@ def _Progress(report: Callable[[float | None, float], None], unit: float) -> Any
     class Progress(cp_model_helper.SolutionCallback):
         incumbent: float | None = None
 
-        def OnSolutionCallback(self) -> None:  # noqa: N802 - so named by CP-SAT
+        def OnSolutionCallback(self) -> None:  # noqa: N802 - below ortools' Python layer all names are of this kind
             self.incumbent = self.ObjectiveValue() * unit
             report(self.incumbent, self.BestObjectiveBound() * unit)
 
