@@ -85,6 +85,25 @@ def test_where_nothing_was_measured_less_is_known() -> None:
     assert known_surprises().deviation([unseen])[0] > 1.3 * known_surprises().deviation([measured])[0]
 
 
+def test_effects_and_noise_of_a_kind_are_as_wide_as_is_said() -> None:
+    """Twice as wide on other vendors' devices, in deviation and in draws; what few runs had keeps its own spread."""
+    widths = {"together": (1.0,) * 3, "apart": (1.0,) * 3, "elsewhere": (2.0,) * 3}
+    known = Surprises([], replace(SPREADS, widths=widths))
+    near, far = case(), replace(case(), vendor="AMD")
+    assert known.deviation([far])[0] == pytest.approx(2 * known.deviation([near])[0])
+    assert np.allclose(known.draws([far], "tpot", noisy=False), 2 * known.draws([near], "tpot", noisy=False))
+    deep = [replace(each, mechanisms="pipeline") for each in (near, far)]
+    more = known.deviation(deep)[0] ** 2 - known.deviation([near, far])[0] ** 2
+    assert more == pytest.approx([MECHANISM_SPREAD[0] ** 2] * 2)
+    # A run there says as much of its own kind as one here, and half as much of what is not wider.
+    seen = Surprises([Surprise(far, 0.2, 0.0, None)], known.spreads)
+    alike = Surprises([Surprise(near, 0.2, 0.0, None)], known.spreads)
+    assert seen.mean([far])[0] == pytest.approx(alike.mean([near])[0])
+    assert seen.mean([near])[0] == pytest.approx(alike.mean([near])[0] / 2)
+    assert surprises.case(Setup("unified", "vllm", Parallelism()), LLAMA, topologies.device("mi300x")).width == 2
+    assert surprises.case(Setup("decode", "vllm", Parallelism()), LLAMA, H100).width == 1
+
+
 @pytest.mark.parametrize("row", [[], "x", [1] * 16, [*packaged_surprises()[0].plain()[:-1], 0]])
 def test_what_is_no_surprise_is_refused(row: object) -> None:
     with pytest.raises(BadFile, match="a surprise is a list of"):

@@ -14,6 +14,7 @@ from solver.study.fidelity import Runs, packaged_for, predict, read_runs, report
 from solver.study.fidelity.accuracy import accuracy, decisions
 from solver.study.fidelity.held_out import predict_held_out
 from solver.study.fidelity.runs import MeasuredRun, architecture, served_llm
+from solver.study.fidelity.surprises import HALF_80, llms_counted, widening
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "measured"
 HEADER = (
@@ -240,3 +241,19 @@ def test_measured_runs_are_predicted_as_the_readme_says() -> None:
     assert found.choices.ordered / found.choices.pairs > 0.78
     # Spreads are those of all runs, AMD's too, with LLMs left out of the fit: wider than these need.
     assert all(0.8 <= found.covered[quantity] <= 0.97 for quantity in ("tpot", "ttft", "throughput"))
+
+
+def test_intervals_are_as_wide_as_the_average_llm_needs() -> None:
+    """One LLM that is run a hundred times as often as another does not set the width alone."""
+    draws = np.random.default_rng(7)
+    often, seldom = draws.normal(0, 0.1, 4000), draws.normal(0, 0.4, 40)
+    off = np.concatenate([often, seldom])
+    llm, own = np.repeat(["often", "seldom"], [4000, 40]), np.full(len(off), 0.1**2)
+    counted = llms_counted(llm, np.ones(len(off), bool))
+    factor = widening(off, np.zeros(len(off)), own, counted)
+    inside = np.abs(off) <= HALF_80 * factor * 0.1
+    assert (inside[llm == "often"].mean() + inside[llm == "seldom"].mean()) / 2 == pytest.approx(0.8, abs=0.02)
+    alone = widening(off, np.zeros(len(off)), own, np.ones(len(off)))
+    assert alone == pytest.approx(1.0, abs=0.05)
+    assert factor > 1.2
+    assert not llms_counted(llm, llm == "none").any()

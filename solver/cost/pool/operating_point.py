@@ -81,7 +81,7 @@ def bracket(
 
     rows = np.arange(len(low))
     ends = seen(rows, np.stack([low, high], axis=1))
-    # Only rows whose ends differ in sign hold a root; both sides of the one found are then asked for.
+    # Only rows whose ends differ in sign hold a root.
     rows = np.flatnonzero((ends[:, 0] <= 0) & (ends[:, 1] > 0))
     if len(rows) > MANY_ROWS:
         # Latencies over their limits are nearly powers of the load.

@@ -251,8 +251,8 @@ def widths(runs: Runs, found: Predicted, open_variance: Floats, seen: Sequence[S
             factors, base, shared = np.ones(len(OUTPUTS)), open_variance, told.tpot - open_variance
             for output, quantity in ((0, "tpot"), (1, "throughput"), (2, "ttft")):
                 own = shared if quantity == "tpot" else told.variance(quantity) - told.tpot
-                here = _counted(llm, (kind == place) & np.isfinite(told.off[quantity]))
-                factors[output] = _widening(told.off[quantity], base, own, here)
+                here = llms_counted(llm, (kind == place) & np.isfinite(told.off[quantity]))
+                factors[output] = widening(told.off[quantity], base, own, here)
                 if quantity == "tpot":
                     base = open_variance + factors[0] ** 2 * shared
             wider[name] = np.clip(np.array(spreads.widths[name]) * factors, *WIDENINGS).round(3)
@@ -260,7 +260,7 @@ def widths(runs: Runs, found: Predicted, open_variance: Floats, seen: Sequence[S
     return spreads
 
 
-def _counted(llm: NDArray[np.str_], there: NDArray[np.bool_]) -> Floats:
+def llms_counted(llm: NDArray[np.str_], there: NDArray[np.bool_]) -> Floats:
     """How much each run counts (R,): every LLM with enough of them the same."""
     found = np.zeros(len(llm))
     for name in np.unique(llm[there]):
@@ -270,7 +270,7 @@ def _counted(llm: NDArray[np.str_], there: NDArray[np.bool_]) -> Floats:
     return found
 
 
-def _widening(off: Floats, settled: Floats, own: Floats, counted: Floats) -> float:
+def widening(off: Floats, settled: Floats, own: Floats, counted: Floats) -> float:
     """Factor on standard deviations with which 80 % intervals hold 80 %, beside a variance that is settled; 1 without runs."""
     there = counted > 0
     if not there.any():
