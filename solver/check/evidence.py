@@ -71,10 +71,10 @@ class Evidence:
         """Distinct scale-up domains of some devices, sorted."""
         return sorted({self.domain_of(device) for device in devices})
 
-    @cached_property
+    @property
     def routes(self) -> Routes:
         """Routes of the cluster."""
-        return Routes(self.instance.cluster)
+        return self.instance.routes
 
     @cached_property
     def exchanges(self) -> dict[str, Exchange | None]:

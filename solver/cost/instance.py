@@ -195,6 +195,11 @@ class Instance:
         return topologies.devices_of(self.cluster)
 
     @cached_property
+    def routes(self) -> topologies.Routes:
+        """Routes of the cluster."""
+        return topologies.Routes(self.cluster)
+
+    @cached_property
     def fleets(self) -> tuple[Fleet, ...]:
         """What the cluster offers, by kind of device."""
         return fleets(self.cluster)

@@ -126,7 +126,7 @@ class Search:
         ------
         SolverDefect: the witness rejects a plan for another reason than the fabric.
         """
-        whole, routes = replace(market(self.instance), standing=self.standing), Routes(self.instance.cluster)
+        whole, routes = replace(market(self.instance), standing=self.standing), self.instance.routes
         first = offer(self.instance, self.engine, whole, self.forbidden, effort=self.effort)
         best: tuple[Plan, _Source] | None = None
         reason, bound = "", 0.0

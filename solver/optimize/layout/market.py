@@ -44,6 +44,7 @@ class Offer:
     handovers: which replicas may feed which.
     unpriced: ways to keep idle KV for which there was no time.
     beyond: what no layout beats with columns that are not here; None where none of those is better.
+    known: columns of a layout that was found while they were priced.
     """
 
     rules: EngineRules
@@ -54,6 +55,7 @@ class Offer:
     extrapolated: tuple[str, ...]
     unpriced: int = 0
     beyond: float | None = None
+    known: tuple[Column, ...] = ()
 
     @property
     def engine(self) -> Engine:
@@ -61,9 +63,9 @@ class Offer:
         return self.rules.name
 
     def within(self, whole: Market) -> Market:
-        """The market in which pools hand over as this engine can, and what lies beyond these columns."""
+        """The market in which pools hand over as this engine can, with what is known of these columns and beyond them."""
         connections = whole.connections if self.handovers.free else self.handovers.connections
-        return replace(whole, connections=connections, beyond=self.beyond)
+        return replace(whole, connections=connections, beyond=self.beyond, known=self.known)
 
 
 def market(instance: Instance) -> Market:
@@ -169,10 +171,12 @@ def offer(
             for split, promise in promises(group, role):
                 shelves[way] += _shelves(legal, served, promise, split, constraints, way)
     ordered = [shelf for way in (None, *range(len(whole.keepings))) for shelf in shelves[way]]
-    columns, beyond = worthwhile(
+    found = worthwhile(
         whole if handovers.free else replace(whole, connections=handovers.connections), ordered, effort
     )
-    return Offer(rules, tuple(columns), handovers, dropped, priced, tuple(extrapolated), unpriced, beyond)
+    return Offer(
+        rules, found.columns, handovers, dropped, priced, tuple(extrapolated), unpriced, found.beyond, found.known
+    )
 
 
 def _both_sides_draft(rules: EngineRules) -> bool:

@@ -74,12 +74,26 @@ class Band(NamedTuple):
     high: int
 
 
-def worthwhile(market: Market, shelves: Sequence[Shelf], effort: Effort) -> tuple[list[Column], float | None]:
+@dataclass(frozen=True)
+class Worthwhile:
+    """Columns that were worth a price.
+
+    Attributes
+    ----------
+    beyond: what no layout beats that has a column which is not here; None where none of those is better.
+    known: those of a layout that was found on the way.
+    """
+
+    columns: tuple[Column, ...]
+    beyond: float | None = None
+    known: tuple[Column, ...] = ()
+
+
+def worthwhile(market: Market, shelves: Sequence[Shelf], effort: Effort) -> Worthwhile:
     """Columns among which a best layout is, and every layout with which the twin could beat one that is known; and the
     likeliest plain ones of layouts that may be simpler and cost little more.
 
-    Where very many could, and the one that is known is already within the gap of what none beats, they are left out; the
-    second answer is then what no layout with one of them beats.
+    Where very many could, and the one that is known is already within the gap of what none beats, they are left out.
     """
     every = [
         Band(number, cell, low, high)
@@ -90,18 +104,18 @@ def worthwhile(market: Market, shelves: Sequence[Shelf], effort: Effort) -> tupl
     whole = [Band(number, cell, 1, most) for number, s in enumerate(shelves) for cell, most in enumerate(s.cells.most)]
     limit = least(market, _servers(shelves, whole)) if len(every) > FEW_BANDS else None
     if limit is None:
-        return _priced(market, shelves, every), None
+        return Worthwhile(tuple(_priced(market, shelves, every)))
     loss = {(band.shelf, band.cell): worse for band, worse in zip(whole, limit.loss, strict=True)}
     first = _first(market, shelves, every, limit)
     columns = _priced(market, shelves, first)
     known, others = incumbent(market, columns, effort), sorted(set(every) - set(first))
     if known is None:
-        return columns + _priced(market, shelves, others), None
-    rest = [band for band in others if loss[band.shelf, band.cell] * band.low <= limit.room(known)]
-    many = len(rest) > MANY_BANDS and limit.near(known, effort.gap)
+        return Worthwhile((*columns, *_priced(market, shelves, others)))
+    rest = [band for band in others if loss[band.shelf, band.cell] * band.low <= limit.room(known.value)]
+    many = len(rest) > MANY_BANDS and limit.near(known.value, effort.gap)
     wanted = [] if many else rest
-    wanted += _plain(market, shelves, sorted(set(others) - set(wanted)), loss, limit.room(market.allowed(known)))
-    return columns + _priced(market, shelves, wanted), limit.value if many else None
+    wanted += _plain(market, shelves, sorted(set(others) - set(wanted)), loss, limit.room(market.allowed(known.value)))
+    return Worthwhile((*columns, *_priced(market, shelves, wanted)), limit.value if many else None, known.columns)
 
 
 def _plain(

@@ -117,6 +117,7 @@ class Market:
     connections: ways to hand KV caches over, the preferred ones first; empty where every replica connects with every one.
     simplicity: share by which a simpler layout may cost more than the cheapest.
     beyond: USD per hour, or a multiple of the mix, that no layout beats which has a column that is not offered.
+    known: columns of a layout that is known, which a search does well to begin with.
     """
 
     supplies: tuple[Supply, ...]
@@ -138,6 +139,7 @@ class Market:
     connections: tuple[Connection, ...] = ()
     simplicity: float = 0.0
     beyond: float | None = None
+    known: tuple[Column, ...] = ()
 
     def allowed(self, least: float) -> float:
         """What a simpler layout may cost, or must serve, where the best one costs or serves so much."""

@@ -21,8 +21,8 @@ from solver.space.dominance import undominated
 from solver.space.handover import Connection
 from solver.space.profiles import Column
 
-#: Replicas of a column from which HiGHS is asked before CP-SAT.
-MANY_REPLICAS = 100
+#: Replicas of a column, or columns, beyond which HiGHS is asked before CP-SAT.
+MANY_REPLICAS, MANY_CHOICES = 100, 250
 #: Columns per promise and role with which a first solution is sought.
 FIRST_COLUMNS = 48
 #: The same where there are very many, and one that is near enough may already be among these.
@@ -32,8 +32,9 @@ FEWEST_COLUMNS = 6
 MANY_COLUMNS, TOO_MANY_COLUMNS, TOO_MANY_LEFT = 150, 1000, 300
 #: Columns that one program may have: the bound over more is what devices and demand alone say.
 MOST_COLUMNS = 3000
-#: Columns among which layouts that are good enough are compared, and how many of them are kept for those that are not plain.
-MOST_COMPARED, OTHERS = 400, 100
+#: Columns among which layouts that are good enough are compared, the same where some have many replicas, and the share of them
+#: that is kept for those that are not plain.
+MOST_COMPARED, FEWER_COMPARED, OTHERS = 400, 120, 0.25
 #: Weights of a pool, a device and a step of latency when equally good layouts are compared.
 POOL_WEIGHT, DEVICE_WEIGHT, WAIT_STEPS = 2_000_000, 100, 99
 #: Weight of keeping idle KV, where that is not cheaper.
@@ -107,13 +108,18 @@ def best_layout(
     """
     losses = market.survive_domains or market.survive_hosts
     columns = spread_out(market, columns) if losses else _undominated(market, columns)
-    best = _search(market, columns, effort)
+    far = len(columns) > TOO_MANY_COLUMNS
+    best = _search(market, columns, effort, any_good=far)
     if isinstance(best, NoLayout):
         # What failures take is counted with caution: only the twin proves that nothing survives them.
         if not losses or not best.proven or _hopeless(market, columns, effort):
             return best
         return NoLayout(proven=False, because=CAUTIOUS)
     bound, proven = (bounded.bound, bounded.proven) if bounded else _bound(market, columns, best, effort)
+    if far and abs(best.value - bound) > effort.gap * abs(best.value) and (limit := least(market, Servers.of(columns))):
+        # Of so many columns the twin's answer comes sooner than a search of all, and mostly makes one needless.
+        best = _bettered(best.kept_in(market), columns, best, limit, effort)
+        bound, proven = (bounded.bound, bounded.proven) if bounded else _bound(market, columns, best, effort)
     if market.beyond is not None and not bounded:
         bound = max(bound, market.beyond) if best.integers.maximise else min(bound, market.beyond)
     value, best = best.value, _least_moved(best if market.standing else _with_ties(market, columns, best), effort)
@@ -141,11 +147,22 @@ def layout_of(program: LayoutProgram, values: Sequence[int], value: float, bound
     )
 
 
-def incumbent(market: Market, columns: Sequence[Column], effort: Effort) -> float | None:
-    """What a layout over some columns costs, or the multiple that it serves; None where none was found."""
+@dataclass(frozen=True)
+class Incumbent:
+    """A layout that is known: its columns, and what it costs or the multiple that it serves."""
+
+    columns: tuple[Column, ...]
+    value: float
+
+
+def incumbent(market: Market, columns: Sequence[Column], effort: Effort) -> Incumbent | None:
+    """A good layout over some columns; None where none was found."""
     losses = market.survive_domains or market.survive_hosts
-    found = _search(market, spread_out(market, columns) if losses else undominated(columns), effort)
-    return None if isinstance(found, NoLayout) else found.value
+    found = _search(market, spread_out(market, columns) if losses else undominated(columns), effort, any_good=True)
+    if isinstance(found, NoLayout):
+        return None
+    # Those that failures may take less of are variants of what was offered.
+    return Incumbent(tuple(dict.fromkeys(replace(column, touched=0) for column in found.columns)), found.value)
 
 
 @dataclass(frozen=True)
@@ -168,6 +185,15 @@ class _Solved:
             return math.inf if self.integers.maximise else 0.0
         return self._worth(self.answer.bound + (1 if self.integers.maximise else 0))
 
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Those that the solution uses."""
+        return tuple(pool.column for pool in _pools(self.program, self.answer.values))
+
+    def kept_in(self, market: Market) -> Market:
+        """The market in which this solution is known."""
+        return replace(market, known=tuple(dict.fromkeys((*market.known, *self.columns))))
+
     def _worth(self, steps: float) -> float:
         scale = self.program.most / LEVELS if self.integers.maximise else 1.0
         return steps * self.integers.unit * scale
@@ -179,31 +205,53 @@ def _solve(
     program = write(market, columns, optimistic, ceiling)
     integers = integerise(program.linear, optimistic)
     answer = None
-    if effort.seed is None and not effort.late and max((column.high for column in columns), default=0) > MANY_REPLICAS:
+    if effort.seed is None and not effort.late and (_many(columns) or len(columns) > MANY_CHOICES):
         answer = by_highs(program.linear, integers, effort)
     return _Solved(program, integers, answer or run(integers, effort))
 
 
-def _search(market: Market, columns: Sequence[Column], effort: Effort) -> _Solved | NoLayout:
+def _many(columns: Sequence[Column]) -> bool:
+    """Whether some column may have so many replicas that CP-SAT is slow."""
+    return any(column.high > MANY_REPLICAS for column in columns)
+
+
+def _search(market: Market, columns: Sequence[Column], effort: Effort, any_good: bool = False) -> _Solved | NoLayout:
     """A solution over the likeliest columns, then over all that could beat it.
 
     Of very many columns devices and demand alone choose the likeliest, and drop what cannot beat a solution over those.
+
+    Parameters
+    ----------
+    any_good: a solution over the likeliest is enough.
     """
-    if len(columns) > MANY_COLUMNS:
-        limit = least(market, Servers.of(columns))
-        if limit is None:
-            return NoLayout(proven=True)
-        settled, far = _settled(market, columns), len(columns) > TOO_MANY_COLUMNS
-        for few in (FEWEST_COLUMNS, FIRST_COLUMNS) if far else (FIRST_COLUMNS,):
-            likely = _likeliest(columns, limit.share, limit.loss, settled, few)
-            likely = sorted({*likely, *limit.partner[likely].tolist()})
-            first = _search_all(market, [columns[n] for n in likely], effort)
-            if isinstance(first, _Solved) and limit.near(first.value, effort.gap if far else MARGIN):
-                return first
-        if isinstance(first, _Solved):
-            rest = _search_all(market, _within(columns, limit, first.value, settled), effort)
-            return rest if isinstance(rest, _Solved) and _better(rest, first) else first
-    return _search_all(market, columns, effort)
+    if len(columns) <= MANY_COLUMNS:
+        return _search_all(market, columns, effort)
+    limit = least(market, Servers.of(columns))
+    if limit is None:
+        return NoLayout(proven=True)
+    far, first = len(columns) > TOO_MANY_COLUMNS, None
+    for few in (FEWEST_COLUMNS, FIRST_COLUMNS) if far else (FIRST_COLUMNS,):
+        likely = _likeliest(columns, limit.share, limit.loss, _settled(market, columns), few)
+        likely = sorted({*likely, *limit.partner[likely].tolist()})
+        found = _search_all(market, [columns[n] for n in likely], effort)
+        if isinstance(found, NoLayout):
+            continue
+        first = found if first is None or _better(found, first) else first
+        if limit.near(first.value, effort.gap if far else MARGIN):
+            return first
+        market = first.kept_in(market)
+    if first is None:
+        return _search_all(market, columns, effort, any_good)
+    return _bettered(market, columns, first, limit, effort, any_good)
+
+
+def _bettered(
+    market: Market, columns: Sequence[Column], first: _Solved, limit: Limit, effort: Effort, any_good: bool = False
+) -> _Solved:
+    """The best solution over all columns with which one could be better than a first; parameters as :func:`_search`."""
+    settled = _settled(market, columns)
+    rest = _search_all(market, _within(columns, limit, first.value, settled), effort, any_good)
+    return rest if isinstance(rest, _Solved) and _better(rest, first) else first
 
 
 def _within(columns: Sequence[Column], limit: Limit, value: float, settled: Collection[int]) -> list[Column]:
@@ -212,7 +260,9 @@ def _within(columns: Sequence[Column], limit: Limit, value: float, settled: Coll
     return [c for n, c in enumerate(columns) if limit.loss[n] <= room or n in settled]
 
 
-def _search_all(market: Market, columns: Sequence[Column], effort: Effort) -> _Solved | NoLayout:
+def _search_all(
+    market: Market, columns: Sequence[Column], effort: Effort, any_good: bool = False
+) -> _Solved | NoLayout:
     """The same with the whole program's relaxation."""
     relaxed = _relaxed(market, columns)
     if relaxed is None or (relaxed.maximise and relaxed.value <= 0):
@@ -223,6 +273,8 @@ def _search_all(market: Market, columns: Sequence[Column], effort: Effort) -> _S
         effort.clock.hold()
     if len(likely) == len(columns):
         return first if first.answer.values else NoLayout(first.answer.status == "infeasible")
+    if any_good and first.answer.values:
+        return first
     kept = list(range(len(columns)))
     if first.answer.values:
         kept = _could_beat(relaxed, first.value, _settled(market, columns))
@@ -294,11 +346,13 @@ def _cost_of_use(choice: Choice, found: Relaxation) -> float:
 
 
 def _settled(market: Market, columns: Sequence[Column]) -> frozenset[int]:
-    """Columns that stay in the program though they look dear: pinned ones, and those of replicas that run already."""
+    """Columns that stay in the program though they look dear: pinned ones, those of replicas that run already, and those of
+    a layout that is known."""
+    known = set(market.known)
     return frozenset(
         number
         for number, column in enumerate(columns)
-        if column.pin is not None or any(standing.like(column) for standing in market.standing)
+        if column.pin is not None or column in known or any(standing.like(column) for standing in market.standing)
     )
 
 
@@ -365,8 +419,6 @@ def _hopeless(market: Market, columns: Sequence[Column], effort: Effort) -> bool
 
 def _with_ties(market: Market, columns: Sequence[Column], best: _Solved) -> _Solved:
     """The best layout in a program that has every column which another layout as good could have, the likeliest first."""
-    if any(column.high > MANY_REPLICAS for column in best.program.columns):
-        return best
     held = {choice.column for choice in best.program.choices if best.answer.values[choice.used.index]}
     program = write(market, compared(market, columns, held, best.value), ceiling=best.program.most or None)
     integers = integerise(program.linear)
@@ -380,14 +432,14 @@ def _with_ties(market: Market, columns: Sequence[Column], best: _Solved) -> _Sol
 def compared(market: Market, columns: Sequence[Column], held: Collection[Column], value: float) -> list[Column]:
     """Columns that a layout which costs or serves so much could have, as far as devices and demand alone can tell: those that
     are held, plain ones before others, the likeliest first."""
-    limit = least(market, Servers.of(columns))
+    limit, most = least(market, Servers.of(columns)), FEWER_COMPARED if _many(columns) else MOST_COMPARED
     if limit is None:
         return list(held)
     able = [n for n, column in enumerate(columns) if limit.loss[n] <= limit.room(value) or column in held]
     likely = sorted(able, key=lambda n: (columns[n] not in held, limit.loss[n], n))
     others = [n for n in likely if not columns[n].candidate.plain and columns[n] not in held]
-    plain = [n for n in likely if n not in set(others)][: MOST_COMPARED - min(len(others), OTHERS)]
-    return [columns[n] for n in sorted([*plain, *others[: MOST_COMPARED - len(plain)]])]
+    plain = [n for n in likely if n not in set(others)][: most - min(len(others), int(most * OTHERS))]
+    return [columns[n] for n in sorted([*plain, *others[: most - len(plain)]])]
 
 
 def _carried(best: _Solved, program: LayoutProgram) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from solver.optimize.arithmetic.linear import Demand, at_least, at_most, equal, total
 from solver.optimize.layout.hosts import contents, joint, least_hosts
@@ -28,16 +28,29 @@ def distinct_domains(program: LayoutProgram) -> Iterator[Demand]:
                 yield at_most(held, program.domains[supply.index] * choice.column.high)
 
 
+def telling(sizes: Iterable[int]) -> list[int]:
+    """Numbers s by which whole multiples of s in some sizes may be counted, without those that say no more than a larger one.
+
+    >>> telling([4, 8])
+    [1, 2, 4, 8]
+    >>> telling([4, 6])
+    [1, 2, 3, 4, 6]
+    """
+    held = sorted(set(sizes))
+    largest = {tuple(size // s for size in held): s for s in range(1, max(held, default=1) + 1)}
+    return sorted({1, *largest.values()})
+
+
 @rule("packing", "fragments fit into the scale-up domains")
 def packing(program: LayoutProgram) -> Iterator[Demand]:
-    """For every size s: whole multiples of s that the fragments hold against those that the domains hold.
+    """For every s: whole multiples of s that the fragments hold against those that the domains hold.
 
     ``sum floor(size / s) x <= domains floor(R / s)`` is necessary for every s, and sufficient where each size divides the
     next. For other sizes that are chosen together the contents of domains are enumerated (:data:`patterns`).
     """
     for supply in program.market.supplies:
         pairs = list(program.on(supply.index))
-        for size in sorted({1} | {choice.column.footprint.size for choice, _ in pairs}):
+        for size in telling(choice.column.footprint.size for choice, _ in pairs):
             held = total(x * (choice.column.footprint.size // size) for choice, x in pairs)
             yield at_most(held, program.domains[supply.index] * (supply.size // size))
 
@@ -48,7 +61,7 @@ def host_packing(program: LayoutProgram) -> Iterator[Demand]:
     for supply in program.market.supplies:
         pairs = list(program.on(supply.index))
         largest, several = max(supply.host_sizes), len(supply.host_sizes) > 1
-        for part in sorted({1} | {choice.column.footprint.per_host for choice, _ in pairs}):
+        for part in telling(choice.column.footprint.per_host for choice, _ in pairs):
             held = total(
                 x * (choice.column.footprint.hosts * (choice.column.footprint.per_host // part)) for choice, x in pairs
             )
