@@ -5,6 +5,7 @@ says how a vertex gets onto the fabric, ``ecmp`` splits traffic, ``uniform`` cou
 them.
 """
 
-from topologies.routes.table import Routes
+from topologies.routes.links import Links
+from topologies.routes.table import Routes, Traffic
 
-__all__ = ["Routes"]
+__all__ = ["Links", "Routes", "Traffic"]

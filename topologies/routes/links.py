@@ -18,13 +18,14 @@ class Links:
     Attributes
     ----------
     names: both ends, from and to; a link and its reverse are neighbours.
-    bandwidth: of each direction [bytes/s].
+    bandwidth: of each direction [bytes/s]; scale_out: whether it belongs to the scale-out fabric.
     """
 
     def __init__(self, graph: nx.Graph[str]) -> None:
         ends = list(graph.edges(data=True))
         self.names: list[Link] = [link for a, b, _ in ends for link in ((a, b), (b, a))]
         self.bandwidth: Floats = np.repeat([float(data["bandwidth_bytes_per_s"]) for _, _, data in ends], 2)
+        self.scale_out = np.repeat([data["fabric"] == "scale_out" for _, _, data in ends], 2)
         self._latency = [float(data["latency_s"]) for _, _, data in ends]
         self._number = {link: index for index, link in enumerate(self.names)}
 

@@ -63,36 +63,46 @@ class ScaleOutRoutes:
         """The layout of each vertex, numbering those not met before."""
         return {vertex: self._way(vertex)[1] for vertex in vertices}
 
-    def add(self, loads: Floats, demand: Mapping[tuple[str, str], float]) -> None:
-        """Add the loads of flows [bytes/s] between vertices of different domains and hosts."""
+    def add(self, loads: Floats, between: Floats, demand: Mapping[tuple[str, str], float]) -> Floats:
+        """Add flows [bytes/s] between vertices of different domains and hosts; as :meth:`add_bundles`."""
         layout = self.layouts_of(vertex for pair in demand for vertex in pair)
         sent: dict[str, Floats] = {}
         received: dict[str, Floats] = {}
         for (source, sink), rate in demand.items():
             sent.setdefault(source, np.zeros(len(self._ports)))[layout[sink]] += rate
             received.setdefault(sink, np.zeros(len(self._ports)))[layout[source]] += rate
-        self.add_bundles(
+        return self.add_bundles(
             loads,
-            [Bundle([vertex], layout[vertex], rates) for vertex, rates in sent.items()],
-            [Bundle([vertex], layout[vertex], rates) for vertex, rates in received.items()],
+            between,
+            (Bundle([vertex], layout[vertex], rates) for vertex, rates in sent.items()),
+            (Bundle([vertex], layout[vertex], rates) for vertex, rates in received.items()),
         )
 
-    def add_bundles(self, loads: Floats, senders: Sequence[Bundle], receivers: Sequence[Bundle]) -> None:
-        """Add the loads of what the senders send; the receivers say the same traffic by who receives it."""
-        total = np.zeros((len(self._ports), len(self._ports)))
+    def add_bundles(
+        self, loads: Floats, between: Floats, senders: Iterable[Bundle], receivers: Iterable[Bundle]
+    ) -> Floats:
+        """Add what the senders send to the loads of the links by which it enters and leaves the fabric, and to what goes
+        between each two layouts (from, to) [bytes/s], which is returned; the receivers say the same traffic by who receives it.
+        """
+        if len(between) < len(self._ports):
+            between = np.pad(between, (0, len(self._ports) - len(between)))
         for bundle in senders:
-            total[bundle.layout, : len(bundle.rates)] += bundle.rates * len(bundle.vertices)
+            between[bundle.layout, : len(bundle.rates)] += bundle.rates * len(bundle.vertices)
             self._add_exits(loads, bundle)
-        between = np.zeros(len(self._arcs))
-        for sink in np.flatnonzero(total.any(axis=0)).tolist():
-            inject = np.zeros(len(self.switches))
-            for source in np.flatnonzero(total[:, sink]).tolist():
-                for switches, shares in zip(self._ports[source], self._entry(source, sink)[0], strict=True):
-                    inject[list(switches)] += shares * total[source, sink]
-            self._toward(sink).push(inject, between)
-        np.add.at(loads, self._arcs, between)
         for bundle in receivers:
             self._add_entrances(loads, bundle)
+        return between
+
+    def push(self, loads: Floats, between: Floats) -> None:
+        """Add the loads of what goes between layouts to the links between switches."""
+        through = np.zeros(len(self._arcs))
+        for sink in np.flatnonzero(between.any(axis=0)).tolist():
+            inject = np.zeros(len(self.switches))
+            for source in np.flatnonzero(between[:, sink]).tolist():
+                for switches, shares in zip(self._ports[source], self._entry(source, sink)[0], strict=True):
+                    inject[list(switches)] += shares * between[source, sink]
+            self._toward(sink).push(inject, through)
+        np.add.at(loads, self._arcs, through)
 
     def path(self, source: str, sink: str) -> list[str]:
         """One shortest path: the first of the equal ones in natural order."""
@@ -142,9 +152,12 @@ class ScaleOutRoutes:
 
     def _add_exits(self, loads: Floats, bundle: Bundle) -> None:
         ports = [np.zeros(len(door)) for door in self._ports[bundle.layout]]
-        for sink in np.flatnonzero(bundle.rates).tolist():
-            for total, shares in zip(ports, self._entry(bundle.layout, sink)[0], strict=True):
-                total += shares * bundle.rates[sink]
+        if sum(map(len, ports)) == 1:  # all of it takes the only way there is
+            next(total for total in ports if len(total))[0] = bundle.rates.sum()
+        else:
+            for sink in np.flatnonzero(bundle.rates).tolist():
+                for total, shares in zip(ports, self._entry(bundle.layout, sink)[0], strict=True):
+                    total += shares * bundle.rates[sink]
         for vertex in bundle.vertices:
             way = self._way(vertex)[0]
             for door, (name, rates) in enumerate(zip(way.doors, ports, strict=True)):

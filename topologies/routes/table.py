@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import networkx as nx
+import numpy as np
 
 from topologies.components import scale_up_components
 from topologies.errors import BadInput, nearest
@@ -55,28 +56,15 @@ class Routes:
         self._inside: dict[int, ScaleUp] = {}
         self._outside = ScaleOutRoutes(graph, exits, self.links.arc)
 
+    def traffic(self) -> Traffic:
+        """Nothing yet, to which flows can be added."""
+        return Traffic(self)
+
     def loads(self, flows: Mapping[Link, float]) -> dict[Link, float]:
         """Directed link loads [bytes/s] of flows {(from, to): bytes/s} between devices, hosts and storage."""
-        inside: dict[int, dict[Link, float]] = defaultdict(dict)
-        outside: dict[Link, float] = {}
-        loads = self.links.nothing()
-        for (source, sink), rate in flows.items():
-            self._check(source)
-            self._check(sink)
-            if not 0 <= rate < math.inf:
-                raise BadInput(f"the flow {source!r} -> {sink!r} is {rate} bytes/s; it must be finite and at least 0")
-            if source == sink or rate == 0:
-                continue
-            if self.places.share_domain(source, sink):
-                inside[self.places.domain[source]][source, sink] = rate
-            elif self.places.share_host(source, sink):
-                self._add_in_host(loads, source, sink, rate)
-            else:
-                outside[source, sink] = rate
-        for domain, demand in inside.items():
-            self._scale_up(domain).add(loads, demand)
-        self._outside.add(loads, outside)
-        return self.links.named(loads)
+        traffic = self.traffic()
+        traffic.add(flows)
+        return self.links.named(traffic.loads())
 
     def utilisation(self, loads: Mapping[Link, float]) -> dict[Link, float]:
         """Load over bandwidth of each loaded directed link."""
@@ -86,24 +74,10 @@ class Routes:
         """Whether a link belongs to the scale-out fabric."""
         return bool(self._graph.edges[link]["fabric"] == "scale_out")
 
-    def scale_up(self, link: Link) -> bool:
-        """Whether a link belongs to a scale-up domain."""
-        return bool(self._graph.edges[link]["fabric"] == "scale_up")
-
     def all_to_all_loads(self, devices: Iterable[str], bytes_per_s_each: float) -> dict[Link, float]:
         """Directed link loads [bytes/s] when each device sends that much in all, evenly to all others."""
         members = self._group(devices, least=2)
         return self.links.named(self._uniform(members, members, bytes_per_s_each / (len(members) - 1)))
-
-    def uniform_loads(
-        self, senders: Iterable[str], receivers: Iterable[str], bytes_per_s_each: float
-    ) -> dict[Link, float]:
-        """Directed link loads [bytes/s] when each sender sends that much in all, evenly to the receivers but itself."""
-        sources, sinks = self._group(senders, least=1), self._group(receivers, least=1)
-        others = len(sinks) - (1 if set(sources) <= set(sinks) else 0)
-        if others == 0:
-            return {}
-        return self.links.named(self._uniform(sources, sinks, bytes_per_s_each / others))
 
     def all_to_all_bandwidth(self, devices: Iterable[str]) -> float:
         """Bytes/s that each device can send in all when every one sends evenly to all others.
@@ -163,18 +137,9 @@ class Routes:
 
     def _uniform(self, sources: Sequence[str], sinks: Sequence[str], rate: float) -> Floats:
         """Loads of every source sending ``rate`` to every sink but itself."""
-        loads = self.links.nothing()
-        ours, theirs = self.places.by_domain(sources), self.places.by_domain(sinks)
-        for domain in ours:
-            if domain in theirs and len(self._components[domain].devices) > 1:
-                self._scale_up(domain).add_uniform(loads, ours[domain], theirs[domain], rate)
-        if len(ours.keys() | theirs.keys()) > 1:
-            for a, b in host_pairs(sources, sinks, self.places):
-                self._add_in_host(loads, a, b, rate)
-            layout = self._outside.layouts_of([*sources, *sinks])
-            senders = far_bundles(sources, sinks, self.places, layout, rate)
-            self._outside.add_bundles(loads, senders, far_bundles(sinks, sources, self.places, layout, rate))
-        return loads
+        traffic = self.traffic()
+        traffic.each_to_each(sources, sinks, rate)
+        return traffic.loads()
 
     def _add_in_host(self, loads: Floats, source: str, sink: str, rate: float) -> None:
         path = self.places.through_host(source, sink)
@@ -207,3 +172,79 @@ class Routes:
             raise BadInput(f"{vertex!r} is a switch; flows start and end at devices, hosts and storage")
         if kind == "device" and vertex not in self._healthy:
             raise BadInput(f"device {vertex!r} is marked unhealthy; routes use healthy devices only")
+
+
+class Traffic:
+    """Flows that are added up before the links between switches are asked, once for all of them.
+
+    >>> import topologies
+    >>> routes = Routes(topologies.hgx(nodes=2))
+    >>> traffic = routes.traffic()
+    >>> traffic.uniform(["rack0/host0/gpu0"], ["rack0/host1/gpu0"], 1e9)
+    >>> traffic.add({("rack0/host0/gpu0", "rack0/host1/gpu0"): 2e9})
+    >>> routes.links.named(traffic.loads())["rack0/host0/gpu0", "leaf0"]
+    3000000000.0
+    """
+
+    def __init__(self, routes: Routes) -> None:
+        self._routes = routes
+        self._loads = routes.links.nothing()
+        self._between = np.zeros((0, 0))
+
+    def add(self, flows: Mapping[Link, float]) -> None:
+        """Add flows {(from, to): bytes/s} between devices, hosts and storage."""
+        routes, places = self._routes, self._routes.places
+        inside: dict[int, dict[Link, float]] = defaultdict(dict)
+        outside: dict[Link, float] = {}
+        for (source, sink), rate in flows.items():
+            routes._check(source)
+            routes._check(sink)
+            if not 0 <= rate < math.inf:
+                raise BadInput(f"the flow {source!r} -> {sink!r} is {rate} bytes/s; it must be finite and at least 0")
+            if source == sink or rate == 0:
+                continue
+            if places.share_domain(source, sink):
+                inside[places.domain[source]][source, sink] = rate
+            elif places.share_host(source, sink):
+                routes._add_in_host(self._loads, source, sink, rate)
+            else:
+                outside[source, sink] = rate
+        for domain, demand in inside.items():
+            routes._scale_up(domain).add(self._loads, demand)
+        if outside:
+            self._between = routes._outside.add(self._loads, self._between, outside)
+
+    def uniform(
+        self, senders: Iterable[str], receivers: Iterable[str], bytes_per_s_each: float, *, leaving: bool = False
+    ) -> None:
+        """Add that each sender sends so much in all, evenly to the receivers but itself.
+
+        Parameters
+        ----------
+        leaving: count only what goes to other scale-up domains.
+        """
+        sources, sinks = self._routes._group(senders, least=1), self._routes._group(receivers, least=1)
+        others = len(sinks) - (1 if set(sources) <= set(sinks) else 0)
+        if others:
+            self.each_to_each(sources, sinks, bytes_per_s_each / others, leaving=leaving)
+
+    def each_to_each(self, sources: Sequence[str], sinks: Sequence[str], rate: float, *, leaving: bool = False) -> None:
+        """Add every source sending ``rate`` [bytes/s] to every sink but itself; parameters as :meth:`uniform`."""
+        routes, places = self._routes, self._routes.places
+        ours, theirs = places.by_domain(sources), places.by_domain(sinks)
+        for domain in ours if not leaving else ():
+            if domain in theirs and len(routes._components[domain].devices) > 1:
+                routes._scale_up(domain).add_uniform(self._loads, ours[domain], theirs[domain], rate)
+        if len(ours.keys() | theirs.keys()) > 1:
+            for a, b in host_pairs(sources, sinks, places):
+                routes._add_in_host(self._loads, a, b, rate)
+            layout = routes._outside.layouts_of([*sources, *sinks])
+            senders = far_bundles(sources, sinks, places, layout, rate)
+            receivers = far_bundles(sinks, sources, places, layout, rate)
+            self._between = routes._outside.add_bundles(self._loads, self._between, senders, receivers)
+
+    def loads(self) -> Floats:
+        """Bytes/s on every directed link."""
+        found = self._loads.copy()
+        self._routes._outside.push(found, self._between)
+        return found

@@ -15,7 +15,7 @@ from topologies.routes.scale_out import Bundle
 
 def far_bundles(
     here: Sequence[str], there: Sequence[str], places: Places, layout: Mapping[str, int], rate: float
-) -> list[Bundle]:
+) -> Iterator[Bundle]:
     """The devices here, bundled by what each exchanges with those there that share neither its domain nor its host.
 
     Parameters
@@ -37,13 +37,11 @@ def far_bundles(
         host = places.host[name]
         mixed = any(not places.share_domain(name, other) for other in in_host.get(host, ()))
         alike[places.domain[name], host if mixed else "", layout[name]].append(name)
-    bundles = []
     for (domain, host, number), names in alike.items():
         far = everyone - in_domain.get(domain, 0.0)
         if host:
             far = far - count([other for other in in_host[host] if places.domain[other] != domain])
-        bundles.append(Bundle(names, number, far * rate))
-    return bundles
+        yield Bundle(names, number, far * rate)
 
 
 def host_pairs(sources: Sequence[str], sinks: Sequence[str], places: Places) -> Iterator[Link]:

@@ -8,12 +8,18 @@ truth exchanges of different replicas do not always meet.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from solver.cost.network.fleet import Fleet
 from topologies import Routes
+from topologies.routes import Links, Traffic
+
+Floats = NDArray[np.float64]
 
 #: A rate within this share of the NIC's is the NIC's.
 ROUNDING = 1e-3
@@ -40,28 +46,32 @@ def exchanges(routes: Routes, pools: Sequence[Iterable[Sequence[str]]]) -> list[
     ----------
     pools: devices of each stage, of all replicas of each pool.
     """
-    loads: dict[tuple[str, str], float] = defaultdict(float)
-    used: list[set[tuple[str, str]]] = []
+    links = routes.links
+    each = []
     for stages in pools:
-        used.append(set())
+        traffic = routes.traffic()
         for stage in stages:
-            for link, load in crossing_loads(routes, stage, 1.0).items():
-                if routes.scale_out(link):
-                    loads[link] += load
-                    used[-1].add(link)
-    headroom = {link: 1.0 / share for link, share in routes.utilisation(loads).items()}
-    slowest = [min(sorted(links), key=headroom.__getitem__, default=None) for links in used]
-    return [None if link is None else Exchange(headroom[link], link) for link in slowest]
+            cross(traffic, routes, stage, 1.0)
+        each.append(np.where(links.scale_out, traffic.loads(), 0.0))
+    loads = np.sum(each, axis=0)
+    return [_slowest(links, loads, np.flatnonzero(mine)) for mine in each]
 
 
-def crossing_loads(routes: Routes, stage: Sequence[str], bytes_per_s: float) -> dict[tuple[str, str], float]:
-    """Loads when every rank of a stage sends so much out of its scale-up domain, evenly to the ranks in others."""
+def _slowest(links: Links, loads: Floats, used: NDArray[np.intp]) -> Exchange | None:
+    """The rate of the fullest of some links; None where there are none."""
+    if not len(used):
+        return None
+    rates = links.bandwidth[used] / loads[used]
+    link = min(links.names[number] for number in used[rates == rates.min()])
+    return Exchange(float(rates.min()), link)
+
+
+def cross(traffic: Traffic, routes: Routes, stage: Sequence[str], bytes_per_s: float) -> None:
+    """Add that every rank of a stage sends so much out of its scale-up domain, evenly to the ranks in others."""
     sizes = Counter(routes.places.domain[device] for device in stage)
     outside = len(stage) - max(sizes.values())
-    if not outside:
-        return {}
-    loads = routes.uniform_loads(stage, stage, bytes_per_s * (len(stage) - 1) / outside)
-    return {link: load for link, load in loads.items() if not routes.scale_up(link)}
+    if outside:
+        traffic.uniform(stage, stage, bytes_per_s * (len(stage) - 1) / outside, leaving=True)
 
 
 def slowed(fleet: Fleet, exchange: Exchange | float | None) -> Fleet:

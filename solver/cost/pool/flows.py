@@ -15,7 +15,7 @@ from typing import Protocol
 import networkx as nx
 import numpy as np
 
-from solver.cost.network.contention import crossing_loads
+from solver.cost.network.contention import cross
 from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.retention import Retention
 from solver.cost.pool.serving import Service
@@ -24,6 +24,7 @@ from solver.llm import LLM, Layer
 from solver.workload import RequestClass
 from solver.workload.kv_tiers import KVTierName, MemoryTier, tier_of
 from topologies import Routes
+from topologies.routes import Traffic
 
 Link = tuple[str, str]
 
@@ -36,9 +37,9 @@ class Flow:
     receivers: tuple[str, ...]
     bytes_per_s: float
 
-    def loads(self, routes: Routes) -> Mapping[Link, float]:
-        """Bytes/s on every directed link."""
-        return routes.uniform_loads(self.senders, self.receivers, self.bytes_per_s)
+    def add(self, traffic: Traffic, routes: Routes) -> None:
+        """Add it to what loads the links."""
+        traffic.uniform(self.senders, self.receivers, self.bytes_per_s)
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ class Crossing:
     members: tuple[str, ...]
     bytes_per_s: float
 
-    def loads(self, routes: Routes) -> Mapping[Link, float]:
-        """Bytes/s on every directed link."""
-        return crossing_loads(routes, self.members, self.bytes_per_s)
+    def add(self, traffic: Traffic, routes: Routes) -> None:
+        """Add it to what loads the links."""
+        cross(traffic, routes, self.members, self.bytes_per_s)
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ class Pairs:
 
     rates: Mapping[Link, float]
 
-    def loads(self, routes: Routes) -> Mapping[Link, float]:
-        """Bytes/s on every directed link."""
-        return routes.loads(self.rates)
+    def add(self, traffic: Traffic, routes: Routes) -> None:
+        """Add it to what loads the links."""
+        traffic.add(self.rates)
 
 
 #: Anything that loads links.
@@ -231,8 +232,9 @@ def idle_kv_flows(
     for name, moved in record.bytes_per_s.items():
         loaded = requests_per_s * record.hit_rate_by_tier.get(name, 0.0) * record.found_tokens * per_token
         rates: dict[Link, float] = defaultdict(float)
+        tier = _Tier(cluster, tier_of(name))
         for device in devices:
-            places = _places(cluster, tier_of(name), device)
+            places = tier.places(device)
             for place in places:
                 share = len(devices) * len(places)
                 rates[place, device] += min(loaded, moved) / share
@@ -240,22 +242,28 @@ def idle_kv_flows(
         yield Pairs(dict(rates))
 
 
-def _places(cluster: nx.Graph[str], tier: MemoryTier, device: str) -> list[str]:
-    """Vertices at which a device finds a tier: its host, that host's stores, or every store on a switch."""
-    kinds = nx.get_node_attributes(cluster, "kind")
-    host = str(cluster.nodes[device]["host"])
-    if tier.lies == "host memory":
-        return [host]
-    if tier.lies == "host storage":
-        return [v for v in cluster[host] if kinds[v] == "storage"]
-    stores = (v for v, kind in kinds.items() if kind == "storage")
-    return [v for v in stores if all(kinds[n] != "host" for n in cluster[v])]
+class _Tier:
+    """Where a tier lies."""
+
+    def __init__(self, cluster: nx.Graph[str], tier: MemoryTier) -> None:
+        self._cluster, self._tier = cluster, tier
+        self._kinds = nx.get_node_attributes(cluster, "kind")
+        stores = (v for v, kind in self._kinds.items() if kind == "storage")
+        self._shared = [v for v in stores if all(self._kinds[n] != "host" for n in cluster[v])]
+
+    def places(self, device: str) -> list[str]:
+        """Vertices at which a device finds it: its host, that host's stores, or every store on a switch."""
+        host = str(self._cluster.nodes[device]["host"])
+        if self._tier.lies == "host memory":
+            return [host]
+        if self._tier.lies == "host storage":
+            return [v for v in self._cluster[host] if self._kinds[v] == "storage"]
+        return self._shared
 
 
 def link_loads(routes: Routes, flows: Iterable[Sending]) -> dict[Link, float]:
     """Bytes/s on every directed link that carries any."""
-    loads: dict[Link, float] = defaultdict(float)
+    traffic = routes.traffic()
     for flow in flows:
-        for link, rate in flow.loads(routes).items():
-            loads[link] += rate
-    return dict(loads)
+        flow.add(traffic, routes)
+    return routes.links.named(traffic.loads())

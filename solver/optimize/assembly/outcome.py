@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from solver.check.evidence import Evidence
-from solver.check.floor import WORDS, cost_floor
+from solver.check.floor import WORDS, floor_beneath
 from solver.check.money import paid_devices, why_whole
 from solver.cost.instance import EVEN, Instance
 from solver.errors import NoPlan
@@ -104,15 +104,15 @@ class Outcome:
 
 def summary(plan: Plan) -> str:
     """The plan in a few lines: what it costs, how near to the bound, what to start, what binds."""
-    o, p = plan.objective, plan.prediction
+    o, p, evidence = plan.objective, plan.prediction, Evidence(plan, Instance.of(plan.scenario))
     simple = f", {o.simplicity_cost:.2%} of it for a simpler plan" if o.simplicity_cost else ""
     lines = [
         f"{plan.status}: {o.usd_per_million_output_tokens:.4g} USD per million output tokens, {o.usd_per_hour:.4g} USD/h; "
         f"no plan can cost less than {o.bound:.4g} (gap {o.gap:.2%}{simple})",
-        f"serves {p.requests_per_s:.4g} requests/s, {p.output_tokens_per_s:,.0f} output tokens/s on {_rented(plan)}",
+        f"serves {p.requests_per_s:.4g} requests/s, {p.output_tokens_per_s:,.0f} output tokens/s on {_rented(evidence)}",
         *(f"  {_promised(plan, request_class)}" for request_class in plan.scenario.traffic.classes),
         f"  {_sure(plan)}",
-        *(f"  {line}" for line in priced(plan)),
+        *(f"  {line}" for line in priced(plan, evidence.instance)),
     ]
     for pool in plan.pools:
         shape = pool.parallelism.shape()
@@ -123,21 +123,20 @@ def summary(plan: Plan) -> str:
     lines += [f"  {_kept(tier)}" for tier in plan.kv_tiers]
     lines += [f"  {sold(margin)}" for margin in plan.margins]
     lines += [f"  {b.because}" for b in plan.binding]
-    lines.append(f"  {_floor(plan)}")
+    lines.append(f"  {_floor(evidence)}")
     lines += [f"  note: {doubt}" for doubt in p.extrapolated]
     return "\n".join(lines)
 
 
-def priced(plan: Plan) -> list[str]:
+def priced(plan: Plan, instance: Instance) -> list[str]:
     """What an hour of each kind of device in use costs, and where that price comes from."""
-    instance = Instance.of(plan.scenario)
     rents = {name: instance.rent(name) for name in sorted({pool.device for pool in plan.pools})}
     return [f"{name} at {rent.usd_per_hour:.4g} USD per device-hour ({rent.origin})" for name, rent in rents.items()]
 
 
-def _floor(plan: Plan) -> str:
+def _floor(evidence: Evidence) -> str:
     """How far the cost lies above that of arithmetic alone, and what most of the rest is."""
-    found = cost_floor(plan, Instance.of(plan.scenario))
+    found = floor_beneath(evidence)
     rest = max((name for name in found.parts if name != "arithmetic"), key=lambda name: found.parts[name])
     share, times = found.parts[rest] / found.cost, found.cost / found.floor
     return (
@@ -146,9 +145,9 @@ def _floor(plan: Plan) -> str:
     )
 
 
-def _rented(plan: Plan) -> str:
+def _rented(evidence: Evidence) -> str:
     """Devices in use, and those that are paid for beside them."""
-    paid = len(paid_devices(Evidence(plan, Instance.of(plan.scenario))))
+    plan, paid = evidence.plan, len(paid_devices(evidence))
     if paid == plan.devices:
         return f"{plan.devices} devices"
     return f"{plan.devices} devices, {paid} billed: {why_whole(plan.scenario)}"

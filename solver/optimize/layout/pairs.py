@@ -14,6 +14,8 @@ Ints = NDArray[np.intp]
 
 #: Pools of which all combinations are tried.
 MOST_POOLS = 2
+#: Requests/s as which smaller rates count, so that what they cost stays a number.
+LEAST_RATE = 1e-30
 #: Columns that are compared with all others at once.
 AT_ONCE = 256
 
@@ -36,12 +38,12 @@ def least_cost(rate: Floats, cost: Floats, low: Floats, high: Floats, asked: flo
     >>> least_cost(np.array([2.0, 3.0]), np.array([2.0, 4.0]), np.array([1.0, 1.0]), np.array([1.0, 1.0]), 5.0, pools=2)
     (array([6., 6.]), array([1, 0]))
     """
-    needed = np.maximum(np.ceil(asked / np.maximum(rate, 1e-300) * (1 - 1e-12)), low)
-    least = np.where(needed <= high, needed * cost, np.inf)
+    needed = np.maximum(np.ceil(asked / np.maximum(rate, LEAST_RATE) * (1 - 1e-12)), low)
+    least = np.where(needed <= high, np.minimum(needed, high) * cost, np.inf)
     partner = np.arange(len(rate))
     if pools == 1:
         return least, partner
-    per_request = cost / np.maximum(rate, 1e-300)
+    per_request = cost / np.maximum(rate, LEAST_RATE)
     for start in range(0, len(rate), AT_ONCE):
         here = slice(start, start + AT_ONCE)
         served = (low * rate)[here, None] + low * rate
