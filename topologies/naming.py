@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 _DIGITS = re.compile(r"([0-9]{1,15})")
 
 
+@lru_cache(maxsize=2**17)
 def natural(name: str) -> tuple[tuple[str | int, ...], str]:
     """Sort key that compares runs of digits as numbers.
 

@@ -6,6 +6,6 @@ them.
 """
 
 from topologies.routes.links import Links
-from topologies.routes.table import Routes, Traffic
+from topologies.routes.table import FlowSum, Routes
 
-__all__ = ["Links", "Routes", "Traffic"]
+__all__ = ["FlowSum", "Links", "Routes"]

@@ -56,9 +56,9 @@ class Routes:
         self._inside: dict[int, ScaleUp] = {}
         self._outside = ScaleOutRoutes(graph, exits, self.links.arc)
 
-    def traffic(self) -> Traffic:
+    def traffic(self) -> FlowSum:
         """Nothing yet, to which flows can be added."""
-        return Traffic(self)
+        return FlowSum(self)
 
     def loads(self, flows: Mapping[Link, float]) -> dict[Link, float]:
         """Directed link loads [bytes/s] of flows {(from, to): bytes/s} between devices, hosts and storage."""
@@ -174,7 +174,7 @@ class Routes:
             raise BadInput(f"device {vertex!r} is marked unhealthy; routes use healthy devices only")
 
 
-class Traffic:
+class FlowSum:
     """Flows that are added up before the links between switches are asked, once for all of them.
 
     >>> import topologies

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from solver.cost.network.fleet import Fleet
 from topologies import Routes
-from topologies.routes import Links, Traffic
+from topologies.routes import FlowSum, Links
 
 Floats = NDArray[np.float64]
 
@@ -66,7 +66,7 @@ def _slowest(links: Links, loads: Floats, used: NDArray[np.intp]) -> Exchange | 
     return Exchange(float(rates.min()), link)
 
 
-def cross(traffic: Traffic, routes: Routes, stage: Sequence[str], bytes_per_s: float) -> None:
+def cross(traffic: FlowSum, routes: Routes, stage: Sequence[str], bytes_per_s: float) -> None:
     """Add that every rank of a stage sends so much out of its scale-up domain, evenly to the ranks in others."""
     sizes = Counter(routes.places.domain[device] for device in stage)
     outside = len(stage) - max(sizes.values())

@@ -24,7 +24,7 @@ from solver.llm import LLM, Layer
 from solver.workload import RequestClass
 from solver.workload.kv_tiers import KVTierName, MemoryTier, tier_of
 from topologies import Routes
-from topologies.routes import Traffic
+from topologies.routes import FlowSum
 
 Link = tuple[str, str]
 
@@ -37,7 +37,7 @@ class Flow:
     receivers: tuple[str, ...]
     bytes_per_s: float
 
-    def add(self, traffic: Traffic, routes: Routes) -> None:
+    def add(self, traffic: FlowSum, routes: Routes) -> None:
         """Add it to what loads the links."""
         traffic.uniform(self.senders, self.receivers, self.bytes_per_s)
 
@@ -49,7 +49,7 @@ class Crossing:
     members: tuple[str, ...]
     bytes_per_s: float
 
-    def add(self, traffic: Traffic, routes: Routes) -> None:
+    def add(self, traffic: FlowSum, routes: Routes) -> None:
         """Add it to what loads the links."""
         cross(traffic, routes, self.members, self.bytes_per_s)
 
@@ -60,7 +60,7 @@ class Pairs:
 
     rates: Mapping[Link, float]
 
-    def add(self, traffic: Traffic, routes: Routes) -> None:
+    def add(self, traffic: FlowSum, routes: Routes) -> None:
         """Add it to what loads the links."""
         traffic.add(self.rates)
 
