@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from solver.check import violations
 from solver.cost.instance import Instance
 from solver.cost.network.contention import ROUNDING
-from solver.errors import SolverDefect
+from solver.errors import BadInput, SolverDefect
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.assembly.alternatives import Forbidden
 from solver.optimize.assembly.assemble import Staffed, assemble, busiest_link, hourly_usd, staff, with_bound
@@ -217,7 +217,10 @@ class Search:
     def _plan(self, source: _Source, found: tuple[Layout, Mapping], pools: Sequence[Staffed]) -> Plan:
         """The plan with what binds, in the tiers where its idle KV waits too."""
         offered = source.offer
-        plan = assemble(self.instance, offered, source.routes, *found, self.effort.seed)
+        try:
+            plan = assemble(self.instance, offered, source.routes, *found, self.effort.seed)
+        except BadInput as error:
+            raise SolverDefect(f"the plan that was found cannot be written: {error}") from error
         binds = binding(self.instance, plan, {p.name: p.exchange for p in pools})
         if plan.kv_tiers:
             room = memory_binding(plan, found[0], offered.within(source.market), offered.columns, self.effort)

@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 from small_fleet import CHAT, FLEET, asked
 
-from solver.cost.pool.most import fullest
+from solver.cost.pool.mix import Mix
+from solver.cost.pool.most import PricedRows, fullest
 from solver.cost.pool.operating_point import WIDTH
 from solver.cost.pool.serving import Promise
 from solver.replica import Role
 from solver.space.candidates import Candidate
 from solver.space.profiles import SINGLE_COUNTS, bands, cells_of
 from solver.space.shapes import most_replicas
+from solver.workload import RequestClass
+
+#: Some of its prompts are longer than the usual chunks.
+LONG = {"name": "long", "prompt_tokens": 6900, "prompt_cv": 1.0, "output_tokens": 15, "requests_per_s": 1.0}
 
 
 @pytest.mark.parametrize("most", [1, 2, SINGLE_COUNTS, SINGLE_COUNTS + 1, 1000])
@@ -44,6 +49,24 @@ def test_a_column_promises_what_its_candidate_serves() -> None:
         # Both bound the same rate, each to the width of its own search.
         assert column.best_rate <= max(cells.reach) * (1 + 2e-3)
     assert len({(c.footprint, c.candidate.handover, c.low) for c in offered}) == len(offered)
+
+
+@pytest.mark.parametrize("role", ["prefill", "decode", "unified"])
+@pytest.mark.parametrize("llm", ["llama-3.1-8b", "gpt-oss-120b"])
+def test_a_row_is_priced_alike_whatever_rows_are_beside_it(role: Role, llm: str) -> None:
+    """Chunks that hold every prompt, and chunks that long prompts need several of, in one call and by themselves."""
+    found, _ = asked(llm, role=role)
+    assert found is not None
+    mix = Mix.of([RequestClass.model_validate(LONG)])
+    count, prompts = np.full(len(found), 2.0), np.array([float(row.setup.prompts_per_step) for row in found.rows])
+    rows, load = np.arange(0, len(found), max(1, len(found) // 40)), 0.7 if role == "prefill" else 3.0
+    together = PricedRows(role, found.replicas, count, mix, prompts).at(rows, np.full(len(rows), load))
+    for place, row in enumerate(rows):
+        one = np.array([row])
+        alone = PricedRows(role, found.replicas.rows(one), count[one], mix, prompts[one]).at(np.zeros(1, int), np.array([load]))
+        assert alone.requests_per_s[0] == pytest.approx(together.requests_per_s[place], rel=1e-9)
+        assert alone.ttft_p95[0] == pytest.approx(together.ttft_p95[place], rel=1e-9)
+        assert alone.tpot_p95[0] == pytest.approx(together.tpot_p95[place], rel=1e-9)
 
 
 def _stands_in(row: Candidate, other: Candidate) -> bool:

@@ -32,7 +32,7 @@ LIGHTER, CLEARLY = 0.8, 0.98
 #: Loads about the best point of a peak at which it is looked at more closely, over that point's: first wide, then narrow.
 PEAK_STEPS = 1 + np.linspace(-0.08, 0.08, 17), 1 + np.linspace(-0.008, 0.008, 17)
 #: Points of the first look for a peak, and how far below the heaviest load it starts, as a ratio.
-PEAK_POINTS, PEAK_RANGE = 12, 64.0
+PEAK_POINTS, PEAK_RANGE = 16, 65536.0
 
 
 @dataclass(frozen=True)

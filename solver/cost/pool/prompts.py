@@ -20,6 +20,10 @@ _PRICED = [2, 7, 10]
 ROWS_AT_ONCE = 2048
 
 
+#: Sequences, other ranks that prefill too, and prompts of one step beside which prompts are priced.
+_Beside = tuple[Floats | float, Floats | float, Floats | float]
+
+
 @dataclass(frozen=True)
 class Prefill:
     """Prefill of every class's prompts by length, each array (R, C, N).
@@ -45,13 +49,38 @@ class Prefill:
         prompts_per_step: Floats | float = 1.0,
         packed: bool = False,
     ) -> Prefill:
-        """Price prompts of three lengths; those in between follow by quadratic interpolation. All lengths are priced where
-        they take different numbers of passes, which jump.
+        """Price prompts of three lengths; those in between follow by quadratic interpolation. Rows in which they take
+        different numbers of passes, which jump, are priced at all lengths, whatever rows are beside them.
 
         Parameters
         ----------
         packed: whether the next prompts fill up every chunk (:meth:`~solver.cost.steps.timing.Timing.packed_s`).
         """
+        jumps = np.zeros(len(pool), bool)
+        for tokens in mix.prompts if not packed else ():
+            jumps |= np.ptp(np.ceil(tokens / pool.chunk_tokens[:, None]), axis=1) > 0
+        if jumps.all() or not jumps.any():
+            return cls._alike(pool, mix, (batch, company, prompts_per_step), packed, bool(jumps.any()))
+        order = [np.flatnonzero(jumps), np.flatnonzero(~jumps)]
+        parts = []
+        for some, all_lengths in zip(order, (True, False), strict=True):
+            own = _of_rows(batch, some), _of_rows(company, some), _of_rows(prompts_per_step, some)
+            parts.append(cls._alike(pool.rows(some), mix, own, packed, all_lengths))
+        back = np.argsort(np.concatenate(order))
+        latency, occupied, steps = (
+            np.concatenate([getattr(part, name) for part in parts])[back] for name in ("latency", "occupied", "steps")
+        )
+        return cls(latency, occupied, steps, parts[0].share)
+
+    @classmethod
+    def _alike(cls, pool: Replicas, mix: Mix, beside: _Beside, packed: bool, all_lengths: bool) -> Prefill:
+        """As :meth:`of`, for rows of which all are priced at every length, or none is.
+
+        Parameters
+        ----------
+        beside: batch, company and prompts per step.
+        """
+        batch, company, prompts_per_step = beside
 
         def priced(tokens: Floats, found: Floats) -> Floats:
             if packed:
@@ -61,8 +90,7 @@ class Prefill:
         few = []
         for tokens in mix.prompts:
             curved = len(tokens) > 1 and len(set(tokens[_PRICED])) == len(_PRICED)
-            jumps = not packed and np.any(np.ptp(np.ceil(tokens[:, None] / pool.chunk_tokens), axis=0))
-            few.append(list(range(len(tokens))) if jumps else _PRICED if curved else [0])
+            few.append(list(range(len(tokens))) if all_lengths else _PRICED if curved else [0])
         classes = list(zip(mix.prompts, mix.cached, mix.prefix, mix.lengths, few, strict=True))
         asked = np.concatenate([tokens[some] for tokens, *_, some in classes])[:, None]
         found = np.concatenate([p + (cached - p) * ratio[some] for _, cached, p, ratio, some in classes])[:, None]
@@ -96,6 +124,11 @@ class Prefill:
     def moments(self, service: Floats) -> Moments:
         """Moments over requests of a service time (R, C, N)."""
         return Moments(self.mean(service), self.mean(service**2), self.mean(service**3))
+
+
+def _of_rows(value: Floats | float, some: NDArray[np.intp]) -> Floats | float:
+    """A quantity of some rows; one number is that of all."""
+    return value[some] if isinstance(value, np.ndarray) and value.ndim else value
 
 
 @dataclass(frozen=True)
