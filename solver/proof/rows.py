@@ -19,7 +19,7 @@ import numpy as np
 from solver.cost.instance import Instance
 from solver.proof.stock import Good, Stock, roles
 from solver.space.profiles import Column
-from topologies import DomainClass
+from topologies import DomainClass, HostProfile
 
 INFINITY = highspy.kHighsInf
 
@@ -220,7 +220,7 @@ class Program:
                     self.rows.cost[use.variable] = by_device * use.good.footprint.devices
             domains = [(c, self.rows.variable(c.count, by_domain * _rented(c))) for c in fleet.classes]
             hosts = [
-                (c, self.rows.variable(c.count * len(c.profile.hosts), by_host * min(h.rented for h in c.profile.hosts)))
+                (c, self.rows.variable(c.count * len(c.profile.hosts), by_host * min(map(_part_of_rent, c.profile.hosts))))
                 for c in fleet.classes
             ]
             for (c, domain), (_, host) in zip(domains, hosts, strict=True):
@@ -251,6 +251,11 @@ def _silent_solver() -> highspy.Highs:
         os.close(kept)
         os.close(nowhere)
     return solver
+
+
+def _part_of_rent(host: HostProfile) -> float:
+    """Devices that a domain pays for at least when it uses a host: of one with other domains on it, its part."""
+    return host.rented * host.devices / host.neighbours
 
 
 def _rented(domain: DomainClass) -> int:

@@ -56,8 +56,9 @@ def _cluster(rng: random.Random, least: int) -> dict[str, Any]:
         lost = rng.sample(names, rng.choice((1, 1, 2, 4)))
         if rng.random() < 0.5:
             return built | {"unhealthy": lost}
+        fabric = rng.choice(("scale_out", "scale_out", "scale_up"))
         for name in lost:
-            for other in [o for o, data in graph[name].items() if data["fabric"] == "scale_out"]:
+            for other in [o for o, data in graph[name].items() if data["fabric"] == fabric]:
                 graph.remove_edge(name, other)
         return {"graph": topologies.to_plain(graph)}
     return built

@@ -110,3 +110,22 @@ def test_of_several_engines_the_least_bound_holds() -> None:
     for engine in ("vllm", "sglang", "trtllm"):
         one = solved(**shared, engine=engine, billing="device")
         assert best.objective.bound <= one.objective.usd_per_million_output_tokens * (1 + 1e-9)
+
+
+def test_a_host_that_several_domains_share_is_paid_for_once() -> None:
+    """Each of three hosts has a device off NVLink, a domain of its own: two hosts with both of their domains serve what
+    takes three without."""
+    graph = topologies.hgx(nodes=3, device="h100")
+    for host in range(3):
+        device = f"rack0/host{host}/gpu7"
+        for other in [o for o, data in graph[device].items() if data["fabric"] == "scale_up"]:
+            graph.remove_edge(device, other)
+    request = {"name": "c", "prompt_tokens": 2000, "output_tokens": 300, "requests_per_s": 176}
+    asked = {
+        "llm": {"config": "llama-3.1-8b"}, "engine": "vllm", "billing": "host", "traffic": {"classes": [request]},
+        "cluster": {"graph": topologies.to_plain(graph)},
+    }  # fmt: skip
+    plan = solved(**asked)
+    assert plan.devices == 16
+    assert len({graph.nodes[rank.device]["host"] for rank in plan.placement}) == 2
+    assert plan.objective.gap < 1e-6

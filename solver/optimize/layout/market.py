@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, product
 
@@ -18,7 +18,7 @@ from solver.optimize.arithmetic.run import Deadline, Effort
 from solver.optimize.layout.kv_tiers import keepings
 from solver.optimize.layout.kv_tiers.places import places
 from solver.optimize.layout.pricing import Shelf, worthwhile
-from solver.optimize.layout.program import Market, Need, Supply
+from solver.optimize.layout.program import HostKind, Market, Need, Supply
 from solver.replica import ROLES, Engine, Parallelism, Role
 from solver.space.candidates import Candidates, Startable, candidates, context_degrees, startable, with_limits
 from solver.space.certainty import certain
@@ -98,7 +98,26 @@ def market(instance: Instance) -> Market:
         keepings=tuple(chain.from_iterable(ways)),
         places=tiers,
         simplicity=scenario.options.simplicity,
+        host_kinds=_host_kinds(instance, supplies) if scenario.billing == "host" else (),
     )
+
+
+def _host_kinds(instance: Instance, supplies: Sequence[Supply]) -> tuple[HostKind, ...]:
+    """The hosts by what they cost and whose parts they hold; nothing where each supply has its own, all alike."""
+    parts: dict[str, Counter[int]] = defaultdict(Counter)
+    for supply in supplies:
+        for domain in supply.domain_class.domains:
+            for host in domain.host_names:
+                parts[host][supply.index] += 1
+    devices: dict[str, Counter[str]] = defaultdict(Counter)
+    for _, data in instance.cluster.nodes(data=True):
+        if data["kind"] == "device" and data["host"] in parts:
+            devices[data["host"]][data["device"]] += 1
+    prices = {name: instance.usd_per_hour(name) for held in devices.values() for name in held}
+    usd = {host: sum(prices[name] * count for name, count in sorted(held.items())) for host, held in devices.items()}
+    alike = Counter((usd[host], tuple(sorted(held.items()))) for host, held in parts.items())
+    whole = any(sum(count for _, count in held) > 1 for _, held in alike) or len(alike) > len(supplies)
+    return tuple(HostKind(count, price, held) for (price, held), count in sorted(alike.items())) if whole else ()
 
 
 def _need(group: PromiseGroup, scenario: Scenario) -> Need:

@@ -72,6 +72,21 @@ class Supply:
 
 
 @dataclass(frozen=True)
+class HostKind:
+    """Hosts that cost the same and hold parts of as many domains of each supply.
+
+    Attributes
+    ----------
+    count: hosts. usd_per_hour: of one of them.
+    parts: (supply, domains of it that have devices there) pairs.
+    """
+
+    count: int
+    usd_per_hour: float
+    parts: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
 class Need:
     """What one promise asks for.
 
@@ -118,6 +133,8 @@ class Market:
     simplicity: share by which a simpler layout may cost more than the cheapest.
     beyond: USD per hour, or a multiple of the mix, that no layout beats which has a column that is not offered.
     known: columns of a layout that is known, which a search does well to begin with.
+    host_kinds: all hosts, where some hold parts of several domains, which pay for them together, or cost less than others of
+        their supply; empty where the hosts of every supply are its own and alike.
     """
 
     supplies: tuple[Supply, ...]
@@ -140,6 +157,7 @@ class Market:
     simplicity: float = 0.0
     beyond: float | None = None
     known: tuple[Column, ...] = ()
+    host_kinds: tuple[HostKind, ...] = ()
 
     def allowed(self, least: float) -> float:
         """What a simpler layout may cost, or must serve, where the best one costs or serves so much."""
@@ -219,7 +237,7 @@ class LayoutProgram:
     Attributes
     ----------
     optimistic: whether columns count at their most favourable rate: the twin that bounds every plan.
-    domains, hosts: units in use, by index of the supply.
+    domains, hosts: units in use, by index of the supply. rented: hosts of each kind that are paid for.
     disaggregated: whether a promise is served by prefill and decode pools.
     level: served multiple of the mix, in steps (objective ``throughput``); levels: by promise, what of it is served
         unified and what disaggregated.
@@ -237,6 +255,7 @@ class LayoutProgram:
     choices: list[Choice] = field(default_factory=list)
     domains: dict[int, Variable] = field(default_factory=dict)
     hosts: dict[int, Variable] = field(default_factory=dict)
+    rented: list[Variable] = field(default_factory=list)
     disaggregated: list[Variable] = field(default_factory=list)
     level: Variable | None = None
     levels: list[tuple[Variable, Variable]] = field(default_factory=list)

@@ -33,6 +33,8 @@ def _variables(program: LayoutProgram, ceiling: float | None) -> None:
         program.domains[supply.index] = linear.integer(f"domains.{supply.index}", 0, supply.count)
         hosts = supply.count * len(supply.host_sizes)
         program.hosts[supply.index] = linear.integer(f"hosts.{supply.index}", 0, hosts)
+    for number, kind in enumerate(market.host_kinds):
+        program.rented.append(linear.integer(f"rented.{number}", 0, kind.count))
     for group, need in enumerate(market.needs):
         program.disaggregated.append(linear.boolean(f"disaggregated.{group}"))
         open_to = len(market.connections) if need.disaggregated else 0
@@ -95,9 +97,13 @@ def _objective(program: LayoutProgram) -> None:
 def rent(program: LayoutProgram) -> Iterable[Expression]:
     """USD per hour of each supply's units in use."""
     market = program.market
+    if market.owned:
+        return
+    if market.billing == "host" and market.host_kinds:
+        for kind, rented in zip(market.host_kinds, program.rented, strict=True):
+            yield rented * kind.usd_per_hour
+        return
     for supply in market.supplies:
-        if market.owned:
-            continue
         price = supply.usd_per_device_hour
         if market.billing == "device":
             yield program.devices(supply.index) * price

@@ -55,7 +55,10 @@ def placements(
     units: Packed = []
     for supply in supplies:
         counts = [pool.fragments.get(supply.index, 0) for pool in pools]
+        # A host is paid for once, so parts of other domains on hosts in use come first.
+        hosts = {host for b in compact if b.held for host in b.domain.host_names}
         domains = near_each_other(supply.domain_class.domains)
+        domains.sort(key=lambda domain: hosts.isdisjoint(domain.host_names))
         packed = _packed(layout, supply, counts, domains, effort)
         if packed is None:
             return Unpackable(supply.index, tuple(p for p in pools if p.fragments.get(supply.index)))

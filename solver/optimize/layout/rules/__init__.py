@@ -11,6 +11,7 @@ from solver.optimize.layout.rules.packing import (
     joint_contents,
     packing,
     patterns,
+    rented_hosts,
 )
 from solver.optimize.layout.rules.pools import bands, one_column, pins, pools
 from solver.optimize.layout.rules.service import demand, handover, least_rent, levels_of_modes, modes, splits
@@ -28,6 +29,7 @@ RULES: tuple[Rule, ...] = (
     patterns,
     joint_contents,
     hosts,
+    rented_hosts,
     device_limit,
     modes,
     levels_of_modes,

@@ -145,6 +145,19 @@ def _whole_hosts(program: LayoutProgram, supply: Supply, host: int) -> Iterator[
     yield at_most(total(counted), program.hosts[supply.index] * unit + full * reach)
 
 
+@rule("hosts of several domains", "a host in use is paid for, once however many domains have devices there")
+def rented_hosts(program: LayoutProgram) -> Iterator[Demand]:
+    kinds = program.market.host_kinds
+    for supply in program.market.supplies if kinds else ():
+        paid = total(
+            rented * parts
+            for kind, rented in zip(kinds, program.rented, strict=True)
+            for index, parts in kind.parts
+            if index == supply.index
+        )
+        yield at_least(paid, program.hosts[supply.index])
+
+
 @rule("device limit", "no more devices than the user allows")
 def device_limit(program: LayoutProgram) -> Iterator[Demand]:
     if program.market.max_devices is not None:
