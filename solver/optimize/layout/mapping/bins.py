@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from solver.optimize.arithmetic.integers import IntegerProgram, IntegerRow
@@ -46,15 +46,17 @@ class Bin:
     ----------
     free: devices of each host that are left.
     held: devices of the fragments that it holds, by number of the pool.
+    on_hosts: fragments by pool, of this domain and of those that share its hosts.
     """
 
     domain: Domain
     free: list[list[str]]
     held: dict[int, list[Devices]]
+    on_hosts: Counter[int] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, domain: Domain) -> Bin:
-        """An empty domain."""
+        """An empty domain, that shares its hosts with no other."""
         return cls(domain, [list(devices) for devices in domain.hosts], {})
 
     @property
@@ -66,7 +68,8 @@ class Bin:
         """Whether one more fragment of a pool fits."""
         footprint = pool.column.footprint
         able = sum(len(host) >= footprint.per_host for host in self.free)
-        return able >= footprint.hosts and len(self.held.get(number, ())) < most_in_one(pool)
+        held = self.on_hosts[number] if footprint.domains > 1 else len(self.held.get(number, ()))
+        return able >= footprint.hosts and held < most_in_one(pool)
 
     def add(self, number: int, pool: FragmentPool) -> Devices:
         """Put one more fragment of a pool onto the fullest hosts that have room for its parts."""
@@ -80,11 +83,23 @@ class Bin:
         taken = set(devices)
         self.free = [[device for device in host if device not in taken] for host in self.free]
         self.held.setdefault(number, []).append(tuple(devices))
+        self.on_hosts[number] += 1
         return tuple(devices)
 
 
+def empty(domains: Sequence[Domain], beside: Sequence[Bin] = ()) -> list[Bin]:
+    """Empty domains, that count together what lies on hosts which they share, also with those beside them."""
+    counts = {host: b.on_hosts for b in beside for host in b.domain.host_names}
+    found = []
+    for domain in domains:
+        shared = next((counts[host] for host in domain.host_names if host in counts), Counter[int]())
+        counts.update(dict.fromkeys(domain.host_names, shared))
+        found.append(replace(Bin.of(domain), on_hosts=shared))
+    return found
+
+
 def most_in_one(pool: FragmentPool) -> int:
-    """Fragments of a pool that one domain may hold.
+    """Fragments of a pool that one domain may hold, or domains that share hosts together.
 
     One of each replica, where replicas spread over several domains; no more than the column allows where domains may
     fail.
@@ -101,14 +116,17 @@ def near_each_other(domains: Sequence[Domain]) -> list[Domain]:
     return sorted(domains, key=lambda domain: first[domain.leaves])
 
 
-def fill(pools: Sequence[FragmentPool], counts: Sequence[int], domains: Sequence[Domain]) -> list[Bin] | None:
+def fill(
+    pools: Sequence[FragmentPool], counts: Sequence[int], domains: Sequence[Domain], beside: Sequence[Bin] = ()
+) -> list[Bin] | None:
     """First fit, largest fragments first, so that few domains are opened; None if something is left over.
 
     Parameters
     ----------
     counts: fragments of each pool.
+    beside: domains of other supplies, filled before.
     """
-    bins = [Bin.of(domain) for domain in domains]
+    bins = empty(domains, beside)
     for number in largest_first(pools):
         first = 0
         for _ in range(counts[number]):
@@ -120,12 +138,15 @@ def fill(pools: Sequence[FragmentPool], counts: Sequence[int], domains: Sequence
     return bins
 
 
-def spread(pools: Sequence[FragmentPool], counts: Sequence[int], domains: Sequence[Domain]) -> list[Bin] | None:
+def spread(
+    pools: Sequence[FragmentPool], counts: Sequence[int], domains: Sequence[Domain], beside: Sequence[Bin] = ()
+) -> list[Bin] | None:
     """Every pool evenly over the domains: a failure takes little of each, and prefill lies beside decode.
 
-    Round by round every domain takes one more, tightest first; None if something is left over.
+    Round by round every domain takes one more, tightest first; None if something is left over. Parameters as :func:`fill`
+    has them.
     """
-    bins = [Bin.of(domain) for domain in domains]
+    bins = empty(domains, beside)
     for number in largest_first(pools):
         left = counts[number]
         while left:
@@ -133,8 +154,9 @@ def spread(pools: Sequence[FragmentPool], counts: Sequence[int], domains: Sequen
             if not able:
                 return None
             for chosen in able:
-                chosen.add(number, pools[number])
-            left -= len(able)
+                if chosen.takes(number, pools[number]):  # what one took another may have had on its hosts
+                    chosen.add(number, pools[number])
+                    left -= 1
     return bins
 
 
@@ -155,6 +177,7 @@ def exact(
     domains: Sequence[Domain],
     effort: Effort,
     decided: Sequence[DomainContent] | None = None,
+    beside: Sequence[Bin] = (),
 ) -> list[Bin] | None:
     """An exact packing of the fragments of each pool; None where there is none.
 
@@ -164,10 +187,20 @@ def exact(
     Parameters
     ----------
     decided: what each domain in use holds.
+    beside: domains of other supplies, filled before.
     """
+    bins = empty(domains, beside)
     here = [number for number in largest_first(pools) if counts[number]]
     program = _HostProgram(pools, here, domains)
+    together: dict[int, list[int]] = defaultdict(list)
+    for d, b in enumerate(bins):
+        together[id(b.on_hosts)].append(d)
     for number in here:
+        for members in together.values() if pools[number].column.footprint.domains > 1 else ():
+            taken = bins[members[0]].on_hosts[number]
+            if len(members) > 1 or taken:
+                held = [(program.held[number, d], 1) for d in members]
+                program.require("hosts of several domains", held, most_in_one(pools[number]) - taken)
         program.require(
             "placed", [(program.held[number, d], 1) for d in range(len(domains))], counts[number], exactly=True
         )
@@ -181,7 +214,7 @@ def exact(
                 alike = [(program.held[n, d], 1) for n in here if pools[n].column.footprint.fragment == kind]
                 program.require("content", alike, content.get(kind, 0), exactly=True)
     answer = run(program.finished(), effort)
-    return [program.bin(d, answer.values) for d in range(len(domains))] if answer.values else None
+    return [program.bin(d, bins[d], answer.values) for d in range(len(domains))] if answer.values else None
 
 
 class _HostProgram:
@@ -219,9 +252,8 @@ class _HostProgram:
         """The program, without an objective."""
         return IntegerProgram(tuple(self._names), tuple(self._bounds), tuple(self._rows), (), 1.0, False)
 
-    def bin(self, d: int, values: Sequence[int]) -> Bin:
-        """A domain with fragments on devices."""
-        found = Bin.of(self._domains[d])
+    def bin(self, d: int, found: Bin, values: Sequence[int]) -> Bin:
+        """An empty domain, filled with fragments on devices."""
         for number in self._here:
             footprint = self._pools[number].column.footprint
             left = Counter({h: values[self.parts[number, d, h]] for h in range(len(self._domains[d].hosts))})

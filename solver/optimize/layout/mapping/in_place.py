@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from solver.optimize.layout.mapping.bins import Bin, Devices, largest_first
+from solver.optimize.layout.mapping.bins import Bin, Devices, empty, largest_first
 from solver.optimize.layout.program import Supply
 from solver.optimize.layout.search import Chosen
 from solver.optimize.layout.standing import Standing
@@ -17,7 +17,7 @@ def in_place(
 
     New replicas go to domains that are in use first, and there to hosts that are in use.
     """
-    bins = [Bin.of(domain) for supply in supplies for domain in supply.domain_class.domains]
+    bins = empty([domain for supply in supplies for domain in supply.domain_class.domains])
     home = {device: index for index, b in enumerate(bins) for device in b.domain.devices}
     kept: list[list[Devices]] = []
     for number, pool in enumerate(pools):
@@ -53,7 +53,9 @@ def _started(number: int, pool: Chosen, bins: Sequence[Bin]) -> Devices | None:
     """Devices for a new replica, in the fullest domains that have room."""
     footprint = pool.column.footprint
     able = [b for b in bins if b.domain.device == footprint.device and b.takes(number, pool)]
-    if len(able) < footprint.domains:
+    # One domain of those that share hosts is enough.
+    distinct = {id(b.on_hosts): b for b in sorted(able, key=lambda b: (bool(b.held), -b.room))}.values()
+    chosen = sorted(distinct, key=lambda b: (not b.held, b.room))[: footprint.domains]
+    if len(chosen) < footprint.domains:
         return None
-    chosen = sorted(able, key=lambda b: (not b.held, b.room))[: footprint.domains]
     return tuple(device for b in chosen for device in b.add(number, pool))

@@ -59,12 +59,12 @@ def placements(
         hosts = {host for b in compact if b.held for host in b.domain.host_names}
         domains = near_each_other(supply.domain_class.domains)
         domains.sort(key=lambda domain: hosts.isdisjoint(domain.host_names))
-        packed = _packed(layout, supply, counts, domains, effort)
+        packed = _packed(layout, supply, counts, domains, effort, compact)
         if packed is None:
             return Unpackable(supply.index, tuple(p for p in pools if p.fragments.get(supply.index)))
         compact += packed
         opened = [b.domain for b in packed if b.held]
-        even = _also(even, lambda c=counts, d=opened: spread(pools, c, d))  # type: ignore[misc]
+        even = _also(even, lambda c=counts, d=opened, b=even: spread(pools, c, d, b))  # type: ignore[misc]
         units = _also(units, lambda c=counts, d=domains: by_unit(pools, c, d, effort) if any(c) else [])  # type: ignore[misc]
     kept = in_place(pools, supplies, standing) if standing else None
     found = [Mapping(kept, in_place=True)] if kept else []
@@ -72,11 +72,13 @@ def placements(
     return tuple(dict.fromkeys(found))
 
 
-def _packed(layout: Layout, supply: Supply, counts: Sequence[int], domains: Sequence[Domain], effort: Effort) -> Packed:
+def _packed(
+    layout: Layout, supply: Supply, counts: Sequence[int], domains: Sequence[Domain], effort: Effort, beside: Sequence[Bin]
+) -> Packed:
     """Few domains: as the program decided where it did, else first fit, else by search."""
     pools, decided = layout.pools, layout.contents.get(supply.index)
-    found = exact(pools, counts, supply, domains, effort, decided) if decided else None
-    return found or fill(pools, counts, domains) or exact(pools, counts, supply, domains, effort)
+    found = exact(pools, counts, supply, domains, effort, decided, beside) if decided else None
+    return found or fill(pools, counts, domains, beside) or exact(pools, counts, supply, domains, effort, beside=beside)
 
 
 def _also(before: Packed, more: Callable[[], Packed]) -> Packed:

@@ -10,18 +10,21 @@ from solver.optimize.layout.search import Chosen
 
 def ranks(pools: Sequence[Chosen], bins: Sequence[Bin]) -> tuple[tuple[Devices, ...], ...]:
     """Devices of every replica of every pool."""
-    home = {device: index for index, b in enumerate(bins) if b.held for device in b.domain.devices}
+    used = [b for b in bins if b.held]
+    groups = {group: number for number, group in enumerate(dict.fromkeys(id(b.on_hosts) for b in used))}
+    used.sort(key=lambda b: groups[id(b.on_hosts)])
+    home = {device: groups[id(b.on_hosts)] for b in used for device in b.domain.devices}
     return tuple(
-        _joined(pool, [part for b in bins for part in b.held.get(number, ())], home)
+        _joined(pool, [part for b in used for part in b.held.get(number, ())], home)
         for number, pool in enumerate(pools)
     )
 
 
 def _joined(pool: Chosen, parts: Sequence[Devices], home: dict[str, int]) -> tuple[Devices, ...]:
-    """Join fragments so that no replica has two in one domain.
+    """Join fragments so that no replica has two in one domain, or in domains that share hosts.
 
-    Fragments come domain by domain and no domain holds more than there are replicas, so dealing them out in turn never
-    gives a replica two of one domain; where each domain holds equally many, neighbours stay together.
+    Fragments come domain by domain and none, with those that share its hosts, holds more than there are replicas, so dealing
+    them out in turn never gives a replica two of one; where each holds equally many, neighbours stay together.
     """
     count = pool.column.footprint.domains
     if count == 1:

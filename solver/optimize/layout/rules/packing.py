@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from solver.optimize.arithmetic.linear import Demand, at_least, at_most, equal, total
 from solver.optimize.layout.hosts import contents, joint, least_hosts
@@ -21,11 +21,26 @@ def fragments(program: LayoutProgram) -> Iterator[Demand]:
 
 @rule("distinct domains", "a replica over several domains takes an equal part of distinct ones")
 def distinct_domains(program: LayoutProgram) -> Iterator[Demand]:
-    """A domain in use holds at most one fragment of each replica (Gale, Ryser)."""
+    """A domain in use holds at most one fragment of each replica (Gale, Ryser), and so do domains that share their hosts."""
     for supply in program.market.supplies:
         for choice, held in program.on(supply.index):
             if choice.column.footprint.domains > 1:
                 yield at_most(held, program.domains[supply.index] * choice.column.high)
+    apart: dict[tuple[int, ...], int] = {}
+    for choice in program.choices:
+        if choice.column.footprint.domains > 1:
+            places = tuple(choice.fragments)
+            if places not in apart:
+                apart[places] = _apart([program.market.supply(index) for index in places])
+            if apart[places]:
+                yield at_most(total(choice.fragments.values()), choice.column.high * apart[places])
+
+
+def _apart(supplies: Sequence[Supply]) -> int:
+    """How many of the domains have hosts of their own, at least one of each that share some; 0 where all have."""
+    domains = [domain for supply in supplies for domain in supply.domain_class.domains]
+    hosts = {domain.host_names[0] for domain in domains}
+    return len(hosts) if len(hosts) < len(domains) else 0
 
 
 def telling(sizes: Iterable[int]) -> list[int]:

@@ -182,3 +182,35 @@ def test_what_contents_count_too_well_is_solved_with_every_replica_in_distinct_d
     plan = solve_scenario(Scenario.from_mapping(content, "test"), Effort(time_limit_s=20)).plan
     assert plan.objective.gap <= 0.01
     assert violations(plan) == []
+
+
+def in_pairs(nodes):
+    """Hosts of eight devices of which only pairs are joined by NVLink."""
+    graph = topologies.hgx(nodes=nodes, device="h200")
+    fabric = {edge: data for *edge, data in graph.edges(data=True) for edge in [tuple(edge)] if data["fabric"] == "scale_up"}
+    sample = dict(next(iter(fabric.values())))
+    graph.remove_edges_from(fabric)
+    graph.remove_nodes_from([v for v in list(graph) if not graph.degree(v)])
+    for host in range(nodes):
+        for first in range(0, 8, 2):
+            graph.add_edge(f"rack0/host{host}/gpu{first}", f"rack0/host{host}/gpu{first + 1}", **sample)
+    return graph
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3, 4])
+@pytest.mark.parametrize("single", [0, 1, 5])
+def test_a_replica_over_several_domains_lies_on_as_many_hosts(replicas, single):
+    """Four domains share a host; a launch names one host for each domain of a replica."""
+    graph = in_pairs(2)
+    (supply,) = supplies_of(graph)
+    assert supply.count == 8
+    pools = [pool("prefill", "h200", 2, 2, replicas)]
+    pools += [pool("decode", "h200", 1, 1, single)] if single else []
+    found = placements(layout(*pools), [supply], EFFORT)
+    if isinstance(found, Unpackable):
+        assert 2 * replicas + -(-single // 2) > 8
+        return
+    for each in found:
+        legal(graph, each, pools)
+        for replica in each.devices[0]:
+            assert len({graph.nodes[device]["host"] for device in replica}) == 2
