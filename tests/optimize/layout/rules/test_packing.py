@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import networkx as nx
 from alone import cuts_off, tiny_column, tiny_market
 from brute import fewest_hosts
 
 import topologies
 from solver.optimize.layout import rules
-from solver.optimize.layout.program import Joint, Packing
+from solver.optimize.layout.program import HostKind, Joint, Packing
 from solver.space.shapes import Fragment
 
 
@@ -50,6 +51,35 @@ def test_distinct_domains() -> None:
     columns = [tiny_column(market, domains=2, high=2), tiny_column(market)]
     about = cuts_off(rules.distinct_domains, market, columns, lambda v: -(-v["fragments.0.0"] // 2) <= v["domains.0"])
     assert about == {"fragments.0.0", "domains.0"}
+
+
+def test_distinct_domains_that_share_a_host() -> None:
+    """Each of two hosts has three devices on NVLink and one off it: a replica over two domains takes one on each host."""
+    market = tiny_market(cluster=one_off_nvlink())
+    columns = [tiny_column(market, size=1, domains=2, high=1)]
+    assert [(supply.size, supply.count) for supply in market.supplies] == [(3, 2), (1, 2)]
+
+    def lies(v: dict[str, int]) -> bool:
+        each = [v["fragments.0.0"] <= v["domains.0"], v["fragments.0.1"] <= v["domains.1"]]
+        return all(each) and v["fragments.0.0"] + v["fragments.0.1"] <= 2
+
+    cuts_off(rules.distinct_domains, market, columns, lies)
+
+
+def one_off_nvlink() -> nx.Graph[str]:
+    """Two hosts of four devices, the last of which is a scale-up domain of its own."""
+    graph = topologies.hgx(nodes=2, device="h200", devices_per_host=4)
+    for host in range(2):
+        device = f"rack0/host{host}/gpu3"
+        graph.remove_edges_from([(device, o) for o, d in graph[device].items() if d["fabric"] == "scale_up"])
+    return graph
+
+
+def test_rented_hosts() -> None:
+    kinds = (HostKind(2, 8.0, ((0, 1), (1, 1))),)
+    market = tiny_market(cluster=one_off_nvlink(), billing="host", host_kinds=kinds)
+    about = cuts_off(rules.rented_hosts, market, [], lambda v: max(v["hosts.0"], v["hosts.1"]) <= v["rented.0"])
+    assert about == {"hosts.0", "hosts.1", "rented.0"}
 
 
 def test_packing() -> None:
