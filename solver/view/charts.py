@@ -74,16 +74,16 @@ def _legible(part: Any) -> Any:
 
 
 def latency_chart(curve: Curve, measure: Measure) -> Any:
-    """The 95th percentile of a latency of the class nearest to its promise against the load, and the planned point."""
+    """A latency of the class nearest to its promise, by the statistic that was promised, against the load, and the planned
+    point."""
     alt = altair()
-    limit, name = (
-        (curve.ttft_limit_s, curve.ttft_class) if measure == "ttft" else (curve.tpot_limit_s, curve.tpot_class)
-    )
+    nearest = curve.ttft if measure == "ttft" else curve.tpot
+    limit, name = nearest.limit_s, nearest.request_class
     here = _latency(curve.chosen, measure)
     top = 1.3 * max(limit, here) if limit < 4 * here else 1.6 * here
     unit, factor = ("ms", 1e3) if top < 2 else ("s", 1.0)
     scale = alt.Scale(domain=[0, top * factor], nice=False)
-    y = alt.Y("value:Q", title=f"p95 {NAMES[measure]} [{unit}]", scale=scale)
+    y = alt.Y("value:Q", title=f"{nearest.measure.statistic} {NAMES[measure]} [{unit}]", scale=scale)
     rows = [{"load": point.load, "value": _latency(point, measure) * factor} for point in curve.points]
     layers = [line(rows, curve, y), *planned_point(curve, here * factor, y)]
     if limit < top:
@@ -213,7 +213,7 @@ def _around(values: Sequence[float]) -> Any:
 
 
 def _latency(point: OperatingPoint, measure: Measure) -> float:
-    return point.ttft_p95_s if measure == "ttft" else point.tpot_p95_s
+    return point.ttft_s if measure == "ttft" else point.tpot_s
 
 
 def on_roofline(curve: Curve, point: OperatingPoint) -> tuple[float, float]:

@@ -620,8 +620,7 @@ def _latency(
     devices: int,
     request_class: str | None = None,
 ) -> Latency:
-    latencies = figures.alone()
-    values = {name: latencies[name] for name in ("ttft_p50_s", "ttft_p95_s", "tpot_p50_s", "tpot_p95_s")} | {
+    values = figures.alone() | {
         "output_tokens_per_s": output_tokens_per_s,
         "output_tokens_per_s_per_device": output_tokens_per_s / devices,
         "requests_per_s": requests_per_s,

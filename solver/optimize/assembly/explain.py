@@ -18,6 +18,7 @@ from solver.optimize.layout.market import Offer, market, offer
 from solver.optimize.layout.search import Layout, best_layout
 from solver.replica import Engine
 from solver.workload import SLO, Constraints, Scenario
+from solver.workload.measures import MEASURES, Measure
 from topologies.units import show_seconds
 
 #: A promise counts as out of reach where even this much more time does not help.
@@ -80,8 +81,8 @@ def _rules(instance: Instance) -> Iterator[str]:
     promised = scenario.traffic.groups(scenario.slo)
     for slo, classes in promised:
         names = "" if len(promised) == 1 else f" for {', '.join(c.name for c in classes)}"
-        for what, limit in _limits(slo):
-            yield f"{what} p95 at most {show_seconds(limit)}{names}"
+        for measure, limit in slo.promised:
+            yield f"{measure} at most {show_seconds(limit)}{names}"
     if scenario.objective == "cost":
         yield f"at least {scenario.traffic.requests_per_s:.4g} requests/s"
     for count, what in (
@@ -92,17 +93,6 @@ def _rules(instance: Instance) -> Iterator[str]:
             yield f"the loss of any {count} {what}{'s' if count > 1 else ''} is survived"
     if scenario.constraints.pools:
         yield f"{len(scenario.constraints.pools)} pinned pool{'s' if len(scenario.constraints.pools) > 1 else ''}"
-
-
-def _limits(slo: SLO) -> Iterator[tuple[str, float]]:
-    for what, limit in (
-        ("TTFT", slo.ttft_p95_s),
-        ("TPOT", slo.tpot_p95_s),
-        ("inter-token latency", slo.itl_p95_s),
-        ("end-to-end latency", slo.e2e_p95_s),
-    ):
-        if limit is not None:
-            yield what, limit
 
 
 def _ways_out(instance: Instance, engines: Sequence[Engine], effort: Effort) -> Iterator[WayOut]:
@@ -118,17 +108,12 @@ def _ways_out(instance: Instance, engines: Sequence[Engine], effort: Effort) -> 
         if most > 0:
             reachable = most * scenario.traffic.requests_per_s
             yield WayOut("throughput", f"{reachable:.3g} requests/s is reachable", max(0.0, 1 - most))
-    for name, words in (
-        ("ttft_p95_s", "TTFT"),
-        ("tpot_p95_s", "TPOT"),
-        ("itl_p95_s", "inter-token latency"),
-        ("e2e_p95_s", "end-to-end latency"),
-    ):
-        limits = [limit for slo in instance.promises if (limit := getattr(slo, name)) is not None]
+    for measure in MEASURES:
+        limits = [limit for slo in instance.promises if (limit := slo.limit(measure)) is not None]
         if limits:
-            factor = _least_factor(lambda f, name=name: solvable(_relaxed(scenario, name, f)))  # type: ignore[misc]
+            factor = _least_factor(lambda f, m=measure: solvable(_relaxed(scenario, m, f)))  # type: ignore[misc]
             if factor is not None:
-                yield WayOut(f"{words} p95", f"{show_seconds(min(limits) * factor)} is reachable", 1 - 1 / factor)
+                yield WayOut(str(measure), f"{show_seconds(min(limits) * factor)} is reachable", 1 - 1 / factor)
     options = {"survive_domain_failures": 0, "survive_host_failures": 0}
     if any(getattr(scenario.options, name) for name in options):
         changed = scenario.model_copy(update={"options": scenario.options.model_copy(update=options)})
@@ -154,12 +139,12 @@ def _layouts(instance: Instance, engines: Sequence[Engine], effort: Effort) -> I
             yield found
 
 
-def _relaxed(scenario: Scenario, name: str, factor: float) -> Scenario:
+def _relaxed(scenario: Scenario, measure: Measure, factor: float) -> Scenario:
     """The scenario with one kind of promise loosened for everybody."""
 
     def loosened(slo: SLO) -> SLO:
-        limit = getattr(slo, name)
-        return slo if limit is None else slo.model_copy(update={name: limit * factor})
+        limit = slo.limit(measure)
+        return slo if limit is None else slo.model_copy(update={measure.field: limit * factor})
 
     classes = tuple(c.model_copy(update={"slo": loosened(c.slo)}) if c.slo else c for c in scenario.traffic.classes)
     traffic = scenario.traffic.model_copy(update={"classes": classes})

@@ -11,7 +11,7 @@ import numpy as np
 
 from solver.cost.instance import Instance, PromiseGroup
 from solver.cost.network.contention import slowed
-from solver.cost.pool.serving import Promise
+from solver.cost.pool.promise import Promise
 from solver.engines import EngineRules, engine_rules
 from solver.experts.recorded import balance_of
 from solver.optimize.arithmetic.run import Deadline, Effort
@@ -246,12 +246,9 @@ def promises(group: PromiseGroup, role: Role) -> Iterator[tuple[int, Promise]]:
     if role == "unified":
         yield 0, whole
         return
-    divided = bool(np.any(np.isfinite(whole.e2e)))
-    steps = np.array([max(c.output_tokens - 1, 1) for c in group.classes])
-    for index, share in enumerate(SPLITS if divided else (0.0,)):
-        first = np.minimum(whole.ttft, share * whole.e2e) if divided else whole.ttft
-        rest = np.minimum(whole.tpot, (1 - share) * whole.e2e / steps)
-        yield index, Promise(ttft=first) if role == "prefill" else Promise(tpot=rest, itl=whole.itl)
+    steps = np.array([max(c.output_tokens - 1.0, 1.0) for c in group.classes])
+    for index, share in enumerate(SPLITS if whole.end_to_end else (0.0,)):
+        yield index, whole.first(share) if role == "prefill" else whole.later(share, steps)
 
 
 def _shelves(
