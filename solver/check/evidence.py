@@ -133,7 +133,7 @@ class Evidence:
             pools = [pool for pool in self.plan.pools if pool.serves == names]
             parts = [Part(pool.role, self.share(pool), self.latencies[pool.name]) for pool in pools]
             for position, request_class in enumerate(group.classes):
-                found[request_class.name] = class_latencies(parts, position, request_class.output_tokens)
+                found[request_class.name] = class_latencies(parts, position, request_class)
         return found
 
     def share(self, pool: Pool) -> float:

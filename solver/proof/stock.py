@@ -132,9 +132,8 @@ def promises(group: PromiseGroup, role: Role) -> Iterator[tuple[int, Promise]]:
     if role == "unified":
         yield 0, whole
         return
-    steps = np.maximum([c.output_tokens - 1.0 for c in group.classes], 1.0)
     for number, share in enumerate(SHARES if whole.end_to_end else (0.0,)):
-        yield number, whole.first(share) if role == "prefill" else whole.later(share, steps)
+        yield number, whole.first(share) if role == "prefill" else whole.later(share, group.mix.later_tokens)
 
 
 def _handover(instance: Instance, rules: EngineRules) -> Handover:

@@ -189,6 +189,11 @@ class RequestClass(Record):
         """Outputs over the mean output."""
         return self._lengths(self.output_tokens, self.output_cv)
 
+    def later_tokens(self, share: float | None) -> float:
+        """Output tokens after the first that a share of the requests does not exceed; their mean for None."""
+        length = 1.0 if share is None else self.output_lengths.quantile(share)
+        return max(self.output_tokens * length - 1, 0.0)
+
     def _lengths(self, mean: int, cv: float) -> Lengths:
         other = self.prompt_tokens + self.output_tokens - mean
         return lengths(cv, ((self.longest_tokens or 0) - other) / mean)

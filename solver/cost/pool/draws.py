@@ -21,7 +21,7 @@ from solver.cost.pool.serving import Service
 from solver.cost.surprises import DRAWS
 from solver.replica import Role
 from solver.workload import SLO, RequestClass
-from solver.workload.measures import MEASURES, TPOT_P95, TTFT_P95, Quantity
+from solver.workload.measures import MEASURES, TPOT_P95, TTFT_P95
 
 Floats = NDArray[np.float64]
 
@@ -56,22 +56,24 @@ class DrawnPool:
     def under(self, multiple: float) -> tuple[Service, NDArray[np.bool_]]:
         """The pool in every world at a multiple of its rate, and whether it can serve so much at all (DRAWS,)."""
         longer, first = np.exp(self.surprises[0]), np.exp(self.surprises.sum(axis=0))
-        rates, table, output = self._table
+        rates, latency = self._table
         asked = np.log(multiple * self.requests_per_s * longer)
         place = np.clip(np.searchsorted(rates, asked), 1, len(rates) - 1)
         step = np.clip((asked - rates[place - 1]) / (rates[place] - rates[place - 1]), 0.0, 1.0)[:, None]
 
-        def at(quantity: Quantity, slower: Floats) -> Statistics:
+        def at(logarithm: Statistics, slower: Floats) -> Statistics:
             def told(share: float | None) -> Floats:
-                values = table(quantity, share)
+                values = logarithm(share)
                 between = values[place - 1] * (1 - step) + values[place] * step
                 return np.asarray(np.exp(between) * slower[:, None])
 
             return told
 
-        latency = RequestLatency(at("ttft", first), at("tpot", longer), at("itl", longer), output)
+        drawn = RequestLatency(
+            at(latency.first, first), at(latency.later, longer), at(latency.gap, longer), latency.later_tokens
+        )
         nothing = np.zeros(DRAWS)
-        return Service(nothing, nothing, nothing, nothing, nothing, latency), asked <= rates[-1] + 1e-9
+        return Service(nothing, nothing, nothing, nothing, nothing, drawn), asked <= rates[-1] + 1e-9
 
     def surprising(self, surprises: Floats) -> DrawnPool:
         """The same pool with other surprises."""
@@ -80,8 +82,8 @@ class DrawnPool:
         return found
 
     @cached_property
-    def _table(self) -> tuple[Floats, Callable[[Quantity, float | None], Floats], Floats]:
-        """Logarithms of growing rates (L,), and of latencies at them (L, C); output tokens (C,)."""
+    def _table(self) -> tuple[Floats, RequestLatency]:
+        """Logarithms of growing rates (L,), and of latencies at them (L, C)."""
         rates, service = self.priced.over_loads(self.sequences, SPAN, LOADS)
         if (lighter := float(rates[0]) / self.requests_per_s) > 1:
             rates, service = self.priced.over_loads(self.sequences, 2 * lighter * SPAN, LOADS)
@@ -90,12 +92,11 @@ class DrawnPool:
         ends = np.all([np.isfinite(latency(m)).all(axis=1) for m in (TTFT_P95, TPOT_P95)], axis=0)
         stable = max(int(np.argmin(ends)) if not ends.all() else len(ends), 2)
 
-        @cache
-        def table(quantity: Quantity, share: float | None) -> Floats:
-            of = {"ttft": latency.first, "tpot": latency.later, "itl": latency.gap}[quantity]
-            return np.log(np.maximum(of(share)[:stable], 1e-12))
+        def logarithm(of: Statistics) -> Statistics:
+            return cache(lambda share: np.log(np.maximum(of(share)[:stable], 1e-12)))
 
-        return np.log(rates[:stable]), table, latency.output
+        known = (logarithm(of) for of in (latency.first, latency.later, latency.gap))
+        return np.log(rates[:stable]), RequestLatency(*known, latency.later_tokens)
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def _at(
             parts.append(Part(pool.role, pool.share, service))
         for position, (request_class, slo) in enumerate(zip(group.classes, group.slos, strict=True)):
             measures = MEASURES if complete else [measure for measure, _ in slo.promised]
-            latencies = class_latencies(parts, position, request_class.output_tokens, measures)
+            latencies = class_latencies(parts, position, request_class, measures)
             found[request_class.name] = latencies
             for measure, limit in slo.promised:
                 kept &= latencies[measure] <= limit * (1 + SLACK)

@@ -12,7 +12,7 @@ from solver.workload.measures import Measure
 
 Floats = NDArray[np.float64]
 
-#: One latency (R, C) [s] by the share of the requests that do not exceed it; None asks for the mean.
+#: A quantity, such as one latency (R, C) [s], by the share of the requests that do not exceed it; None asks for the mean.
 Statistics = Callable[[float | None], Floats]
 
 
@@ -24,13 +24,13 @@ class RequestLatency:
     ----------
     first, later, gap: time to first token, a request's mean time per later token, a single gap between two tokens; 0 where
         the role has no part in them.
-    output: output tokens of a request (C,).
+    later_tokens: of an answer after the first (C,).
     """
 
     first: Statistics
     later: Statistics
     gap: Statistics
-    output: Floats
+    later_tokens: Statistics
     _known: dict[Measure, Floats] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, measure: Measure) -> Floats:
@@ -41,7 +41,7 @@ class RequestLatency:
 
     def _found(self, measure: Measure) -> Floats:
         if measure.quantity == "e2e":
-            return end_to_end(self(measure.of("ttft")), self(measure.of("tpot")), self.output)
+            return end_to_end(self(measure.of("ttft")), self(measure.of("tpot")), self.later_tokens(measure.share))
         of = {"ttft": self.first, "tpot": self.later, "itl": self.gap}[measure.quantity]
         return np.asarray(of(measure.share))
 
@@ -52,14 +52,14 @@ class RequestLatency:
             lambda share: self.first(share) * firsts,
             lambda share: self.later(share) * longer,
             lambda share: self.gap(share) * longer,
-            self.output,
+            self.later_tokens,
         )
 
 
-def end_to_end(first: Floats, later: Floats, output: Floats | int) -> Floats:
-    """From arrival to the last token, by a statistic of both its parts: exact for means; at a tail percentile both parts are
-    taken to be that slow at once, which is an upper reading of the sum's."""
-    return np.asarray(first + np.maximum(output - 1, 0) * later)
+def end_to_end(first: Floats, later: Floats, later_tokens: Floats | float) -> Floats:
+    """From arrival to the last token, by a statistic of each of its parts: exact for means; at a tail percentile all of them
+    are taken to be that slow, and the answer that long, at once, which is an upper reading of the sum's."""
+    return np.asarray(first + later_tokens * later)
 
 
 def nothing(rows: int, entries: int) -> Statistics:

@@ -13,6 +13,7 @@ from solver.cost.pool.latency import end_to_end
 from solver.cost.pool.queueing import normal_quantile
 from solver.cost.pool.serving import Service
 from solver.replica import Role
+from solver.workload import RequestClass
 from solver.workload.measures import MEASURES, Measure
 
 Floats = NDArray[np.float64]
@@ -54,9 +55,9 @@ class Latencies:
 
 
 def class_latencies(
-    parts: Sequence[Part], position: int, output_tokens: int, measures: Sequence[Measure] = MEASURES
+    parts: Sequence[Part], position: int, request_class: RequestClass, measures: Sequence[Measure] = MEASURES
 ) -> Latencies:
-    """Latencies of the class at ``position`` in its promise's mix.
+    """Latencies of a class, which is at ``position`` in its promise's mix.
 
     Means and medians are means over the pools by share; a tail percentile is the worst of them, since a pool with more
     requests than lie beyond it can break the promise alone.
@@ -72,10 +73,11 @@ def class_latencies(
 
     def told(measure: Measure) -> Floats:
         if measure.quantity == "e2e":
-            return end_to_end(over(first, measure.of("ttft")), over(later, measure.of("tpot")), output_tokens)
+            parts_s = over(first, measure.of("ttft")), over(later, measure.of("tpot"))
+            return end_to_end(*parts_s, request_class.later_tokens(measure.share))
         return over(first if measure.quantity == "ttft" else later, measure)
 
-    return Latencies({measure: told(measure) for measure in measures}, max(output_tokens - 1.0, 0.0))
+    return Latencies({measure: told(measure) for measure in measures}, request_class.later_tokens(None))
 
 
 def overall(classes: Mapping[str, Latencies], rates: Mapping[str, float]) -> Latencies:

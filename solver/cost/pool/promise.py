@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.cost.pool.latency import Statistics
 from solver.workload import SLO
 from solver.workload.measures import MEASURES, Measure, Quantity
 
@@ -43,19 +44,21 @@ class Promise:
 
     def first(self, share: float) -> Promise:
         """What falls to the pools that prefill, where first tokens may take a share of each end-to-end limit."""
-        return Promise(self._less("ttft", share))
+        return Promise(self._less("ttft", lambda _: share))
 
-    def later(self, share: float, steps: Floats) -> Promise:
+    def later(self, share: float, later_tokens: Statistics) -> Promise:
         """What falls to the pools that decode, with that share gone.
 
         Parameters
         ----------
-        steps: tokens of an answer after the first (classes,).
+        later_tokens: of an answer after the first (classes,).
         """
-        return Promise(self._less("tpot", (1 - share) / steps) | self.about("itl"))
+        return Promise(self._less("tpot", lambda of: (1 - share) / np.maximum(later_tokens(of), 1.0)) | self.about("itl"))
 
-    def _less(self, quantity: Quantity, share: Floats | float) -> dict[Measure, Floats | float]:
-        """Limits on a latency that may take a share of the end-to-end limit on the same statistic."""
-        whole = {measure.of(quantity): share * np.asarray(limit) for measure, limit in self.about("e2e").items()}
+    def _less(
+        self, quantity: Quantity, part: Callable[[float | None], Floats | float]
+    ) -> dict[Measure, Floats | float]:
+        """Limits on a latency of which so much takes the end-to-end limit on the same statistic."""
+        whole = {m.of(quantity): part(m.share) * np.asarray(limit) for m, limit in self.about("e2e").items()}
         own = self.about(quantity)
         return {m: np.minimum(own.get(m, np.inf), whole.get(m, np.inf)) for m in MEASURES if m in own or m in whole}

@@ -148,8 +148,12 @@ def by_class(service: Service, mix: Mix, classes: int, load: Sequence[float]) ->
         return np.stack([service.first.of(entries, share, delay) for entries in members], axis=1)
 
     delay = np.array([load[c] if hit else 0.0 for c, hit in zip(mix.member, mix.is_hit, strict=True)])
-    output = np.array([mix.output[entries[0]] for entries in members])
-    return replace(service, latency=RequestLatency(first, slowest(latency.later), slowest(latency.gap), output))
+
+    def later_tokens(share: float | None) -> Floats:
+        return mix.later_tokens(share)[[entries[0] for entries in members]]
+
+    told = RequestLatency(first, slowest(latency.later), slowest(latency.gap), later_tokens)
+    return replace(service, latency=told)
 
 
 def _by_member(table: Floats, members: Sequence[Sequence[int]]) -> Floats:

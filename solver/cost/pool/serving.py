@@ -129,7 +129,7 @@ def decode_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Serv
         full_batch=occupancy_quantile(batch, ranks / crowd.swings, FULL),
         step_s=typical,
         utilisation=np.minimum(batch, 1.0),
-        latency=RequestLatency(nothing(len(pool), entries), later, gap, mix.output),
+        latency=RequestLatency(nothing(len(pool), entries), later, gap, mix.later_tokens),
     )
 
 
@@ -199,7 +199,7 @@ def prefill_at(
         full_batch=np.ones_like(utilisation),
         step_s=gathered.service.mean / group.steps,
         utilisation=utilisation,
-        latency=RequestLatency(first_token.each, none, none, mix.output),
+        latency=RequestLatency(first_token.each, none, none, mix.later_tokens),
         first=first_token,
         step_tokens=np.maximum(on_a_rank, 1.0) * mix.mean(mix.prompt) / group.steps,
     )
@@ -282,16 +282,21 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     arrivals = batch / (later_tokens * tpot)
     variance = crowd.variance(mix.output, mix.output_cv2, tpot)
 
+    # Chunks that come while one token is made, on any of the ranks: the share of the gaps that have one in them.
+    stalled = np.minimum(tpot * arrivals * dp * chunks.alone.mean(chunks.alone.steps) / gathered.taken, 1.0)
+
     def later(share: float | None) -> Floats:
         return lognormal_statistic(tpot[:, None], variance, share)
 
     def gap(share: float | None) -> Floats:
         if share is None:
             return later(None)
-        # Where more than one gap in twenty has a chunk in it the 95th percentile of gaps is a step with a chunk.
-        chunked = (load * dp > 1 - share)[:, None]
-        longest = (chunks.alone.occupied / np.maximum(chunks.alone.steps, 1)) @ mix.weights
-        return np.where(chunked, longest, step[:, None])
+        most = occupancy_quantile(batch, ranks / crowd.swings, share)
+        plain = pool.decode_s(np.maximum(most, 1.0), mix.context)
+        # Of the gaps that a chunk lengthens the longest are asked for, where there are enough of them.
+        rare = (1 - share) / np.maximum(stalled, 1e-12)
+        longest = np.where(rare < 1, chunks.longest(np.minimum(rare, 1.0), gathered.taken, together), plain)
+        return np.repeat(np.maximum(longest, plain)[:, None], len(mix.share), axis=1)
 
     return Service(
         requests_per_s=arrivals * dp,
@@ -299,7 +304,7 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
         full_batch=occupancy_quantile(batch, ranks / crowd.swings, FULL),
         step_s=step,
         utilisation=np.minimum(load, 1.0),
-        latency=RequestLatency(first.each, later, gap, mix.output),
+        latency=RequestLatency(first.each, later, gap, mix.later_tokens),
         first=first,
     )
 

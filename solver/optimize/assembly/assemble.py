@@ -518,7 +518,7 @@ def _prediction(
     for group in instance.groups:
         parts = [Part(p.role, shares[p.name], _by_class(p, points[p.name])) for p in pools if p.group is group]
         for position, request_class in enumerate(group.classes):
-            classes[request_class.name] = class_latencies(parts, position, request_class.output_tokens)
+            classes[request_class.name] = class_latencies(parts, position, request_class)
             rates[request_class.name] = served[group.index] * float(group.mix.share[position])
             outputs[request_class.name] = rates[request_class.name] * request_class.output_tokens
     devices = sum(len(replica) for pool in pools for replica in pool.devices)

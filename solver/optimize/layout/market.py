@@ -246,9 +246,8 @@ def promises(group: PromiseGroup, role: Role) -> Iterator[tuple[int, Promise]]:
     if role == "unified":
         yield 0, whole
         return
-    steps = np.array([max(c.output_tokens - 1.0, 1.0) for c in group.classes])
     for index, share in enumerate(SPLITS if whole.end_to_end else (0.0,)):
-        yield index, whole.first(share) if role == "prefill" else whole.later(share, steps)
+        yield index, whole.first(share) if role == "prefill" else whole.later(share, group.mix.later_tokens)
 
 
 def _shelves(
