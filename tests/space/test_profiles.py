@@ -8,11 +8,12 @@ from small_fleet import CHAT, FLEET, asked
 
 from solver.cost.pool.most import fullest
 from solver.cost.pool.operating_point import WIDTH
-from solver.cost.pool.serving import Promise
+from solver.cost.pool.promise import Promise
 from solver.replica import Role
 from solver.space.candidates import Candidate
 from solver.space.profiles import SINGLE_COUNTS, bands, cells_of
 from solver.space.shapes import most_replicas
+from solver.workload.measures import TPOT_P95, TTFT_P95
 
 
 @pytest.mark.parametrize("most", [1, 2, SINGLE_COUNTS, SINGLE_COUNTS + 1, 1000])
@@ -26,7 +27,7 @@ def test_a_column_promises_what_its_candidate_serves() -> None:
     """Priced again, alone: at the fewest replicas of its band it serves the rate, and keeps the promise."""
     found, _ = asked("llama-3.1-8b", max_tp=2, forbid=("pp",))
     assert found is not None
-    promise = Promise(tpot=0.03)
+    promise = Promise({TPOT_P95: 0.03})
     cells = cells_of(found, CHAT, promise, group=0)
     assert cells is not None
     offered = cells.columns([(cell, *band) for cell in range(len(cells)) for band in cells.bands(cell)])
@@ -56,7 +57,7 @@ def _stands_in(row: Candidate, other: Candidate) -> bool:
 def test_rows_that_are_not_priced_in_a_band_would_not_have_been_the_best_there(role: Role) -> None:
     found, _ = asked("llama-3.1-8b", role=role)
     assert found is not None
-    promise = Promise(ttft=1.0) if role == "prefill" else Promise(tpot=0.03, ttft=2.0)
+    promise = Promise({TTFT_P95: 1.0}) if role == "prefill" else Promise({TPOT_P95: 0.03, TTFT_P95: 2.0})
     cells = cells_of(found, CHAT, promise, group=0)
     assert cells is not None
     assert len(cells.alive) > len(cells)

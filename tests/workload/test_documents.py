@@ -105,7 +105,7 @@ def test_settings_that_lead_nowhere(setting: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"slo": {"tpot": "30ms"}}, r"s: slo\.tpot: unknown key; nearest: tpot_p95"),
+        ({"slo": {"tpot": "30ms"}}, r"s: slo\.tpot: unknown key; nearest: .*tpot_p95"),
         ({"slo": {"tpot_p95": "30 parsecs"}}, r"s: slo\.tpot_p95: "),
         ({"slo": {"tpot_p95": []}}, "expected a number with a unit, not list"),
         ({"traffic": {"classes": [{"name": "a", "prompt_tokens": 9}]}}, "output_tokens: this key is missing"),

@@ -95,8 +95,8 @@ class DrawnPool:
         def logarithm(of: Statistics) -> Statistics:
             return cache(lambda share: np.log(np.maximum(of(share)[:stable], 1e-12)))
 
-        known = (logarithm(of) for of in (latency.first, latency.later, latency.gap))
-        return np.log(rates[:stable]), RequestLatency(*known, latency.later_tokens)
+        first, later, gap = (logarithm(of) for of in (latency.first, latency.later, latency.gap))
+        return np.log(rates[:stable]), RequestLatency(first, later, gap, latency.later_tokens)
 
 
 @dataclass(frozen=True)
