@@ -15,7 +15,7 @@ from solver.cli.promises import NOTHING, promising, slo
 from solver.cli.scenario import cluster_spec
 from solver.cli.users import users_given
 from solver.errors import BadInput
-from solver.workload.measures import QUANTITIES, STATISTICS, TPOT_P95, TTFT_P95, Measure
+from solver.workload.measures import QUANTITIES, STATISTICS, TPOT_MEAN, TPOT_P95, TTFT_P95, Measure
 from topologies.writing import write_file
 
 _HEAD = "# A scenario of rackplan. Solve it: rackplan solve {name} --html plan.html. Lines behind '#:' may be switched on."
@@ -120,7 +120,8 @@ def _lines(content: Mapping[str, Any], name: str) -> Iterator[str]:
     yield "traffic:"
     yield "  classes:"
     yield from (f"    - {_flow(one)}" for one in content["traffic"]["classes"])
-    yield f"# Promises: {', '.join(f'{quantity}_...' for quantity in QUANTITIES)}, each with {', '.join(STATISTICS)}."
+    names, ends = ("/".join(parts) for parts in (QUANTITIES, STATISTICS))
+    yield f"# Promises: {names} with _{ends.replace('/', '/_')}, such as {TPOT_MEAN.key}; each may have its limit."
     yield f"slo: {_flow(content['slo'])}"
     yield "# Terms of the catalog's prices: on-demand, reserved-3y or source:NAME; your own win, in USD per device-hour."
     yield from _prices(kinds)
