@@ -120,8 +120,9 @@ def assemble(
     usd += math.fsum(price for tier in tiers for price in tier.usd_per_hour.values())
     rests_on = {p.name: _support(instance, p, points[p.name], tiers) for p in pools}
     unmeasured = [f"pool {name}: {each}" for name, found in rests_on.items() for each in found if not each.runs]
+    doubts = offer.doubts(sorted({p.device for p in pools}))
     drawn = worlds(_drawn(instance, pools, planned, shares, served))
-    prediction = _prediction(instance, pools, points, shares, served, [*offer.extrapolated, *unmeasured], drawn)
+    prediction = _prediction(instance, pools, points, shares, served, [*doubts, *unmeasured], drawn)
     objective = _objective(instance, layout, usd, served, drawn)
     flows = [*_flows(instance, pools, running, shares), *_idle(instance, pools, tiers, served)]
     return Plan(

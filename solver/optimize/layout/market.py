@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, product
 
@@ -40,7 +40,7 @@ class Offer:
     Attributes
     ----------
     dropped: candidates that cannot be used, by role and reason.
-    extrapolated: why the calibration should be trusted less.
+    extrapolated: why predictions should be trusted less, by kind of device; for all under ``""``.
     handovers: which replicas may feed which.
     unpriced: ways to keep idle KV for which there was no time.
     beyond: what no layout beats with columns that are not here; None where none of those is better.
@@ -51,9 +51,13 @@ class Offer:
     handovers: Handover
     dropped: dict[Role, Counter[str]]
     priced: int
-    extrapolated: tuple[str, ...]
+    extrapolated: Mapping[str, tuple[str, ...]]
     unpriced: int = 0
     beyond: float | None = None
+
+    def doubts(self, devices: Iterable[str]) -> list[str]:
+        """Why predictions for some kinds of devices should be trusted less."""
+        return list(chain.from_iterable(self.extrapolated.get(name, ()) for name in ("", *devices)))
 
     @property
     def engine(self) -> Engine:
@@ -132,16 +136,16 @@ def offer(
     rules, balance = engine_rules(engine, instance.scenario.engine_version), balance_of(instance)
     handovers = _handovers(instance, rules)
     constraints = instance.scenario.constraints
-    extrapolated, priced, unpriced = list(instance.llm.notes), 0, 0
+    extrapolated, priced, unpriced = {"": tuple(instance.llm.notes)}, 0, 0
     for fleet in (slowed(fleet, (scale_out or {}).get(fleet.device.name)) for fleet in instance.fleets):
         calibration, doubt = instance.calibration(engine, fleet.device.name)
-        if doubt:
-            extrapolated.append(doubt)
+        doubts = [doubt] if doubt else []
         if balance is not None:
-            extrapolated.append(
+            doubts.append(
                 "experts are priced by the recorded loads and their placement, not by the imbalance of "
                 f"{calibration.imbalance:.2f} with which the calibration was fitted"
             )
+        extrapolated[fleet.device.name] = tuple(doubts)
         started: dict[Role, Startable] = {}
         for group, role, way, served in _served(instance, whole):
             if way is not None and clock.spent(SHARE_FOR_PRICES):
@@ -172,7 +176,7 @@ def offer(
     columns, beyond = worthwhile(
         whole if handovers.free else replace(whole, connections=handovers.connections), ordered, effort
     )
-    return Offer(rules, tuple(columns), handovers, dropped, priced, tuple(extrapolated), unpriced, beyond)
+    return Offer(rules, tuple(columns), handovers, dropped, priced, extrapolated, unpriced, beyond)
 
 
 def _both_sides_draft(rules: EngineRules) -> bool:
