@@ -41,7 +41,7 @@ def test_names_and_descriptions_say_the_same_as_objects() -> None:
         (lambda: solve("llama-3.1-8b", SPEC, 5), "solve: traffic: "),
         (lambda: solve("llama-3.1-8b", SPEC, CHAT, 0.03), "solve: slo: "),
         (lambda: solve("llama-3.1-8b", SPEC, CHAT, enginee="vllm"), "enginee: unknown key; nearest: engine"),
-        (lambda: SLO(tpot_p95_s=-1), "SLO: tpot_p95_s: .*greater than"),
+        (lambda: SLO(tpot_p95_s=-1), "SLO: tpot_p95_s: must be at least"),
         (lambda: SLO(tpot=0.03), "SLO: tpot: unknown key; nearest: .*tpot_p95"),
         (lambda: RequestClass("chat", prompt_tokens="many"), "RequestClass: prompt_tokens: .*'many'"),
         (lambda: RequestClass("chat", 1000, 200, 5), "RequestClass: "),
