@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from functools import cache
 
@@ -13,7 +14,8 @@ from solver.check.promises import promises_are_kept
 from solver.cost.instance import Instance
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
-from solver.plan import Plan
+from solver.plan import Latency, Plan
+from solver.simulate.report import Figures
 from solver.workload import SLO, Scenario
 from solver.workload.measures import MEASURES, Measure
 
@@ -35,6 +37,15 @@ def test_a_scenario_without_promises_has_a_plan_that_tells_every_measure() -> No
     assert all(found.prediction.figure(measure) for measure in MEASURES)
     assert set(found.prediction.interval_80) >= {measure.field for measure in MEASURES}
     assert "no promise" in str(solve_scenario(found.scenario, Effort(workers=1, seed=1)))
+
+
+def test_what_can_be_promised_is_predicted_and_replayed() -> None:
+    fields = {measure.field for measure in MEASURES}
+    assert set(SLO.model_fields) == fields
+    assert {field.alias for field in SLO.model_fields.values()} == {measure.key for measure in MEASURES}
+    rates = {"requests_per_s", "output_tokens_per_s", "output_tokens_per_s_per_device", "interval_80"}
+    assert set(Latency.model_fields) - rates == fields
+    assert fields <= {field.name for field in dataclasses.fields(Figures)}
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=str)
