@@ -71,9 +71,10 @@ def either(said: Sequence[str]) -> str:
 
 def place_in(content: object, fault: Mapping[str, Any]) -> tuple[int | str, ...]:
     """Where in some content a fault is: the library also names the kinds of value that it tried there."""
-    here, place = content, []
-    for part in fault["loc"]:
-        if isinstance(here, Mapping):
+    here, place, last = content, [], len(fault["loc"]) - 1
+    for n, part in enumerate(fault["loc"]):
+        # A key that is not there can only be missing itself, or be no key.
+        if isinstance(here, Mapping) and (part in here or n == last):
             place.append(part)
             here = here.get(part)
         elif isinstance(here, list | tuple) and isinstance(part, int):
