@@ -13,6 +13,7 @@ from typing import Any
 import pandas
 
 from solver.plan import Latency, Plan, Pool
+from solver.workload.measures import MEASURES
 
 __all__ = ["classes", "links", "pools", "ranks"]
 
@@ -41,8 +42,8 @@ def classes(plan: Plan) -> pandas.DataFrame:
     found = plan.prediction.classes
     rows = []
     for one in plan.scenario.traffic.classes:
-        slo = one.slo.over(plan.scenario.slo) if one.slo else plan.scenario.slo
-        promised = {f"promised_{name}": value for name, value in slo.model_dump().items()}
+        slo = one.promises(plan.scenario.slo)
+        promised = {f"promised_{measure.field}": slo.limit(measure) for measure in MEASURES}
         asked = one.model_dump(include={"prompt_tokens", "output_tokens"})
         rows.append({"class": one.name} | asked | promised | _latency(found[one.name]))
     return _frame(rows)

@@ -13,6 +13,7 @@ from solver.cost.instance import Instance, PromiseGroup
 from solver.cost.network.contention import Exchange, exchanges, slowed
 from solver.cost.pool.draws import DrawnGroup, DrawnPool, Worlds, worlds
 from solver.cost.pool.mix import Mix
+from solver.cost.pool.prediction import Latencies, Part, class_latencies
 from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.retention import by_class
 from solver.cost.pool.serving import Service
@@ -122,6 +123,18 @@ class Evidence:
         loads = {tier.request_class: tier.load_s for tier in self.plan.kv_tiers if tier.pool == pool.name}
         names = [c.name for c in self.group(pool).classes]
         return by_class(service, self.priced[pool.name].mix, len(names), [loads.get(name, 0.0) for name in names])
+
+    @cached_property
+    def class_latencies(self) -> dict[str, Latencies]:
+        """Latencies of every class over the pools that serve it."""
+        found = {}
+        for group in self.instance.groups:
+            names = tuple(c.name for c in group.classes)
+            pools = [pool for pool in self.plan.pools if pool.serves == names]
+            parts = [Part(pool.role, self.share(pool), self.latencies[pool.name]) for pool in pools]
+            for position, request_class in enumerate(group.classes):
+                found[request_class.name] = class_latencies(parts, position, request_class)
+        return found
 
     def share(self, pool: Pool) -> float:
         """Of the requests of its promise that a pool serves in its role."""

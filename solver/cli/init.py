@@ -11,10 +11,11 @@ import typer
 import yaml
 
 from solver.cli.app import app
+from solver.cli.promises import NOTHING, promising, slo
 from solver.cli.scenario import cluster_spec
 from solver.cli.users import users_given
 from solver.errors import BadInput
-from solver.workload.fields import with_unit
+from solver.workload.measures import QUANTITIES, STATISTICS, TPOT_MEAN, TPOT_P95, TTFT_P95, Measure
 from topologies.writing import write_file
 
 _HEAD = "# A scenario of rackplan. Solve it: rackplan solve {name} --html plan.html. Lines behind '#:' may be switched on."
@@ -43,6 +44,7 @@ _MORE = """
 @app.command(
     epilog="Example: rackplan init -o mine.yaml --llm llama-3.1-70b-fp8 --cluster hgx:nodes=2,device=h100 --requests-per-s 20"
 )
+@promising
 def init(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write here; to stdout if not given.")] = None,
     llm: Annotated[str | None, typer.Option(help="Catalog name or path of a config.json.")] = None,
@@ -55,14 +57,13 @@ def init(
         float | None, typer.Option("--tokens-per-s-per-user", help="Speed that each user is promised.")
     ] = None,
     think: Annotated[str | None, typer.Option(help="From the last token to a user's next prompt, such as 14s.")] = None,
-    ttft_p95: Annotated[str | None, typer.Option(help="Promise on the time to first token.")] = None,
-    tpot_p95: Annotated[str | None, typer.Option(help="Promise on the time per output token.")] = None,
+    promises: Mapping[Measure, str] = NOTHING,
 ) -> None:
     """Write a commented scenario from flags; what is not given is asked for at a terminal, or set to an example."""
     from solver.cli.outputs import ready
 
     ready([output])
-    demand = users_given(users, speed, think, tpot_p95)
+    demand = users_given(users, speed, think, promises)
     if demand and requests_per_s is not None:
         raise BadInput("--users and --requests-per-s both say how much is asked for; leave one out")
     one: dict[str, Any] = {
@@ -71,14 +72,16 @@ def init(
         "output_tokens": _answer("Mean output tokens", output_tokens, 500),
     }
     one |= {"users": demand} if demand else {"requests_per_s": _answer("Requests per second", requests_per_s, 10.0)}
-    promises = {"ttft_p95": with_unit("--ttft-p95", _answer("Time to first token, 95th percentile", ttft_p95, "2s"))}
-    if not demand:
-        promises["tpot_p95"] = with_unit("--tpot-p95", _answer("Time per output token, 95th percentile", tpot_p95, "40ms"))
+    promised = dict(promises)
+    # Where nothing is promised of a latency its 95th percentile is asked for; users have been promised a speed.
+    for measure, example in ((TTFT_P95, "2s"), *(() if demand else ((TPOT_P95, "40ms"),))):
+        if not any(other.quantity == measure.quantity for other in promises):
+            promised[measure] = _answer(str(measure), None, example)
     content = {
         "llm": {"config": _answer("LLM (rackplan list llms)", llm, "llama-3.1-70b-fp8")},
         "cluster": cluster_spec(_answer("Cluster", cluster, "hgx:nodes=2,device=h100")),
         "traffic": {"classes": [one]},
-        "slo": promises,
+        "slo": slo(promised),
     }
     text = "\n".join(_lines(content, str(output or "mine.yaml")))
     if output is None:
@@ -117,7 +120,8 @@ def _lines(content: Mapping[str, Any], name: str) -> Iterator[str]:
     yield "traffic:"
     yield "  classes:"
     yield from (f"    - {_flow(one)}" for one in content["traffic"]["classes"])
-    yield "# Promises to 95 % of requests: ttft_p95, tpot_p95, itl_p95, e2e_p95."
+    names, ends = ("/".join(parts) for parts in (QUANTITIES, STATISTICS))
+    yield f"# Promises: {names} with _{ends.replace('/', '/_')}, such as {TPOT_MEAN.key}; each may have its limit."
     yield f"slo: {_flow(content['slo'])}"
     yield "# Terms of the catalog's prices: on-demand, reserved-3y or source:NAME; your own win, in USD per device-hour."
     yield from _prices(kinds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from solver.cli.app import AsJson, app
+from solver.cli.promises import NOTHING, promising, slo
 from solver.cli.scenario import EXAMPLE, scenario_from
 from solver.cli.train import is_training, show_training
 from solver.cli.users import users_given
-from solver.workload.fields import with_unit
+from solver.workload.measures import Measure
 
 if TYPE_CHECKING:
     from solver.optimize.assembly.outcome import Outcome
@@ -27,6 +28,7 @@ _Text = Annotated[str | None, typer.Option()]
 
 
 @app.command(epilog=f"Example: rackplan solve deepseek-v3-2xnvl72 --tpot-p95 40ms -o plan.json. {EXAMPLE}")
+@promising
 def solve(
     scenario: Annotated[
         str | None,
@@ -52,8 +54,7 @@ def solve(
     think: Annotated[
         str | None, typer.Option(help="From the last token to a user's next prompt, such as 14s.")
     ] = None,
-    ttft_p95: Annotated[str | None, typer.Option(help="Promise on the time to first token, such as 2s.")] = None,
-    tpot_p95: Annotated[str | None, typer.Option(help="Promise on the time per output token, such as 30ms.")] = None,
+    promises: Mapping[Measure, str] = NOTHING,
     engine: Annotated[str | None, typer.Option(help="vllm, sglang, trtllm, auto or ideal.")] = None,
     objective: Annotated[str | None, typer.Option(help="cost or throughput.")] = None,
     calibration: Annotated[
@@ -113,9 +114,8 @@ def solve(
         "traffic.classes.0.prompt_tokens": prompt_tokens,
         "traffic.classes.0.output_tokens": output_tokens,
         "traffic.classes.0.requests_per_s": requests_per_s,
-        "traffic.classes.0.users": users_given(users, speed, think, tpot_p95) or None,
-        "slo.ttft_p95": with_unit("--ttft-p95", ttft_p95),
-        "slo.tpot_p95": with_unit("--tpot-p95", tpot_p95),
+        "traffic.classes.0.users": users_given(users, speed, think, promises) or None,
+        **{f"slo.{key}": text for key, text in slo(promises).items()},
         "engine": engine,
         "objective": objective,
         "options.gap": gap,

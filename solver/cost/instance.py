@@ -17,7 +17,7 @@ import topologies
 from solver.cost.calibration import Calibration, calibrations_from_json, packaged
 from solver.cost.network.fleet import Fleet, fleets
 from solver.cost.pool.mix import Mix
-from solver.cost.pool.serving import Promise
+from solver.cost.pool.promise import Promise
 from solver.cost.steps.slopes import open_times
 from solver.cost.surprises import DRAWS, bare, case, known_surprises, learned_pace
 from solver.errors import BadInput
@@ -26,6 +26,7 @@ from solver.llm.catalog import find
 from solver.replica import Role, Setup
 from solver.workload import SLO, LLMSpec, RequestClass, Scenario
 from solver.workload.files import parse_document, read_text
+from solver.workload.measures import STATISTICS, Measure, Quantity
 from solver.workload.rent import Rent, rent
 from solver.workload.scenario import RecordedLoads
 from topologies import Device
@@ -39,6 +40,9 @@ MOST_CALIBRATION = 2**20
 MOST_PARTITIONED = 4
 #: Pools that more promises than that share among them, at most, where they do not have pools of their own.
 MOST_RUNS = 3
+
+#: By which latency promises are put in order first.
+_STRICTEST: tuple[Quantity, ...] = ("tpot", "ttft", "itl", "e2e")
 
 #: The confidence that a prediction itself has: what is taken where nobody asks for more.
 EVEN = 0.5
@@ -72,12 +76,8 @@ class PromiseGroup:
 
     @property
     def promise(self) -> Promise:
-        """Limits on the 95th percentile, by class."""
-
-        def limits(name: str) -> NDArray[np.float64]:
-            return np.array([math.inf if (v := getattr(slo, name)) is None else v for slo in self.slos])
-
-        return Promise(*(limits(name) for name in ("ttft_p95_s", "tpot_p95_s", "itl_p95_s", "e2e_p95_s")))
+        """Limits by measure and class."""
+        return Promise.of(self.slos)
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Instance:
 
     def _promise(self, request_class: RequestClass) -> SLO:
         default = self.scenario.slo
-        return request_class.slo.over(default) if request_class.slo else default
+        return request_class.promises(default)
 
     def sharings(self) -> Iterator[Sharing]:
         """Ways in which promises may share pools, all sharing first, each with its own last.
@@ -339,7 +339,7 @@ def _partitions(members: tuple[int, ...]) -> Iterator[Sharing]:
 
 def _strictness(slo: SLO) -> tuple[float, ...]:
     """Order of promises, the strictest first."""
-    limits = (slo.tpot_p95_s, slo.ttft_p95_s, slo.itl_p95_s, slo.e2e_p95_s)
+    limits = (slo.limit(Measure(quantity, name)) for quantity in _STRICTEST for name in STATISTICS)
     return tuple(math.inf if limit is None else limit for limit in limits)
 
 

@@ -17,12 +17,13 @@ from solver.plan import Plan, Pool
 from solver.study.proposed import proposed_pools
 from solver.workload import SLO, PinnedPool, Scenario
 from solver.workload.fields import with_unit
+from solver.workload.measures import MEASURES, Measure
 from topologies.units import show_seconds
 
 #: Parts of a cluster's description that list vertices by name, where no number is a count.
 _NAMED = {"graph", "unhealthy", "device"}
-#: Promises as people say them.
-_PROMISES = {"ttft_p95": "TTFT p95", "tpot_p95": "TPOT p95", "itl_p95": "token gap p95", "e2e_p95": "end to end p95"}
+#: The statistic whose promises come first in the form; those of others come last.
+_USUAL = "p95"
 #: Whether pools beside the pinned ones are allowed.
 _OTHERS = {"allowed": True, "none": False}
 #: Where a field stands in a scenario file: keys of mappings and places in lists.
@@ -65,11 +66,12 @@ def fields(plan: Plan, instance: Instance) -> tuple[FormField, ...]:
     """
     scenario = plan.scenario
     return (
-        *_promises(scenario),
+        *_promises(scenario, usual=True),
         *_rates(scenario),
         *_counts(scenario),
         *_prices(instance),
         *_pins(plan, instance),
+        *_promises(scenario, usual=False),
     )
 
 
@@ -109,19 +111,21 @@ def _put(content: dict[str, Any], entry: FormField, text: str) -> None:
         raise BadInput(f"{entry.label} must not be empty; it was {entry.text}")
 
 
-def _promises(scenario: Scenario) -> Iterator[FormField]:
-    yield from _of_slo("promises", scenario.slo, ("slo",))
+def _promises(scenario: Scenario, usual: bool) -> Iterator[FormField]:
+    measures = [measure for measure in MEASURES if (measure.statistic == _USUAL) == usual]
+    what = "promises" if usual else "further promises"
+    yield from _of_slo(what, scenario.slo, ("slo",), measures)
     for number, request_class in enumerate(scenario.traffic.classes):
         if request_class.slo is not None:
             path = ("traffic", "classes", number, "slo")
-            yield from _of_slo(f"promises of {request_class.name}", request_class.slo, path)
+            yield from _of_slo(f"{what} of {request_class.name}", request_class.slo, path, measures)
 
 
-def _of_slo(group: str, slo: SLO, path: Path_) -> Iterator[FormField]:
-    for key, label in _PROMISES.items():
-        value = getattr(slo, f"{key}_s")
+def _of_slo(group: str, slo: SLO, path: Path_, measures: Iterable[Measure]) -> Iterator[FormField]:
+    for measure in measures:
+        value, label = slo.limit(measure), str(measure)
         text = "" if value is None else show_seconds(value)
-        yield FormField((*path, key), group, label, text, "no promise", read=partial(with_unit, label))
+        yield FormField((*path, measure.key), group, label, text, "no promise", read=partial(with_unit, label))
 
 
 def _rates(scenario: Scenario) -> Iterator[FormField]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from solver.plan.schema import Plan, Pool
+from solver.workload.measures import MEASURES
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _figures(before: Plan, after: Plan) -> Iterator[NumberChange]:
         yield NumberChange(name, getattr(before.objective, name), getattr(after.objective, name))
     yield NumberChange("devices", before.devices, after.devices)
     rates = ("requests_per_s", "output_tokens_per_s", "output_tokens_per_s_per_device")
-    for name in ("ttft_p50_s", "ttft_p95_s", "tpot_p50_s", "tpot_p95_s", *rates):
+    for name in (*(measure.field for measure in MEASURES), *rates):
         yield NumberChange(name, getattr(before.prediction, name), getattr(after.prediction, name))
     yield NumberChange("busiest_link_utilisation", _busiest(before), _busiest(after))
 

@@ -16,6 +16,7 @@ from solver.replica import Engine, Parallelism, Role, Setup
 from solver.workload import Scenario
 from solver.workload.fields import Record, read_record
 from solver.workload.kv_tiers import TIERS, KVTierName
+from solver.workload.measures import Measure
 from solver.workload.scenario import Degree as ParallelDegree
 from topologies.writing import write_file
 
@@ -334,20 +335,40 @@ class LinkLoad(Record):
 class Latency(Record):
     """Predicted latency and rate, of a class or of all of them.
 
+    Plans that were made before a figure was predicted have None in its place.
+
     Attributes
     ----------
+    ttft_p50_s, ...: as :class:`~solver.workload.SLO` has them, promised or not [s].
     interval_80: the range of each figure that holds in 80 % of the draws of what predictions may be off by
         (:mod:`solver.cost.surprises`); of rates, of what is served within the promises.
     """
 
     ttft_p50_s: Amount
     ttft_p95_s: Amount
+    ttft_p99_s: Amount | None = None
+    ttft_mean_s: Amount | None = None
     tpot_p50_s: Amount
     tpot_p95_s: Amount
+    tpot_p99_s: Amount | None = None
+    tpot_mean_s: Amount | None = None
+    itl_p50_s: Amount | None = None
+    itl_p95_s: Amount | None = None
+    itl_p99_s: Amount | None = None
+    itl_mean_s: Amount | None = None
+    e2e_p50_s: Amount | None = None
+    e2e_p95_s: Amount | None = None
+    e2e_p99_s: Amount | None = None
+    e2e_mean_s: Amount | None = None
     output_tokens_per_s: Flow
     output_tokens_per_s_per_device: Flow
     requests_per_s: Flow
     interval_80: dict[str, tuple[Amount, Amount]]
+
+    def figure(self, measure: Measure) -> float | None:
+        """What is predicted of a measure [s]; None where the plan does not tell."""
+        found: float | None = getattr(self, measure.field)
+        return found
 
 
 class Prediction(Latency):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from solver.cost.instance import Instance, PromiseGroup
-from solver.cost.pool.serving import Promise
+from solver.cost.pool.promise import Promise
 from solver.engines import EngineRules, engine_rules
 from solver.experts.recorded import balance_of
 from solver.replica import Engine, Role
@@ -132,12 +132,8 @@ def promises(group: PromiseGroup, role: Role) -> Iterator[tuple[int, Promise]]:
     if role == "unified":
         yield 0, whole
         return
-    limited = np.isfinite(whole.e2e)
-    steps = np.maximum([c.output_tokens - 1 for c in group.classes], 1)
-    for number, share in enumerate(SHARES if limited.any() else (0.0,)):
-        first = np.where(limited, np.minimum(whole.ttft, share * np.where(limited, whole.e2e, 1.0)), whole.ttft)
-        rest = np.minimum(whole.tpot, (1 - share) * whole.e2e / steps)
-        yield number, Promise(ttft=first) if role == "prefill" else Promise(tpot=rest, itl=whole.itl)
+    for number, share in enumerate(SHARES if whole.end_to_end else (0.0,)):
+        yield number, whole.first(share) if role == "prefill" else whole.later(share, group.mix.later_tokens)
 
 
 def _handover(instance: Instance, rules: EngineRules) -> Handover:

@@ -13,10 +13,15 @@ from topologies.writing import write_file
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 2, 2, 2])
 _SIZE = {"width": 620, "height": 200}
+#: Charts keep their size, so that they can be read, and scroll where the window is narrower, which is said beneath them.
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Replay of a plan</title>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Replay of a plan</title>
 <style>body{{font:15px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}}
-pre{{overflow-x:auto;background:#f3f5f7;padding:1rem}}svg{{max-width:100%;height:auto}}</style></head>
+pre{{overflow-x:auto;background:#f3f5f7;padding:1rem}}figure{{margin:1rem 0;overflow-x:auto}}svg{{display:block;max-width:none}}
+@media (max-width:52rem){{figure::after{{content:"scrolls sideways \\2192";position:sticky;left:0}}}}
+@media print{{figure{{overflow:visible;break-inside:avoid}}figure::after{{content:none}}}}
+@media print{{svg{{max-width:100%;height:auto}}}}</style></head>
 <body><h1>Replay of a plan</h1><pre>{text}</pre>{figures}</body></html>
 """
 
@@ -30,7 +35,7 @@ def save(report: ReplayReport, path: Path) -> None:
     """
     import vl_convert
 
-    figures = "".join(f"<figure>{vl_convert.vegalite_to_svg(chart)}</figure>" for chart in charts(report))
+    figures = "".join(f'<figure tabindex="0">{vl_convert.vegalite_to_svg(chart)}</figure>' for chart in charts(report))
     write_file(path, _PAGE.format(text=html.escape(str(report)), figures=figures))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from solver.simulate.requests import ServedRequest
@@ -51,14 +52,21 @@ class PoolMeter:
         if stored_bytes > self.fullest_bytes:
             self.fullest_bytes = stored_bytes
 
-    def gap_quantile(self, quantile: float) -> float:
-        """Gap between two tokens [s]; 0 where none was seen."""
-        total, below = sum(self.gaps.values()), 0
-        for place in sorted(self.gaps):
-            below += self.gaps[place]
-            if below >= quantile * total:
-                return math.exp(place / GAP_BINS)
-        return 0.0
+
+def gap(meters: Iterable[PoolMeter], share: float | None) -> float:
+    """Quantile of the gaps between two tokens of some pools, or their mean [s]; 0 where none was seen."""
+    gaps: dict[int, int] = defaultdict(int)
+    for meter in meters:
+        for place, count in meter.gaps.items():
+            gaps[place] += count
+    total, below = sum(gaps.values()), 0
+    if share is None and total:
+        return math.fsum(count * math.exp(place / GAP_BINS) for place, count in gaps.items()) / total
+    for place in sorted(gaps):
+        below += gaps[place]
+        if below >= (share or 0.0) * total:
+            return math.exp(place / GAP_BINS)
+    return 0.0
 
 
 @dataclass

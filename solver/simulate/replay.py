@@ -14,7 +14,7 @@ from solver.cost.instance import Instance
 from solver.errors import BadInput
 from solver.plan import Plan
 from solver.simulate.failures import Failure, replicas_hit
-from solver.simulate.meters import ClassMeter, Samples
+from solver.simulate.meters import ClassMeter, PoolMeter, Samples, gap
 from solver.simulate.report import (
     Figures,
     PoolFigures,
@@ -23,12 +23,13 @@ from solver.simulate.report import (
     margin,
     percentiles,
     predicted,
-    quantile,
+    statistic,
 )
 from solver.simulate.requests import Arrival, ServedRequest
 from solver.simulate.site import Site, stay_s
 from solver.simulate.traffic import DAY_S, Stochastic, recorded
 from solver.workload import SLO
+from solver.workload.measures import MEASURES
 
 if TYPE_CHECKING:
     import simpy
@@ -111,6 +112,7 @@ class _Replay:
         self._limits: dict[str, SLO] = {
             c.name: slo for group in instance.groups for slo, c in zip(group.slos, group.classes, strict=True)
         }
+        self._by_request = {name: _by_request(slo) for name, slo in self._limits.items()}
         self._meters: dict[str, ClassMeter] = {name: ClassMeter() for name in self._limits}
         self._served: dict[str, list[int]] = defaultdict(lambda: [0, 0])
         self._samples = Samples()
@@ -207,8 +209,7 @@ class _Replay:
             served[0] += 1
             served[1] += arrival.output_tokens
         if self._from_s <= arrival.time_s <= self._until_s:
-            limits = (getattr(self._limits[name], p) for p in ("ttft_p95_s", "tpot_p95_s", "e2e_p95_s"))
-            self._meters[name].finished(request, *(math.inf if v is None else v for v in limits))
+            self._meters[name].finished(request, *self._by_request[name])
 
     def _told(self) -> ReplayReport:
         site, run, plan = self._site, self._run, self._plan
@@ -235,8 +236,11 @@ class _Replay:
             under_way=ledger.under_way,
             requeued=ledger.requeued,
             tiers=dict(ledger.tiers),
-            overall=self._figures(whole, served, seconds),
-            classes={name: self._figures(self._meters[name], self._served[name], seconds) for name in names},
+            overall=self._figures(whole, served, seconds, self._decoding(names)),
+            classes={
+                name: self._figures(self._meters[name], self._served[name], seconds, self._decoding([name]))
+                for name in names
+            },
             pools=tuple(self._pool(name, seconds) for name in site.pools),
             verdicts=tuple(self._verdicts(names)),
             predicted=predicted(plan.prediction, plan.prediction.classes),
@@ -247,14 +251,22 @@ class _Replay:
             },
         )
 
-    def _figures(self, meter: ClassMeter, served: list[int], seconds: float) -> Figures:
+    def _decoding(self, names: Iterable[str]) -> list[PoolMeter]:
+        """The meters of the pools that decode for some classes."""
+        routes = (self._plan.routing[name] for name in names)
+        pools = {pool for route in routes for pool in route.get("decode") or route.get("unified") or {}}
+        return [self._site.pools[pool].meter for pool in sorted(pools)]
+
+    def _figures(self, meter: ClassMeter, served: list[int], seconds: float, decoding: list[PoolMeter]) -> Figures:
         tokens = served[1] / seconds
+        values = {"ttft": meter.ttft, "tpot": meter.tpot, "e2e": meter.e2e}
         return Figures(
             requests=len(meter.ttft),
-            **{f"ttft_p{q}_s": quantile(meter.ttft, q / 100) for q in (50, 95, 99)},
-            **{f"tpot_p{q}_s": quantile(meter.tpot, q / 100) for q in (50, 95, 99)},
-            **{f"e2e_p{q}_s": quantile(meter.e2e, q / 100) for q in (50, 95)},
-            **{f"wait_p{q}_s": quantile(meter.wait, q / 100) for q in (50, 95)},
+            **{
+                m.field: gap(decoding, m.share) if m.quantity == "itl" else statistic(values[m.quantity], m.share)
+                for m in MEASURES
+            },
+            **{f"wait_p{q}_s": statistic(meter.wait, q / 100) for q in (50, 95)},
             output_tokens_per_s=tokens,
             output_tokens_per_s_per_device=tokens / self._plan.devices,
             requests_per_s=served[0] / seconds,
@@ -270,22 +282,29 @@ class _Replay:
             role=pool.pool.role,
             utilisation=meter.busy_s / (seconds * len(pool.trains)),
             batches={size: time / busy for size, time in sorted(meter.batches.items())},
-            itl_p95_s=meter.gap_quantile(0.95) if pool.pool.role != "prefill" else 0.0,
+            itl_p95_s=gap([meter], 0.95) if pool.pool.role != "prefill" else 0.0,
             kv_fullest=meter.fullest_bytes / pool.room.bytes,
             preempted=meter.preempted,
         )
 
     def _verdicts(self, names: list[str]) -> Iterable[PromiseVerdict]:
         for name in names:
-            slo, meter = self._limits[name], self._meters[name]
-            for promise, limit, values in (
-                ("TTFT", slo.ttft_p95_s, meter.ttft),
-                ("TPOT", slo.tpot_p95_s, meter.tpot),
-                ("end-to-end latency", slo.e2e_p95_s, meter.e2e),
-            ):
-                if limit is not None and len(values):
-                    yield PromiseVerdict(name, promise, limit, quantile(values, 0.95), margin(values, 0.95))
-            if slo.itl_p95_s is not None:
-                pools = self._plan.routing[name].get("decode") or self._plan.routing[name].get("unified") or {}
-                gap = max(self._site.pools[pool].meter.gap_quantile(0.95) for pool in pools)
-                yield PromiseVerdict(name, "inter-token latency", slo.itl_p95_s, gap, 0.0)
+            meter = self._meters[name]
+            for measure, limit in self._limits[name].promised:
+                if measure.quantity == "itl":
+                    yield PromiseVerdict(name, measure, limit, gap(self._decoding([name]), measure.share), 0.0)
+                    continue
+                values = {"ttft": meter.ttft, "tpot": meter.tpot, "e2e": meter.e2e}[measure.quantity]
+                if len(values):
+                    seen, half = statistic(values, measure.share), margin(values, measure.share)
+                    yield PromiseVerdict(name, measure, limit, seen, half)
+
+
+def _by_request(slo: SLO) -> tuple[float, float, float]:
+    """What TTFT, TPOT and end-to-end latency of a single request may be if it is to count as kept: the loosest limit on any
+    statistic of each [s]; infinite where nothing was promised."""
+    first, each, whole = (
+        max((limit for measure, limit in slo.promised if measure.quantity == quantity), default=math.inf)
+        for quantity in ("ttft", "tpot", "e2e")
+    )
+    return first, each, whole

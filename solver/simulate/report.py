@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from solver.simulate.meters import NOWHERE, Samples
+from solver.workload.measures import MEASURES, QUANTITIES, TPOT_P50, TPOT_P95, TTFT_P50, TTFT_P95, Measure
 from topologies.units import show_seconds
 
-#: Figures that prediction and simulation share.
-SHARED = ("ttft_p50_s", "ttft_p95_s", "tpot_p50_s", "tpot_p95_s")
+#: Figures that are told of every replay; what was promised comes beside them.
+SHARED = (TTFT_P50, TTFT_P95, TPOT_P50, TPOT_P95)
+#: Latencies whose statistics are set beside the plan's.
+COMPARED = ("ttft", "tpot")
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Figures:
     Attributes
     ----------
     requests: how many.
+    ttft_p50_s, ...: as a plan's prediction has them [s]; gaps are those of the pools that serve the class, whoever's they are.
     wait_p50_s, wait_p95_s: of the time to first token, what a request alone would not take: it waits for the step under
         way to end, for other prompts, for its caches to arrive [s].
     goodput_requests_per_s: of those that kept every promise by themselves.
@@ -32,17 +36,30 @@ class Figures:
     ttft_p50_s: float
     ttft_p95_s: float
     ttft_p99_s: float
+    ttft_mean_s: float
     tpot_p50_s: float
     tpot_p95_s: float
     tpot_p99_s: float
+    tpot_mean_s: float
+    itl_p50_s: float
+    itl_p95_s: float
+    itl_p99_s: float
+    itl_mean_s: float
     e2e_p50_s: float
     e2e_p95_s: float
+    e2e_p99_s: float
+    e2e_mean_s: float
     wait_p50_s: float
     wait_p95_s: float
     output_tokens_per_s: float
     output_tokens_per_s_per_device: float
     requests_per_s: float
     goodput_requests_per_s: float
+
+    def figure(self, measure: Measure) -> float:
+        """What was seen of a measure [s]."""
+        found: float = getattr(self, measure.field)
+        return found
 
 
 @dataclass(frozen=True)
@@ -69,7 +86,7 @@ class PoolFigures:
 
 @dataclass(frozen=True)
 class PromiseVerdict:
-    """One promise: how the 95th percentile came out, and whether it was kept.
+    """One promise: how its statistic came out, and whether it was kept.
 
     Attributes
     ----------
@@ -77,7 +94,7 @@ class PromiseVerdict:
     """
 
     class_name: str
-    promise: str
+    measure: Measure
     limit_s: float
     simulated_s: float
     margin_s: float
@@ -86,6 +103,12 @@ class PromiseVerdict:
     def kept(self) -> bool:
         """Whether the figure is within the limit."""
         return self.simulated_s <= self.limit_s
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        what = {"promise": QUANTITIES[self.measure.quantity], "statistic": self.measure.statistic}
+        figures = {"limit_s": self.limit_s, "simulated_s": self.simulated_s, "margin_s": self.margin_s}
+        return {"class_name": self.class_name, **what, **figures, "kept": self.kept}
 
 
 @dataclass(frozen=True)
@@ -143,7 +166,7 @@ class ReplayReport:
             "predicted": {**self.predicted[""], "classes": {k: v for k, v in self.predicted.items() if k}},
             "simulated": {**asdict(self.overall), "classes": {k: asdict(v) for k, v in self.classes.items()}},
             "slo_kept": self.slo_kept,
-            "promises": [asdict(v) | {"kept": v.kept} for v in self.verdicts],
+            "promises": [v.to_plain() for v in self.verdicts],
             "pools": [asdict(pool) for pool in self.pools],
             **{name: getattr(self, name) for name in names},
         }
@@ -159,10 +182,11 @@ def _lines(report: ReplayReport) -> Sequence[str]:
         f"after {report.warm_up_s:,.0f} s, seed {report.seed}",
         f"{'':24}{'predicted':>12}{'simulated':>12}",
     ]
-    for name in SHARED:
-        one, other = report.predicted[""][name], getattr(report.overall, name)
-        change = f"{other / one - 1:+8.1%}" if one else ""
-        lines.append(f"{name:24}{one:12.4g}{other:12.4g}{change}")
+    for measure in MEASURES:
+        one, other = report.predicted[""].get(measure.field), report.overall.figure(measure)
+        if one is not None and measure.quantity in COMPARED:
+            change = f"{other / one - 1:+8.1%}" if one else ""
+            lines.append(f"{measure.field:24}{one:12.4g}{other:12.4g}{change}")
     lines.append(
         f"{'requests_per_s':24}{report.predicted['']['requests_per_s']:12.4g}{report.overall.requests_per_s:12.4g}"
     )
@@ -182,15 +206,18 @@ def _lines(report: ReplayReport) -> Sequence[str]:
     for verdict in report.verdicts:
         word = "kept" if verdict.kept else "MISSED"
         lines.append(
-            f"{word}: {verdict.promise} p95 of class {verdict.class_name!r} is {verdict.simulated_s:.4g} s "
+            f"{word}: {verdict.measure} of class {verdict.class_name!r} is {verdict.simulated_s:.4g} s "
             f"(± {verdict.margin_s:.2g}) of {verdict.limit_s:.4g} s"
         )
     return lines
 
 
-def quantile(values: Sequence[float], probability: float) -> float:
-    """Quantile of some latencies; 0 of none."""
-    return float(np.quantile(np.frombuffer(values, dtype=np.float32), probability)) if len(values) else 0.0  # type: ignore[call-overload]
+def statistic(values: Sequence[float], share: float | None) -> float:
+    """Quantile of some latencies, or their mean; 0 of none."""
+    if not len(values):
+        return 0.0
+    known = np.frombuffer(values, dtype=np.float32)  # type: ignore[call-overload]
+    return float(known.mean(dtype=float) if share is None else np.quantile(known, share))
 
 
 def percentiles(values: Sequence[float]) -> list[float]:
@@ -198,16 +225,21 @@ def percentiles(values: Sequence[float]) -> list[float]:
     return np.quantile(np.asarray(values), np.linspace(0, 1, 101)).tolist() if len(values) else []
 
 
-def margin(values: Sequence[float], probability: float, parts: int = 10) -> float:
-    """Half of the 95 % confidence interval of a quantile, by batch means over successive parts of the run."""
+def margin(values: Sequence[float], share: float | None, parts: int = 10) -> float:
+    """Half of the 95 % confidence interval of a quantile or mean, by batch means over successive parts of the run."""
     if len(values) < 20 * parts:
         return math.inf
-    found = [float(np.quantile(part, probability)) for part in np.array_split(np.asarray(values), parts)]
+    split = np.array_split(np.asarray(values), parts)
+    found = [float(part.mean() if share is None else np.quantile(part, share)) for part in split]
     return 2.26 * float(np.std(found, ddof=1)) / math.sqrt(parts)
 
 
 def predicted(prediction: Any, names: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """The plan's figures under the simulation's names."""
-    kept = (*SHARED, "output_tokens_per_s", "output_tokens_per_s_per_device", "requests_per_s")
+    rates = ("output_tokens_per_s", "output_tokens_per_s_per_device", "requests_per_s")
+    kept = (*(measure.field for measure in MEASURES), *rates)
     every = {"": prediction} | dict(names)
-    return {name: {figure: getattr(latency, figure) for figure in kept} for name, latency in every.items()}
+    return {
+        name: {figure: value for figure in kept if (value := getattr(latency, figure)) is not None}
+        for name, latency in every.items()
+    }

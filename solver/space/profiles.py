@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.most import Fullest, fullest
 from solver.cost.pool.operating_point import WIDTH
-from solver.cost.pool.serving import Promise
+from solver.cost.pool.promise import Promise
 from solver.cost.steps.step import Load
 from solver.replica import Role
 from solver.space.candidates import Candidate, Candidates, with_limits
 from solver.space.cuts import recut
 from solver.space.shapes import Footprint, most_replicas
 from solver.workload.kv_tiers import KVTierName
+from solver.workload.measures import TPOT_P95, TTFT_P95
 
 Floats = NDArray[np.float64]
 
@@ -176,7 +177,7 @@ class Cells:
         if not len(rows):
             return np.zeros(0), np.zeros(0)
         service = _most(self.alive, rows, count, self.mix, self.promise).service
-        waits = service.tpot_p95 if self.alive.role == "decode" else service.ttft_p95
+        waits = service.latency(TPOT_P95 if self.alive.role == "decode" else TTFT_P95)
         return service.requests_per_s, waits.max(axis=1)
 
     def _bold(self, rows: NDArray[np.intp], count: Floats) -> Floats:

@@ -14,6 +14,7 @@ from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.workload import SLO, Scenario
+from solver.workload.measures import MEASURES
 from topologies.units import show_seconds
 
 #: How far a promise is loosened, and the load is raised, at most.
@@ -22,8 +23,6 @@ MOST_LOOSER, MOST_LOAD = 4.0, 4.0
 NARROW = 1.03
 #: No single solve gets more of the whole budget.
 MOST_SHARE = 0.25
-#: Promises by field, in the words of the field.
-PROMISES = {"ttft_p95_s": "TTFT p95", "tpot_p95_s": "TPOT p95", "itl_p95_s": "ITL p95", "e2e_p95_s": "end-to-end p95"}
 
 
 class Budget:
@@ -119,10 +118,10 @@ class Breakpoint:
 def axes(plan: Plan) -> Iterator[Axis]:
     """Every promise that was made, and the load."""
     scenario = plan.scenario
-    for field, label in PROMISES.items():
-        limits = [getattr(slo, field) for slo in _promises(scenario) if getattr(slo, field) is not None]
+    for measure in MEASURES:
+        limits = [limit for slo in _promises(scenario) if (limit := slo.limit(measure)) is not None]
         if limits:
-            yield Axis(label, _seconds(min(limits)), _looser(scenario, field), MOST_LOOSER, cheaper=True)
+            yield Axis(str(measure), _seconds(min(limits)), _looser(scenario, measure.field), MOST_LOOSER, cheaper=True)
     if scenario.objective == "cost":
         total = math.fsum(c.requests_per_s for c in scenario.traffic.classes)
         yield Axis("requests/s", lambda factor: f"{total * factor:.4g}", _more(scenario), MOST_LOAD, cheaper=False)

@@ -25,7 +25,9 @@ from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import without_reasons
 from solver.plan import Confirmation, Plan
 from solver.simulate import PromiseVerdict, ReplayReport, Run, replay, unrecorded_s
+from solver.simulate.report import SHARED
 from solver.workload import SLO, PinnedPool, Scenario
+from solver.workload.measures import MEASURES, Measure
 
 #: Times that promises are tightened before the plan is returned as not confirmed.
 MOST_ROUNDS = 6
@@ -45,18 +47,10 @@ ARRIVALS, LEAST, EARLY, CPU_S = 13_000, 1000, 7000, 2.0
 GLANCE, CERTAIN, NEAR = 0.5, 3.0, 0.1
 #: More requests than any trace has.
 WHOLE = 100_000_000
-#: The promises by their names in verdicts.
-FIELDS = {
-    "TTFT": "ttft_p95_s",
-    "TPOT": "tpot_p95_s",
-    "inter-token latency": "itl_p95_s",
-    "end-to-end latency": "e2e_p95_s",
-}
-
 #: Rules whose sentences name a limit, which is not the one that was searched with.
-_PROMISED = ("ttft_p95", "tpot_p95")
+_PROMISED = {measure.key for measure in MEASURES}
 
-Derating = dict[tuple[SLO, str], float]
+Derating = dict[tuple[SLO, Measure], float]
 
 
 @dataclass(frozen=True)
@@ -131,8 +125,8 @@ def why_not_judged(plan: Plan) -> str:
     Where nothing is promised; where requests stay so long, or come so fast, that too few of those of a short replay count.
     """
     scenario = plan.scenario
-    slos = [c.slo.over(scenario.slo) if c.slo else scenario.slo for c in scenario.traffic.classes]
-    if all(getattr(slo, field) is None for slo in slos for field in FIELDS.values()):
+    slos = [c.promises(scenario.slo) for c in scenario.traffic.classes]
+    if not any(slo.promised for slo in slos):
         return "nothing was promised"
     return (
         f"of the {ARRIVALS:,} requests of a short replay {_unrecorded(plan):,} would come before and after those that count; "
@@ -217,7 +211,7 @@ class _Loop:
     def planned(self, derating: Derating) -> Plan | None:
         """The plan under stricter limits, as one of the scenario itself; None if there is none."""
         wanted = tightened(self.first.scenario, derating)
-        if self.how.same_shapes and len({_slo(wanted, c.slo) for c in wanted.traffic.classes}) == 1:
+        if self.how.same_shapes and len({c.promises(wanted.slo) for c in wanted.traffic.classes}) == 1:
             near = self._accepted(_with_shapes_of(self.first, wanted))
             first = self.first.objective.usd_per_million_output_tokens
             if near is not None and near.objective.usd_per_million_output_tokens <= first * (1 + NEAR):
@@ -276,11 +270,12 @@ def tightened(scenario: Scenario, derating: Derating) -> Scenario:
     """The scenario with stricter promises; classes that share a promise go on sharing it."""
 
     def less(slo: SLO) -> SLO:
-        changes = {field: getattr(slo, field) * factor for (of, field), factor in derating.items() if of == slo}
+        promised = dict(slo.promised)
+        changes = {m.field: promised[m] * factor for (of, m), factor in derating.items() if of == slo}
         return slo.model_copy(update=changes)
 
     classes = [
-        c.model_copy(update={"slo": less(c.slo.over(scenario.slo) if c.slo else scenario.slo)})
+        c.model_copy(update={"slo": less(c.promises(scenario.slo))})
         for c in scenario.traffic.classes
     ]
     return scenario.model_copy(update={"traffic": scenario.traffic.model_copy(update={"classes": tuple(classes)})})
@@ -296,7 +291,7 @@ def as_asked(plan: Plan, first: Plan) -> Plan:
     # Its promises are the looser ones again: more draws keep them.
     asked = with_draws(asked, Evidence(asked, instance).worlds)
     told = binding(instance, asked, dict.fromkeys(pool.name for pool in asked.pools))
-    kept = [b for b in plan.binding if b.rule not in {other.rule for other in told} | set(_PROMISED)]
+    kept = [b for b in plan.binding if b.rule not in {other.rule for other in told} | _PROMISED]
     return asked.model_copy(update={"binding": (*kept, *told)})
 
 
@@ -312,17 +307,17 @@ def _missed(
     """
     found: Derating = {}
     scenario = plan.scenario
-    slos = {c.name: c.slo.over(scenario.slo) if c.slo else scenario.slo for c in scenario.traffic.classes}
+    slos = {c.name: c.promises(scenario.slo) for c in scenario.traffic.classes}
     for reports in groups:
-        verdicts = [{(v.class_name, v.promise): v for v in report.verdicts} for report in reports]
+        verdicts = [{(v.class_name, v.measure): v for v in report.verdicts} for report in reports]
         for name in verdicts[0]:
             together = [each[name] for each in verdicts if name in each]
             one, likely = together[0], _likely(together, margins)
             if likely <= one.limit_s:
                 continue
-            key = slos[one.class_name], FIELDS[one.promise]
-            predicted = getattr(plan.prediction.classes[one.class_name], key[1], one.limit_s)
-            binds = min(derating.get(key, 1.0), predicted / one.limit_s)
+            key = slos[one.class_name], one.measure
+            predicted = plan.prediction.classes[one.class_name].figure(one.measure)
+            binds = min(derating.get(key, 1.0), one.limit_s if predicted is None else predicted / one.limit_s)
             found[key] = min(found.get(key, 1.0), binds * max(one.limit_s / likely * (1 - STEP), 0.5))
     return found
 
@@ -338,16 +333,18 @@ def _confirmation(
     plan: Plan, first: Plan, reports: Sequence[ReplayReport], how: Trial, derating: Derating, kept: bool
 ) -> Confirmation:
     """The record of some replays."""
-    names = ("ttft_p50_s", "ttft_p95_s", "tpot_p50_s", "tpot_p95_s")
+    promised = {c.name: {m for m, _ in c.promises(first.scenario.slo).promised} for c in first.scenario.traffic.classes}
+    everyone = set().union(*promised.values())
     classes = {
         name: {
-            figure: fmean([getattr(r.classes[name], figure) for r in reports if r.classes[name].requests] or [0.0])
-            for figure in names
+            m.field: fmean([r.classes[name].figure(m) for r in reports if r.classes[name].requests] or [0.0])
+            for m in MEASURES
+            if m in (*SHARED, *promised[name])
         }
         for name in reports[0].classes
     }
     limits = {
-        c.name: {field: factor for (slo, field), factor in derating.items() if slo == _slo(first.scenario, c.slo)}
+        c.name: {m.field: factor for (slo, m), factor in derating.items() if slo == c.promises(first.scenario.slo)}
         for c in first.scenario.traffic.classes
     }
     before = first.objective.usd_per_million_output_tokens
@@ -356,12 +353,8 @@ def _confirmation(
         seeds=() if how.traces else how.seeds,
         requests=max(min(report.overall.requests for report in reports), 1),
         traces=tuple(trace.name for trace in how.traces),
-        simulated={figure: fmean(getattr(r.overall, figure) for r in reports) for figure in names},
+        simulated={m.field: fmean(r.overall.figure(m) for r in reports) for m in MEASURES if m in (*SHARED, *everyone)},
         classes=classes,
         derating={name: found for name, found in limits.items() if found},
         cost_rise=plan.objective.usd_per_million_output_tokens / before - 1 if before else 0.0,
     )
-
-
-def _slo(scenario: Scenario, own: SLO | None) -> SLO:
-    return own.over(scenario.slo) if own else scenario.slo

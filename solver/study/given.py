@@ -30,6 +30,7 @@ from solver.space.legality import Inquiry, most_sequences
 from solver.workload import RequestClass
 from solver.workload.fields import Rate, Record, Tokens, read_record
 from solver.workload.files import MOST_BYTES, parse_document, read_text
+from solver.workload.measures import TPOT_P50, TTFT_P50
 
 Degree = Annotated[int, Field(ge=1, le=65536)]
 Floats = NDArray[np.float64]
@@ -291,8 +292,8 @@ def _figures(pool: GivenPool, priced: PricedPool, service: Service) -> dict[str,
     shape = priced.setup.parallelism
     tokens = 0.0 if pool.role == "prefill" else float(service.requests_per_s[0]) * pool.output_tokens
     return {
-        "tpot_ms": float(service.tpot_p50[0, 0]) * 1e3,
-        "ttft_ms": float(service.ttft_p50[0, 0]) * 1e3,
+        "tpot_ms": float(service.latency(TPOT_P50)[0, 0]) * 1e3,
+        "ttft_ms": float(service.latency(TTFT_P50)[0, 0]) * 1e3,
         "output_tokens_per_s_per_device": tokens / shape.devices,
         "prompt_tokens_per_s_per_device": float(service.requests_per_s[0]) * pool.prompt_tokens / shape.devices,
         "step_ms": float(service.step_s[0]) * 1e3,

@@ -6,6 +6,7 @@ the page around it.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -44,6 +45,8 @@ MEMORY_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#8A939
 OURS = "this plan"
 #: Width and height of the charts that show all pools.
 WIDE = (480, 240)
+#: Labels beside points: how far from them, how wide a letter and how high a line is taken to be.
+BESIDE, LETTER, LINE_HEIGHT = 10.0, 5.8, 12.0
 
 
 def to_svg(chart: Any, prefix: str = "") -> str:
@@ -74,16 +77,16 @@ def _legible(part: Any) -> Any:
 
 
 def latency_chart(curve: Curve, measure: Measure) -> Any:
-    """The 95th percentile of a latency of the class nearest to its promise against the load, and the planned point."""
+    """A latency of the class nearest to its promise, by the statistic that was promised, against the load, and the planned
+    point."""
     alt = altair()
-    limit, name = (
-        (curve.ttft_limit_s, curve.ttft_class) if measure == "ttft" else (curve.tpot_limit_s, curve.tpot_class)
-    )
+    nearest = curve.ttft if measure == "ttft" else curve.tpot
+    limit, name = nearest.limit_s, nearest.request_class
     here = _latency(curve.chosen, measure)
     top = 1.3 * max(limit, here) if limit < 4 * here else 1.6 * here
     unit, factor = ("ms", 1e3) if top < 2 else ("s", 1.0)
     scale = alt.Scale(domain=[0, top * factor], nice=False)
-    y = alt.Y("value:Q", title=f"p95 {NAMES[measure]} [{unit}]", scale=scale)
+    y = alt.Y("value:Q", title=f"{nearest.measure.statistic} {NAMES[measure]} [{unit}]", scale=scale)
     rows = [{"load": point.load, "value": _latency(point, measure) * factor} for point in curve.points]
     layers = [line(rows, curve, y), *planned_point(curve, here * factor, y)]
     if limit < top:
@@ -192,28 +195,65 @@ def choice_chart(plan: Plan) -> Any:
         if cost is not None and tpot:
             places.setdefault((float(f"{cost:.3g}"), float(f"{1 / tpot:.3g}")), []).append(name)
     # Structures with one and the same plan are one point, named after the first.
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"name": alike[0] + (f" and {len(alike) - 1} more" if alike[1:] else ""), "usd": cost, "speed": speed}
         | {"ours": OURS in alike}
         for (cost, speed), alike in places.items()
     ]
-    x = alt.X("speed:Q", title="output tokens/s of a request (1 / TPOT p95)", scale=_around([speed for _, speed in places]))
-    y = alt.Y("usd:Q", title="USD per million output tokens", scale=_around([cost for cost, _ in places]))
+    across, up = (_around([place[side] for place in places]) for side in (1, 0))
+    for row, usd_at in zip(rows, _apart(rows, across, up), strict=True):
+        # The label stands right of its point, beside a line from there where it had to give way to others.
+        row |= {"label_usd": usd_at, "label_speed": row["speed"] + BESIDE / WIDE[0] * (across[1] - across[0])}
+    x, label_x = (
+        alt.X(f"{field}:Q", title="output tokens/s of a request (1 / TPOT p95)", scale=alt.Scale(domain=across, nice=False))
+        for field in ("speed", "label_speed")
+    )
+    y, label_y = (
+        alt.Y(f"{field}:Q", title="USD per million output tokens", scale=alt.Scale(domain=up, nice=False))
+        for field in ("usd", "label_usd")
+    )
     ours = alt.condition(alt.datum.ours, alt.value(ACCENT), alt.value(LINE))
     marks = data(rows).mark_point(filled=True, size=90, opacity=1).encode(x=x, y=y, color=ours)
-    labels = data(rows).mark_text(align="left", dx=8, color=INK).encode(x=x, y=y, text="name:N")
-    return finished([marks, labels], "Cost against speed", "each the best plan of its structure", WIDE)
+    moved = [row for row in rows if not math.isclose(row["label_usd"], row["usd"])]
+    lines = data(moved).mark_rule(color=INK, opacity=0.5).encode(x=x, y=y, x2="label_speed:Q", y2="label_usd:Q")
+    labels = data(rows).mark_text(align="left", dx=2, color=INK).encode(x=label_x, y=label_y, text="name:N")
+    return finished([lines, marks, labels], "Cost against speed", "each the best plan of its structure", WIDE)
 
 
-def _around(values: Sequence[float]) -> Any:
-    """A scale with room about values, a fifth of the largest at least, so that no axis is one point wide."""
+def _around(values: Sequence[float]) -> tuple[float, float]:
+    """A domain with room about values, a fifth of the largest at least, so that no axis is one point wide."""
     low, high = min(values), max(values)
     room = max(0.25 * (high - low), 0.1 * high)
-    return altair().Scale(domain=[max(low - room, 0.0), high + 2 * room], nice=True, zero=False)
+    return max(low - room, 0.0), high + 2 * room
+
+
+def _apart(rows: Sequence[dict[str, Any]], across: tuple[float, float], up: tuple[float, float]) -> list[float]:
+    """Heights of labels, in the order of their rows, at which none lies on another: as near to their points as that allows.
+
+    Parameters
+    ----------
+    across, up: domains of both axes.
+    """
+    pixel = (up[1] - up[0]) / WIDE[1]
+    left = [(row["speed"] - across[0]) / (across[1] - across[0]) * WIDE[0] for row in rows]
+    right = [start + BESIDE + LETTER * len(row["name"]) for start, row in zip(left, rows, strict=True)]
+    heights: list[float] = []
+    for n, row in enumerate(rows):
+        wanted = (row["usd"] - up[0]) / pixel
+        others = [heights[m] for m in range(n) if left[n] < right[m] and left[m] < right[n]]
+        steps = sorted(range(-len(rows), len(rows) + 1), key=abs)
+        heights.append(
+            next(
+                height
+                for height in (wanted + step * LINE_HEIGHT for step in steps)
+                if all(abs(height - other) >= LINE_HEIGHT for other in others)
+            )
+        )
+    return [up[0] + height * pixel for height in heights]
 
 
 def _latency(point: OperatingPoint, measure: Measure) -> float:
-    return point.ttft_p95_s if measure == "ttft" else point.tpot_p95_s
+    return point.ttft_s if measure == "ttft" else point.tpot_s
 
 
 def on_roofline(curve: Curve, point: OperatingPoint) -> tuple[float, float]:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from solver.cost.instance import PromiseGroup
+from solver.cost.pool.mix import Mix
 from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.serving import Service
 from solver.plan import Pool
 from solver.view.scene import Scene
+from solver.workload.measures import TPOT_P95, TTFT_P95, Measure
 
 #: Operating points of a curve.
 POINTS = 48
@@ -27,19 +29,29 @@ class OperatingPoint:
     Attributes
     ----------
     load: running sequences on an attention rank; for prefill the share of the time it is busy.
-    ttft_p95_s, tpot_p95_s: of the class nearest to its promise [s]; 0 where the role has no part in them.
+    ttft_s, tpot_s: the measures of them that the curve is about [s]; 0 where the role has no part in them.
     tokens_per_s: prompt tokens for prefill, output tokens otherwise.
     usd_per_million: rent of the replica's own devices over those tokens.
     parts_s: compute, memory traffic, network and overhead of a step, each alone [s].
     """
 
     load: float
-    ttft_p95_s: float
-    tpot_p95_s: float
+    ttft_s: float
+    tpot_s: float
     tokens_per_s: float
     usd_per_million: float
     step_s: float
     parts_s: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """A measure of one entry of a pool's mix, the class that it belongs to, and its limit [s]; infinite without a promise."""
+
+    measure: Measure
+    entry: int
+    request_class: str
+    limit_s: float
 
 
 @dataclass(frozen=True)
@@ -49,8 +61,7 @@ class Curve:
     Attributes
     ----------
     holds: most sequences for which an attention rank has memory; infinite for prefill.
-    ttft_class, tpot_class: the classes that are nearest to what they were promised, or slowest where nothing was.
-    ttft_limit_s, tpot_limit_s: what they were promised; infinite where nothing was.
+    ttft, tpot: the promises that are nearest to their limits, or the slowest class where nothing was promised.
     stages: pipeline stages, over which the parts of a prefill step are spread.
     """
 
@@ -59,20 +70,15 @@ class Curve:
     points: tuple[OperatingPoint, ...]
     chosen: OperatingPoint
     holds: float
-    ttft_class: str
-    tpot_class: str
-    ttft_limit_s: float
-    tpot_limit_s: float
+    ttft: Nearest
+    tpot: Nearest
     stages: int
 
 
 def curve(scene: Scene, pool: Pool) -> Curve:
     """Price a pool over its whole range of loads."""
     priced, service = scene.priced[pool.name], scene.services[pool.name]
-    group, member = scene.group(pool), list(priced.mix.member)
-    slo = group.promise
-    ttft = _nearest(service.ttft_p95[0], np.asarray(slo.ttft)[member])
-    tpot = _nearest(service.tpot_p95[0], np.asarray(slo.tpot)[member])
+    ttft, tpot = (_nearest(service, scene.group(pool), priced.mix, usual) for usual in (TTFT_P95, TPOT_P95))
 
     def point(service: Service, row: int = 0) -> OperatingPoint:
         return _point(scene, pool, priced, service, row, (ttft, tpot))
@@ -86,18 +92,20 @@ def curve(scene: Scene, pool: Pool) -> Curve:
         points=tuple(point(over, row) for row in range(len(loads))),
         chosen=chosen,
         holds=math.inf if pool.role == "prefill" else priced.limit,
-        ttft_class=group.classes[member[ttft]].name,
-        tpot_class=group.classes[member[tpot]].name,
-        ttft_limit_s=float(np.asarray(slo.ttft)[member[ttft]]),
-        tpot_limit_s=float(np.asarray(slo.tpot)[member[tpot]]),
+        ttft=ttft,
+        tpot=tpot,
         stages=pool.parallelism.pp,
     )
 
 
-def _nearest(latency: NDArray[np.float64], limit: NDArray[np.float64]) -> int:
-    """The entry of a mix that takes most of what it was promised; the slowest where nothing was."""
-    share = latency / limit
-    return int(np.argmax(share if np.any(share > 0) else latency))
+def _nearest(service: Service, group: PromiseGroup, mix: Mix, usual: Measure) -> Nearest:
+    """The measure and the entry of a mix that take most of what was promised; the slowest entry where nothing was."""
+    known = {m: np.asarray(limit)[list(mix.member)] for m, limit in group.promise.about(usual.quantity).items()}
+    worst = {measure: service.latency(measure)[0] / limit for measure, limit in known.items()}
+    measure = max(worst, key=lambda m: float(worst[m].max()), default=usual)
+    limits = known.get(measure, np.full(len(mix.member), math.inf))
+    entry = int(np.argmax(worst.get(measure, service.latency(measure)[0])))
+    return Nearest(measure, entry, group.classes[mix.member[entry]].name, float(limits[entry]))
 
 
 def _loads(pool: Pool, priced: PricedPool, chosen: float) -> list[float]:
@@ -110,18 +118,19 @@ def _loads(pool: Pool, priced: PricedPool, chosen: float) -> list[float]:
 
 
 def _point(
-    scene: Scene, pool: Pool, priced: PricedPool, service: Service, row: int, entries: tuple[int, int]
+    scene: Scene, pool: Pool, priced: PricedPool, service: Service, row: int, nearest: tuple[Nearest, Nearest]
 ) -> OperatingPoint:
-    """One of several operating points, with the TTFT and the TPOT of an entry of the mix each."""
+    """One of several operating points, with a measure of the TTFT and of the TPOT of an entry of the mix each."""
     rate = float(service.requests_per_s[row])
     mix = priced.mix
     tokens = rate * (float(mix.mean(mix.prompt)) if pool.role == "prefill" else mix.mean_output)
     rent = scene.instance.usd_per_hour(pool.device) * pool.parallelism.shape().devices
+    first, later = (float(service.latency(each.measure)[row, each.entry]) for each in nearest)
     load = service.utilisation if pool.role == "prefill" else service.batch
     return OperatingPoint(
         load=float(load[row]),
-        ttft_p95_s=float(service.ttft_p95[row, entries[0]]),
-        tpot_p95_s=float(service.tpot_p95[row, entries[1]]),
+        ttft_s=first,
+        tpot_s=later,
         tokens_per_s=tokens,
         usd_per_million=rent / (tokens * 3600) * 1e6,
         step_s=float(service.step_s[row]),

@@ -12,6 +12,7 @@ from solver.check.evidence import Evidence
 from solver.check.floor import CostFloor, floor_beneath
 from solver.check.money import paid_devices
 from solver.cost.instance import Instance, PromiseGroup
+from solver.cost.pool.prediction import Latencies
 from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.serving import Service
 from solver.plan import Placed, Plan, Pool
@@ -150,6 +151,6 @@ class Scene:
         return self._evidence.services
 
     @property
-    def latencies(self) -> Mapping[str, Service]:
-        """Every pool at its planned load; latencies by class."""
-        return self._evidence.latencies
+    def derived(self) -> Mapping[str, Latencies]:
+        """Latencies of every class as the witness derives them."""
+        return self._evidence.class_latencies

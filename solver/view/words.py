@@ -9,14 +9,18 @@ from solver.check.money import why_whole
 from solver.plan.rivals import apart_or_together
 from solver.view.amounts import percent, plural, quantity, usd
 from solver.view.scene import Scene
+from solver.workload.measures import MEASURES, Quantity
 from topologies.units import show_seconds
 
+#: What a reader calls the latencies that may be promised, in a heading and in a sentence.
+LATENCIES: dict[Quantity, tuple[str, str]] = {
+    "ttft": ("Time to first token", "TTFT"),
+    "tpot": ("Time per output token", "TPOT"),
+    "itl": ("Gap between tokens", "Gap between tokens"),
+    "e2e": ("Time to last token", "Time to last token"),
+}
 #: What a reader calls the rules that may bind.
-RULES = {
-    "ttft_p95": "Time to first token",
-    "tpot_p95": "Time per output token",
-    "itl_p95": "Gap between tokens",
-    "e2e_p95": "Time to last token",
+RULES = {measure.key: LATENCIES[measure.quantity][0] for measure in MEASURES} | {
     "memory": "Memory",
     "capacity": "Capacity",
     "devices": "Devices",
@@ -57,26 +61,12 @@ def promises_kept(scene: Scene) -> list[PromiseKept]:
         for request_class, slo in zip(group.classes, group.slos, strict=True):
             latency = scene.plan.prediction.classes[request_class.name]
             seen = confirmation.classes.get(request_class.name, {}) if confirmation else {}
-            whole = latency.ttft_p95_s + max(request_class.output_tokens - 1, 0) * latency.tpot_p95_s
-            pairs = (
-                ("TTFT p95", latency.ttft_p95_s, slo.ttft_p95_s, seen.get("ttft_p95_s")),
-                ("TPOT p95", latency.tpot_p95_s, slo.tpot_p95_s, seen.get("tpot_p95_s")),
-                ("Largest gap between tokens p95", _gap_s(scene, request_class.name), slo.itl_p95_s, None),
-                ("Time to last token p95", whole, slo.e2e_p95_s, None),
-            )
-            found += [
-                PromiseKept(request_class.name, what, value, limit, replayed)
-                for what, value, limit, replayed in pairs
-                if limit is not None
-            ]
+            for measure, limit in slo.promised:
+                told = latency.figure(measure)
+                value = scene.derived[request_class.name].alone()[measure.field] if told is None else told
+                what = f"{LATENCIES[measure.quantity][1]} {measure.statistic}"
+                found.append(PromiseKept(request_class.name, what, value, limit, seen.get(measure.field)))
     return found
-
-
-def _gap_s(scene: Scene, request_class: str) -> float:
-    """95th percentile of a single gap between two tokens, in the slowest pool that serves the class [s]."""
-    serving = [pool for pool in scene.plan.pools if request_class in pool.serves and pool.role != "prefill"]
-    gaps = [float(scene.latencies[pool.name].itl_p95[0, pool.serves.index(request_class)]) for pool in serving]
-    return max(gaps, default=0.0)
 
 
 def tightest(scene: Scene) -> PromiseKept | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from solver.errors import BadInput, nearest
+from solver.workload.faults import either, place_in, words
 from topologies import units
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class _OneLine(ModelMetaclass):
             try:
                 return super().__call__(*given, **fields)
             except ValidationError as error:
-                raise BadInput(f"{self.__name__}: {_first_fault(self, error)}") from None
+                raise BadInput(f"{self.__name__}: {_first_fault(self, error, fields)}") from None
             except TypeError as error:
                 raise BadInput(f"{self.__name__}: {error}") from None
 
@@ -96,23 +97,26 @@ def read_record(kind: type[AnyRecord], content: object, source: str) -> AnyRecor
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        raise BadInput(f"{source}: {_first_fault(kind, error)}") from None
+        raise BadInput(f"{source}: {_first_fault(kind, error, content)}") from None
     except RecursionError:
         raise BadInput(f"{source}: nested too deeply") from None
 
 
-def _first_fault(kind: type[BaseModel], error: ValidationError) -> str:
+def _first_fault(kind: type[BaseModel], error: ValidationError, content: object) -> str:
     """One sentence for the first fault: where it is, what is wrong, what is known there."""
     faults = error.errors(include_url=False)
-    fault = faults[0]
-    path = ".".join(str(part) for part in fault["loc"])[:200]
-    message = fault["msg"].removeprefix("Value error, ")
+    places = [place_in(content, each) for each in faults]
+    # Of what may be of several kinds the one is meant that was understood furthest.
+    first = max((n for n, place in enumerate(places) if place[: len(places[0])] == places[0]), key=lambda n: len(places[n]))
+    fault, path = faults[first], ".".join(str(part) for part in places[first])[:200]
+    alike = [words(each) for each, place in zip(faults, places, strict=True) if place == places[first]]
     if fault["type"] == "extra_forbidden":
         key = str(fault["loc"][-1])
-        known = _keys_at(kind, fault["loc"][:-1])
+        known = _keys_at(kind, places[first][:-1])
         return f"{path[:200]}: unknown key" + (f"; nearest: {', '.join(nearest(key[:80], known))}" if known else "")
+    message = either(alike)
     if fault["type"] == "missing":
-        return f"{path}: this key is missing"
+        return f"{path}: {message}"
     given = fault.get("input")
     shown = "" if isinstance(given, dict | list | tuple | BaseModel) else f" (given {str(given)[:60]!r})"
     return f"{path}: {message[:300]}{shown}" if path else message[:300]

@@ -27,6 +27,14 @@ class Lengths:
     most: float
     scale: float
 
+    def quantile(self, share: float) -> float:
+        """Length over mean length that a share of the requests does not exceed.
+
+        >>> round(lengths(0.5).quantile(0.5), 3)
+        0.915
+        """
+        return min(self.scale * math.exp(self.sigma * _NORMAL.inv_cdf(share)), self.most)
+
     def mean_between(self, low: float, high: float) -> float:
         """Mean length over mean length of the requests between two quantiles.
 

@@ -5,34 +5,69 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from solver.errors import BadInput
 from solver.workload.fields import Price, Rate, Record, Seconds, Share, Tokens, read_record
 from solver.workload.idle import Idle
 from solver.workload.lengths import Lengths, lengths
+from solver.workload.measures import MEASURES, TPOT_MEAN, Measure
 from solver.workload.users import Users
 
 
 class SLO(Record):
-    """Promises that hold for 95 % of requests; None means no promise.
+    """Promises about latencies; None means no promise.
+
+    Of each latency the median, the 95th and the 99th percentile and the mean over the requests of a class may be promised,
+    each by itself.
 
     Attributes
     ----------
-    ttft_p95_s: time to first token [s].
-    tpot_p95_s: a request's mean time per output token after the first [s].
-    itl_p95_s: a single gap between two tokens [s]; several times TPOT where prefill shares the step.
-    e2e_p95_s: from arrival to the last token [s].
+    ttft_p50_s, ttft_p95_s, ttft_p99_s, ttft_mean_s: time to first token [s].
+    tpot_p50_s, tpot_p95_s, tpot_p99_s, tpot_mean_s: a request's mean time per output token after the first [s].
+    itl_p50_s, itl_p95_s, itl_p99_s, itl_mean_s: a single gap between two tokens [s]; several times TPOT where prefill shares
+        the step.
+    e2e_p50_s, e2e_p95_s, e2e_p99_s, e2e_mean_s: from arrival to the last token [s].
+
+    >>> [(str(measure), limit) for measure, limit in SLO(tpot_mean_s=0.04, ttft_p99_s="2s").promised]
+    [('TTFT p99', 2.0), ('TPOT mean', 0.04)]
     """
 
+    ttft_p50_s: Seconds | None = Field(None, alias="ttft_p50")
     ttft_p95_s: Seconds | None = Field(None, alias="ttft_p95")
+    ttft_p99_s: Seconds | None = Field(None, alias="ttft_p99")
+    ttft_mean_s: Seconds | None = Field(None, alias="ttft_mean")
+    tpot_p50_s: Seconds | None = Field(None, alias="tpot_p50")
     tpot_p95_s: Seconds | None = Field(None, alias="tpot_p95")
+    tpot_p99_s: Seconds | None = Field(None, alias="tpot_p99")
+    tpot_mean_s: Seconds | None = Field(None, alias="tpot_mean")
+    itl_p50_s: Seconds | None = Field(None, alias="itl_p50")
     itl_p95_s: Seconds | None = Field(None, alias="itl_p95")
+    itl_p99_s: Seconds | None = Field(None, alias="itl_p99")
+    itl_mean_s: Seconds | None = Field(None, alias="itl_mean")
+    e2e_p50_s: Seconds | None = Field(None, alias="e2e_p50")
     e2e_p95_s: Seconds | None = Field(None, alias="e2e_p95")
+    e2e_p99_s: Seconds | None = Field(None, alias="e2e_p99")
+    e2e_mean_s: Seconds | None = Field(None, alias="e2e_mean")
+
+    def limit(self, measure: Measure) -> float | None:
+        """What was promised of a measure [s]."""
+        found: float | None = getattr(self, measure.field)
+        return found
+
+    @property
+    def promised(self) -> tuple[tuple[Measure, float], ...]:
+        """Every promise that is made, with its limit [s]."""
+        return tuple((m, limit) for m in MEASURES if (limit := self.limit(m)) is not None)
 
     def over(self, default: SLO) -> SLO:
         """These promises, and the default's where this one makes none."""
         return SLO(**(default.model_dump() | self.model_dump(exclude_none=True)))
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Plans are recognised by their scenario's text: of promises that are not made only those at p95 stand in it."""
+        return {k: v for k, v in write(self).items() if v is not None or "_p95" in k}
 
 
 class Reuse(Record):
@@ -70,7 +105,7 @@ class RequestClass(Record):
     ----------
     prompt_tokens, output_tokens: mean lengths [tokens]; the prompt includes what may be reused.
     requests_per_s: arrival rate [1/s]; under the objective ``throughput`` only the proportions count.
-    users: in place of a rate: read into ``requests_per_s``, and into ``slo.tpot_p95`` where that makes no promise.
+    users: in place of a rate: read into ``requests_per_s``, and into ``slo.tpot_mean`` where that makes no promise.
     prompt_cv, output_cv: coefficients of variation of the lengths (0 = every request alike).
     burstiness: squared coefficient of variation of the time between arrivals (1 = Poisson).
     reused_tokens, idle_s, return_fraction: what a later turn finds in the caches, when, and how often it comes.
@@ -115,7 +150,7 @@ class RequestClass(Record):
             raise ValueError(str(error)) from None
         if isinstance(output := rest.get("output_tokens"), int) and output > 0:
             rest["requests_per_s"] = users.requests_per_s(output)
-        return rest | {"slo": promised.over(SLO(tpot_p95_s=users.tpot_s))}
+        return rest | {"slo": promised.over(SLO(**{TPOT_MEAN.field: users.tpot_s}))}
 
     @model_validator(mode="after")
     def _reuse_fits(self) -> Self:
@@ -134,6 +169,10 @@ class RequestClass(Record):
             raise ValueError(f"class {self.name!r} returns and reuses private tokens: give idle_s as {{median, p90}}")
         return self
 
+    def promises(self, default: SLO) -> SLO:
+        """What it was promised: its own promises, and the scenario's where it has none."""
+        return self.slo.over(default) if self.slo else default
+
     @property
     def usually_at_most(self) -> int:
         """Tokens of a request two standard deviations above the means."""
@@ -149,6 +188,11 @@ class RequestClass(Record):
     def output_lengths(self) -> Lengths:
         """Outputs over the mean output."""
         return self._lengths(self.output_tokens, self.output_cv)
+
+    def later_tokens(self, share: float | None) -> float:
+        """Output tokens after the first that a share of the requests does not exceed; their mean for None."""
+        length = 1.0 if share is None else self.output_lengths.quantile(share)
+        return max(self.output_tokens * length - 1, 0.0)
 
     def _lengths(self, mean: int, cv: float) -> Lengths:
         other = self.prompt_tokens + self.output_tokens - mean
@@ -211,6 +255,5 @@ class Traffic(Record):
         """Classes by the promise that holds for them, in order of first appearance."""
         found: dict[SLO, list[RequestClass]] = {}
         for request_class in self.classes:
-            slo = request_class.slo.over(default) if request_class.slo else default
-            found.setdefault(slo, []).append(request_class)
+            found.setdefault(request_class.promises(default), []).append(request_class)
         return tuple((slo, tuple(members)) for slo, members in found.items())

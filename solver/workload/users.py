@@ -21,8 +21,7 @@ class Users(Record):
     Attributes
     ----------
     count: users at work at the same time.
-    tokens_per_s: speed that each is promised; a promise on the 95th percentile of TPOT, which is at least as strict as one
-        on its mean.
+    tokens_per_s: speed that each is promised; a promise on the mean of TPOT.
     think_s: from the last token of an answer to the next prompt [s].
 
     >>> Users(count=80, tokens_per_s=25, think="14s").requests_per_s(501)

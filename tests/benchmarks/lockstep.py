@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from prefill_pools import prefill_pool, simulated
 
+from solver.workload.measures import TTFT_P50, TTFT_P95
+
 pytestmark = pytest.mark.benchmark
 
 #: Requests of a run for each rank, and its seeds.
@@ -29,7 +31,7 @@ def test_prefill_pools(dp: int, pp: int, cv: float) -> None:
         runs = [simulated(priced, request, rate, REQUESTS * dp, seed) for seed in SEEDS]
         busy = np.mean([run[1] for run in runs])
         seen = np.mean([np.quantile(run[0], [0.5, 0.95]) for run in runs], axis=0)
-        own = np.array([said.ttft_p50[0, 0], said.ttft_p95[0, 0]])
+        own = np.array([said.latency(TTFT_P50)[0, 0], said.latency(TTFT_P95)[0, 0]])
         ratios.append(own / seen)
         print(
             f"\ndp {dp} pp {pp} cv {cv:g} load {load:.2f}: {rate:.1f} requests/s, steps {busy:.3f} of the time; TTFT p50 "

@@ -44,7 +44,7 @@ def test_flags_are_what_the_file_says(tmp_path):
         {"builder": "nvl72", "racks": 2, "device": "gb300"},
         "reserved-3y",
     )
-    assert (one.requests_per_s, one.slo.tpot_p95_s) == (pytest.approx(80 / 34), 0.04)
+    assert (one.requests_per_s, one.slo.tpot_mean_s) == (pytest.approx(80 / 34), 0.04)
     assert found.slo.tpot_p95_s is None
 
 

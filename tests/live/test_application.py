@@ -53,7 +53,8 @@ def test_the_page_has_a_form_of_the_scenario_beside_the_plan(browser: TestClient
     root = read(browser.get("/").text)
     values = {element.attributes["name"]: element.attributes["value"] for element in root.find("input")}
     assert (values[RATE], values["slo.tpot_p95"], values["prices.b200"]) == ("30", "20 ms", "")
-    assert {label.text for label in root.find("legend")} == {"promises", "rates", "devices", "prices", "pins"}
+    groups = {"promises", "rates", "devices", "prices", "pins", "further promises"}
+    assert {label.text for label in root.find("legend")} == groups
     assert root.one("iframe").attributes["src"] == "/plan?0"
     assert browser.get("/plan?0").text == html.render(plans.solved(plans.SMALL))
 

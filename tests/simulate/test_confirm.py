@@ -16,6 +16,7 @@ from solver.plan import Binding, Plan
 from solver.simulate import PromiseVerdict, ReplayReport, Run, replay
 from solver.study.confirm import ARRIVALS, EARLY, Glance, Trial, as_asked, confirm, tightened, why_not_judged
 from solver.workload import SLO, Scenario
+from solver.workload.measures import TPOT_P95, TTFT_P95
 
 EFFORT = Effort(time_limit_s=20, workers=1, seed=1)
 TRIAL = Trial(seeds=(1, 2), requests=6000)
@@ -84,7 +85,7 @@ def test_a_plan_that_holds_is_left_alone() -> None:
 
 def test_classes_go_on_sharing_their_promise() -> None:
     scenario = bursty()
-    tighter = tightened(scenario, {(scenario.slo, "tpot_p95_s"): 0.5})
+    tighter = tightened(scenario, {(scenario.slo, TPOT_P95): 0.5})
     slo = tighter.traffic.classes[0].slo
     assert slo is not None
     assert slo.tpot_p95_s == pytest.approx(0.009)
@@ -140,7 +141,7 @@ def test_no_stricter_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     class Judged(Trial):
         def reports(self, plan: Plan) -> list[list[ReplayReport]]:
             holds = plan.objective.usd_per_million_output_tokens > 1.2 * base
-            verdict = PromiseVerdict("chat", "TTFT", limit, limit * (0.9 if holds else 2.0), 0.0)
+            verdict = PromiseVerdict("chat", TTFT_P95, limit, limit * (0.9 if holds else 2.0), 0.0)
             return [[dataclasses.replace(recorded, verdicts=(verdict,))]]
 
     monkeypatch.setattr("solver.study.confirm.violations", lambda plan: [])
@@ -155,8 +156,8 @@ def test_half_a_step_where_nothing_keeps_the_whole_one(monkeypatch: pytest.Monke
     first = solve_scenario(bursty("cost"), EFFORT).plan
     recorded = replay(first, Run(requests=400, seed=1))
     limit = first.prediction.ttft_p95_s
-    missed = dataclasses.replace(recorded, verdicts=(PromiseVerdict("chat", "TTFT", limit, 2 * limit, 0.0),))
-    held = dataclasses.replace(recorded, verdicts=(PromiseVerdict("chat", "TTFT", limit, limit, 0.0),))
+    missed = dataclasses.replace(recorded, verdicts=(PromiseVerdict("chat", TTFT_P95, limit, 2 * limit, 0.0),))
+    held = dataclasses.replace(recorded, verdicts=(PromiseVerdict("chat", TTFT_P95, limit, limit, 0.0),))
     factors: list[float] = []
 
     class Judged(Trial):
@@ -211,7 +212,7 @@ def test_nobody_asks_why_tightened_promises_cannot_be_kept(monkeypatch: pytest.M
 
     monkeypatch.setattr("solver.optimize.solve.why_none", never)
     # Nothing keeps these: the plan comes back as it was, with what it missed.
-    monkeypatch.setattr("solver.study.confirm._missed", lambda plan, *_: {(plan.scenario.slo, "tpot_p95_s"): 1e-3})
+    monkeypatch.setattr("solver.study.confirm._missed", lambda plan, *_: {(plan.scenario.slo, TPOT_P95): 1e-3})
     monkeypatch.setattr("solver.study.confirm.HALVINGS", 0)
     plan = confirm(first.plan.scenario, first, EFFORT, trial=Glance(cpu_s=None)).plan
     assert plan.confirmation is not None

@@ -7,6 +7,7 @@ import pytest
 from prefill_pools import prefill_pool, simulated
 
 from solver.cost.pool.waiting import overflow
+from solver.workload.measures import TTFT_P50, TTFT_P95
 
 REQUESTS = 6000
 
@@ -20,8 +21,8 @@ def test_ranks_wait_for_their_slowest(dp: int, replicas: int, cv: float, load: f
     priced, request = prefill_pool(dp, 1, replicas, cv)
     said = priced.at_batch(load)
     first, busy = simulated(priced, request, replicas * float(said.requests_per_s[0]), REQUESTS, 3)
-    assert np.quantile(first, 0.5) == pytest.approx(float(said.ttft_p50[0, 0]), rel=0.12)
-    assert np.quantile(first, 0.95) == pytest.approx(float(said.ttft_p95[0, 0]), rel=0.3)
+    assert np.quantile(first, 0.5) == pytest.approx(float(said.latency(TTFT_P50)[0, 0]), rel=0.12)
+    assert np.quantile(first, 0.95) == pytest.approx(float(said.latency(TTFT_P95)[0, 0]), rel=0.3)
     assert busy > load
 
 
@@ -42,7 +43,7 @@ def test_requests_grow_with_the_load() -> None:
     priced, _ = prefill_pool(4, 1, 1, 1.0)
     said = priced.at_loads(np.linspace(0.05, 0.98, 40).tolist())
     assert said.requests_per_s == pytest.approx(float(said.requests_per_s[-1]) * np.linspace(0.05, 0.98, 40) / 0.98)
-    for latency in (said.ttft_p50[:, 0], said.ttft_p95[:, 0]):
+    for latency in (said.latency(TTFT_P50)[:, 0], said.latency(TTFT_P95)[:, 0]):
         assert (latency[1:] > latency[:-1] * (1 - 1e-4)).all()
 
 

@@ -9,12 +9,13 @@ from small_fleet import CHAT, FLEET, asked
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.most import PricedRows, fullest
 from solver.cost.pool.operating_point import WIDTH
-from solver.cost.pool.serving import Promise
+from solver.cost.pool.promise import Promise
 from solver.replica import Role
 from solver.space.candidates import Candidate
 from solver.space.profiles import SINGLE_COUNTS, bands, cells_of
 from solver.space.shapes import most_replicas
 from solver.workload import RequestClass
+from solver.workload.measures import TPOT_P95, TTFT_P95
 
 #: Some of its prompts are longer than the usual chunks.
 LONG = {"name": "long", "prompt_tokens": 6900, "prompt_cv": 1.0, "output_tokens": 15, "requests_per_s": 1.0}
@@ -31,7 +32,7 @@ def test_a_column_promises_what_its_candidate_serves() -> None:
     """Priced again, alone: at the fewest replicas of its band it serves the rate, and keeps the promise."""
     found, _ = asked("llama-3.1-8b", max_tp=2, forbid=("pp",))
     assert found is not None
-    promise = Promise(tpot=0.03)
+    promise = Promise({TPOT_P95: 0.03})
     cells = cells_of(found, CHAT, promise, group=0)
     assert cells is not None
     offered = cells.columns([(cell, *band) for cell in range(len(cells)) for band in cells.bands(cell)])
@@ -65,8 +66,8 @@ def test_a_row_is_priced_alike_whatever_rows_are_beside_it(role: Role, llm: str)
         one = np.array([row])
         alone = PricedRows(role, found.replicas.rows(one), count[one], mix, prompts[one]).at(np.zeros(1, int), np.array([load]))
         assert alone.requests_per_s[0] == pytest.approx(together.requests_per_s[place], rel=1e-9)
-        assert alone.ttft_p95[0] == pytest.approx(together.ttft_p95[place], rel=1e-9)
-        assert alone.tpot_p95[0] == pytest.approx(together.tpot_p95[place], rel=1e-9)
+        for measure in (TTFT_P95, TPOT_P95):
+            assert alone.latency(measure)[0] == pytest.approx(together.latency(measure)[place], rel=1e-9)
 
 
 def _stands_in(row: Candidate, other: Candidate) -> bool:
@@ -79,7 +80,7 @@ def _stands_in(row: Candidate, other: Candidate) -> bool:
 def test_rows_that_are_not_priced_in_a_band_would_not_have_been_the_best_there(role: Role) -> None:
     found, _ = asked("llama-3.1-8b", role=role)
     assert found is not None
-    promise = Promise(ttft=1.0) if role == "prefill" else Promise(tpot=0.03, ttft=2.0)
+    promise = Promise({TTFT_P95: 1.0}) if role == "prefill" else Promise({TPOT_P95: 0.03, TTFT_P95: 2.0})
     cells = cells_of(found, CHAT, promise, group=0)
     assert cells is not None
     assert len(cells.alive) > len(cells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import plans
@@ -11,6 +12,7 @@ from command_line import rackplan
 from solver.plan import Odds, Plan, Rival
 from solver.view import html
 from solver.view.beside import render_beside
+from solver.view.charts import choice_chart
 from solver.view.words import NO_GAP
 
 
@@ -47,6 +49,28 @@ def test_the_choice_is_told_and_drawn() -> None:
     assert "apart and 1 more" in choice
     assert "this plan is the cheapest of these in 75%, and is expected to cost 2.0% more than the cheapest would." in choice
     assert 'id="choice"' not in html.render(plan)
+
+
+def test_no_name_lies_on_another_in_the_chart() -> None:
+    plan = with_rivals(plans.solved(plans.SMALL))
+    cost, tpot = plan.objective.usd_per_million_output_tokens, plan.prediction.tpot_p95_s
+    near = tuple(
+        plan.rivals[0].model_copy(
+            update={
+                "structure": f"structure {n}",
+                "usd_per_million_output_tokens": cost * (1 + 0.02 * n),
+                "tpot_p95_s": tpot * (1 - 0.002 * n),
+            }
+        )
+        for n in range(6)
+    )
+    chart = choice_chart(plan.model_copy(update={"rivals": near})).to_dict()
+    labels = next(layer for layer in chart["layer"] if layer["mark"]["type"] == "text")
+    rows = labels["data"]["values"]
+    low, high = labels["encoding"]["y"]["scale"]["domain"]
+    heights = sorted((row["label_usd"] - low) / (high - low) * chart["height"] for row in rows)
+    assert len(heights) > 5
+    assert all(upper - lower >= 12 - 1e-6 for lower, upper in pairwise(heights))
 
 
 def test_both_plans_are_on_the_page() -> None:

@@ -171,9 +171,9 @@ def test_a_latency_chart_shows_a_class_that_keeps_its_promise(name: str) -> None
     scene = Scene.of(plans.solved(name))
     for pool in scene.plan.pools:
         drawn = curve(scene, pool)
-        assert drawn.chosen.ttft_p95_s <= drawn.ttft_limit_s * (1 + 1e-6)
-        assert drawn.chosen.tpot_p95_s <= drawn.tpot_limit_s * (1 + 1e-6)
-        assert {drawn.ttft_class, drawn.tpot_class} <= set(pool.serves)
+        assert drawn.chosen.ttft_s <= drawn.ttft.limit_s * (1 + 1e-6)
+        assert drawn.chosen.tpot_s <= drawn.tpot.limit_s * (1 + 1e-6)
+        assert {drawn.ttft.request_class, drawn.tpot.request_class} <= set(pool.serves)
 
 
 @pytest.mark.parametrize("name", plans.SCENARIOS)

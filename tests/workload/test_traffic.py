@@ -153,7 +153,7 @@ def test_users_become_a_rate_and_a_promise() -> None:
     people = {"count": 80, "tokens_per_s": 25, "think": "14s"}
     read = RequestClass("chat", prompt_tokens=2000, output_tokens=501, users=people, slo={"ttft_p95": "2s"})
     assert read.requests_per_s == pytest.approx(80 / (14 + 20))
-    assert read.slo == SLO(ttft_p95_s=2.0, tpot_p95_s=0.04)
+    assert read.slo == SLO(ttft_p95_s=2.0, tpot_mean_s=0.04)
     assert RequestClass(**read.model_dump(by_alias=True)) == read
     with pytest.raises(BadInput, match="leave one out"):
         chat(users=people)

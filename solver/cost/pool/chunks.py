@@ -55,6 +55,28 @@ class Chunks:
         """Over prompts of which some share chunks (R,)."""
         return self.alone.mean(self.stall + shared[:, None, None] * (self.shared_stall - self.stall))
 
+    def longest(self, rare: Floats, taken: Floats, together: Floats) -> Floats:
+        """A step with a chunk that is not exceeded but by a share of them (R,): with a long prompt in it, or with several.
+
+        Parameters
+        ----------
+        rare: that share, at most 1 (R,).
+        taken: prompts in a chunk, a geometric number (R,). together: most of them.
+        """
+        alone = self.alone
+        steps = np.maximum(alone.steps, 1.0)
+        one, weight = (alone.occupied / steps).reshape(len(rare), -1), (alone.share * steps).reshape(len(rare), -1)
+        order = np.argsort(one, axis=1)
+        sorted_, weight = np.take_along_axis(one, order, axis=1), np.take_along_axis(weight, order, axis=1)
+        below = np.cumsum(weight, axis=1) / weight.sum(axis=1, keepdims=True)
+        place = np.minimum((below < 1 - rare[:, None] - 1e-9).sum(axis=1), one.shape[1] - 1)
+        longest = sorted_[np.arange(len(rare)), place]
+        # P(more than j) = (1 - 1 / taken)^j.
+        others = np.floor(np.log(rare) / np.log(np.clip(1 - 1 / taken, 1e-12, 1 - 1e-12)))
+        usual = (sorted_ * weight).sum(axis=1) / weight.sum(axis=1)
+        several = usual + np.clip(others, 0.0, np.maximum(together - 1, 0.0)) * alone.mean(self.shared_stall)
+        return np.asarray(np.maximum(longest, several))
+
     def lone(self, step: Floats, passes: Floats) -> Moments:
         """Time of a prompt that takes whole steps of so long, with room for so many of its passes each (R,)."""
         steps = np.ceil(self.alone.steps / passes[:, None, None])

@@ -154,11 +154,13 @@ class Crowd:
         return 2 * (stays - 1 + np.exp(-stays)) / stays**2
 
 
-def lognormal_quantile(mean: Floats, variance: Floats, probability: float) -> Floats:
-    """Quantile of a lognormal distribution by its mean and squared coefficient of variation.
+def lognormal_statistic(mean: Floats, variance: Floats, share: float | None) -> Floats:
+    """Quantile of a lognormal distribution by its mean and squared coefficient of variation; its mean for None.
 
-    >>> float(lognormal_quantile(np.array(1.0), np.array(0.0), 0.95))
+    >>> float(lognormal_statistic(np.array(1.0), np.array(0.0), 0.95))
     1.0
     """
+    if share is None:
+        return np.broadcast_to(mean, np.broadcast_shapes(np.shape(mean), np.shape(variance)))
     sigma = np.sqrt(np.log1p(variance))
-    return np.asarray(mean * np.exp(normal_quantile(probability) * sigma - sigma**2 / 2))
+    return np.asarray(mean * np.exp(normal_quantile(share) * sigma - sigma**2 / 2))

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.cost.pool.latency import RequestLatency, Statistics
 from solver.cost.pool.prediction import Latencies, Part, class_latencies, overall
 from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.serving import Service
 from solver.cost.surprises import DRAWS
 from solver.replica import Role
 from solver.workload import SLO, RequestClass
+from solver.workload.measures import MEASURES, TPOT_P95, TTFT_P95
 
 Floats = NDArray[np.float64]
 
@@ -27,10 +29,8 @@ Floats = NDArray[np.float64]
 LOADS, SPAN = 128, 128.0
 #: Multiples of the planned traffic of which the largest that keeps its promises is looked for.
 MULTIPLES = np.linspace(1.0, 0.3, 36)
-#: What may be promised, by its name in promises and in latencies; a miss by less than this share is none.
-PROMISES, SLACK = ("ttft_p95_s", "tpot_p95_s", "itl_p95_s", "e2e_p95_s"), 1e-6
-#: Latencies of a service, by class.
-_LATENCIES = ("ttft_p50", "ttft_p95", "tpot_p50", "tpot_p95", "itl_p95")
+#: A promise that is missed by less than this share is kept.
+SLACK = 1e-6
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,24 @@ class DrawnPool:
     def under(self, multiple: float) -> tuple[Service, NDArray[np.bool_]]:
         """The pool in every world at a multiple of its rate, and whether it can serve so much at all (DRAWS,)."""
         longer, first = np.exp(self.surprises[0]), np.exp(self.surprises.sum(axis=0))
-        rates, table = self._table
+        rates, latency = self._table
         asked = np.log(multiple * self.requests_per_s * longer)
         place = np.clip(np.searchsorted(rates, asked), 1, len(rates) - 1)
         step = np.clip((asked - rates[place - 1]) / (rates[place] - rates[place - 1]), 0.0, 1.0)[:, None]
-        found = {}
-        for name, values in table.items():
-            between = values[place - 1] * (1 - step) + values[place] * step
-            found[name] = np.exp(between) * (first if name.startswith("ttft") else longer)[:, None]
+
+        def at(logarithm: Statistics, slower: Floats) -> Statistics:
+            def told(share: float | None) -> Floats:
+                values = logarithm(share)
+                between = values[place - 1] * (1 - step) + values[place] * step
+                return np.asarray(np.exp(between) * slower[:, None])
+
+            return told
+
+        drawn = RequestLatency(
+            at(latency.first, first), at(latency.later, longer), at(latency.gap, longer), latency.later_tokens
+        )
         nothing = np.zeros(DRAWS)
-        return Service(nothing, nothing, nothing, nothing, nothing, **found), asked <= rates[-1] + 1e-9
+        return Service(nothing, nothing, nothing, nothing, nothing, drawn), asked <= rates[-1] + 1e-9
 
     def surprising(self, surprises: Floats) -> DrawnPool:
         """The same pool with other surprises."""
@@ -74,17 +82,21 @@ class DrawnPool:
         return found
 
     @cached_property
-    def _table(self) -> tuple[Floats, dict[str, Floats]]:
+    def _table(self) -> tuple[Floats, RequestLatency]:
         """Logarithms of growing rates (L,), and of latencies at them (L, C)."""
         rates, service = self.priced.over_loads(self.sequences, SPAN, LOADS)
         if (lighter := float(rates[0]) / self.requests_per_s) > 1:
             rates, service = self.priced.over_loads(self.sequences, 2 * lighter * SPAN, LOADS)
-        served = self.by_class(service)
-        table = {name: getattr(served, name) for name in _LATENCIES}
+        latency = self.by_class(service).latency
         # Queues that never end serve nobody.
-        ends = np.all([np.isfinite(values).all(axis=1) for values in table.values()], axis=0)
+        ends = np.all([np.isfinite(latency(m)).all(axis=1) for m in (TTFT_P95, TPOT_P95)], axis=0)
         stable = max(int(np.argmin(ends)) if not ends.all() else len(ends), 2)
-        return np.log(rates[:stable]), {n: np.log(np.maximum(v[:stable], 1e-12)) for n, v in table.items()}
+
+        def logarithm(of: Statistics) -> Statistics:
+            return cache(lambda share: np.log(np.maximum(of(share)[:stable], 1e-12)))
+
+        first, later, gap = (logarithm(of) for of in (latency.first, latency.later, latency.gap))
+        return np.log(rates[:stable]), RequestLatency(first, later, gap, latency.later_tokens)
 
 
 @dataclass(frozen=True)
@@ -126,9 +138,10 @@ class Worlds:
         value: of a rate, what is predicted; latencies have their own.
         request_class: whose; of all without.
         """
-        if name.startswith(("ttft", "tpot")):
+        measure = next((m for m in MEASURES if m.field == name), None)
+        if measure is not None:
             latencies = self.overall if request_class is None else self.classes[request_class]
-            return _middle_80(getattr(latencies, name))
+            return _middle_80(latencies[measure])
         return _middle_80(value * self.served)
 
     def cost_80(self, usd: float) -> tuple[float, float]:
@@ -151,7 +164,7 @@ def worlds(groups: Sequence[DrawnGroup]) -> Worlds:
     served = np.full(DRAWS, MULTIPLES[-1])
     first: dict[str, Latencies] = {}
     for multiple in MULTIPLES:
-        kept, classes = _at(groups, float(multiple))
+        kept, classes = _at(groups, float(multiple), complete=not first)
         if not first:
             first, whole = classes, kept
         served = np.where(kept, np.maximum(served, multiple), served)
@@ -161,8 +174,10 @@ def worlds(groups: Sequence[DrawnGroup]) -> Worlds:
     return Worlds(first, rates, whole, served)
 
 
-def _at(groups: Sequence[DrawnGroup], multiple: float) -> tuple[NDArray[np.bool_], dict[str, Latencies]]:
-    """Whether every promise is kept at a multiple of the traffic (DRAWS,), and the latencies."""
+def _at(
+    groups: Sequence[DrawnGroup], multiple: float, complete: bool
+) -> tuple[NDArray[np.bool_], dict[str, Latencies]]:
+    """Whether every promise is kept at a multiple of the traffic (DRAWS,), and the latencies: all, or those promised."""
     kept, found = np.ones(DRAWS, bool), {}
     for group in groups:
         parts = []
@@ -171,10 +186,9 @@ def _at(groups: Sequence[DrawnGroup], multiple: float) -> tuple[NDArray[np.bool_
             kept &= able
             parts.append(Part(pool.role, pool.share, service))
         for position, (request_class, slo) in enumerate(zip(group.classes, group.slos, strict=True)):
-            latencies = class_latencies(parts, position, request_class.output_tokens)
+            measures = MEASURES if complete else [measure for measure, _ in slo.promised]
+            latencies = class_latencies(parts, position, request_class, measures)
             found[request_class.name] = latencies
-            for name in PROMISES:
-                limit = getattr(slo, name)
-                if limit is not None:
-                    kept &= getattr(latencies, name) <= limit * (1 + SLACK)
+            for measure, limit in slo.promised:
+                kept &= latencies[measure] <= limit * (1 + SLACK)
     return kept, found

@@ -30,6 +30,7 @@ class Mix:
     cached: prompt tokens found in a cache (C,); prefix: those of them that every prompt begins with, however long.
     output: output tokens (C,).
     spread: how its prompts' lengths are distributed, over their mean (C,).
+    classes: whose requests they are (C,).
     prompt_cv2, output_cv2: squared coefficients of variation of the lengths inside a class (C,).
     burstiness: squared coefficient of variation of the time between arrivals.
     member, is_hit: the class that each entry belongs to, and whether it is of requests that find their session's history
@@ -44,6 +45,7 @@ class Mix:
     prefix: Floats
     output: Floats
     spread: tuple[Lengths, ...]
+    classes: tuple[RequestClass, ...]
     prompt_cv2: Floats
     output_cv2: Floats
     burstiness: float
@@ -75,6 +77,7 @@ class Mix:
             prefix=prefix,
             output=np.array([c.output_tokens for c in of], float),
             spread=tuple(c.prompt_lengths for c in of),
+            classes=tuple(of),
             prompt_cv2=np.array([c.prompt_cv for c in of], float) ** 2,
             output_cv2=np.array([c.output_cv for c in of], float) ** 2,
             burstiness=float(np.dot(rate, [c.burstiness for c in classes]) / rate.sum()),
@@ -128,6 +131,10 @@ class Mix:
         """Most prompt tokens that any request computes."""
         most = np.array([one.most for one in self.spread])
         return float(np.max((self.prompt + self.prefix) * most - self.prefix))
+
+    def later_tokens(self, share: float | None) -> Floats:
+        """Output tokens after the first that a share of the requests does not exceed; their mean for None (C,)."""
+        return np.array([one.later_tokens(share) for one in self.classes])
 
     @property
     def mean_output(self) -> float:

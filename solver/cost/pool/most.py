@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.operating_point import WIDTH, Rows, best_load, bracket
-from solver.cost.pool.serving import Promise, Service, Stretch, decode_at, prefill_at, sequences_that_fit, unified_at
+from solver.cost.pool.promise import Promise
+from solver.cost.pool.serving import Service, Stretch, decode_at, prefill_at, sequences_that_fit, unified_at
 from solver.cost.steps.replicas import Replicas
 from solver.replica import Role
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.cost.pool.latency import end_to_end
 from solver.cost.pool.queueing import normal_quantile
 from solver.cost.pool.serving import Service
 from solver.replica import Role
+from solver.workload import RequestClass
+from solver.workload.measures import MEASURES, Measure
 
 Floats = NDArray[np.float64]
 
@@ -33,68 +36,72 @@ class Part:
 
 @dataclass(frozen=True)
 class Latencies:
-    """Quantiles of one class in every row (R,) [s]."""
+    """Every measure of one class, or of all, in every row (R,) [s].
 
-    ttft_p50_s: Floats
-    ttft_p95_s: Floats
-    tpot_p50_s: Floats
-    tpot_p95_s: Floats
-    itl_p95_s: Floats
-    e2e_p95_s: Floats
+    Attributes
+    ----------
+    of: by measure. later_tokens: of an answer, on average, after the first.
+    """
+
+    of: Mapping[Measure, Floats]
+    later_tokens: float
+
+    def __getitem__(self, measure: Measure) -> Floats:
+        return self.of[measure]
 
     def alone(self) -> dict[str, float]:
-        """The figures of the one row that there is."""
-        return {field.name: float(getattr(self, field.name)[0]) for field in fields(self)}
+        """The figures of the one row that there is, by name."""
+        return {measure.field: float(values[0]) for measure, values in self.of.items()}
 
 
-def class_latencies(parts: Sequence[Part], position: int, output_tokens: int) -> Latencies:
-    """Latencies of the class at ``position`` in its promise's mix.
+def class_latencies(
+    parts: Sequence[Part], position: int, request_class: RequestClass, measures: Sequence[Measure] = MEASURES
+) -> Latencies:
+    """Latencies of a class, which is at ``position`` in its promise's mix.
 
-    Medians are means over the pools by share; a 95th percentile is the worst of them, since a pool with more than a
-    twentieth of the requests can break the promise alone.
+    Means and medians are means over the pools by share; a tail percentile is the worst of them, since a pool with more
+    requests than lie beyond it can break the promise alone.
     """
     first = [p for p in parts if p.role in ("prefill", "unified") and p.share > 0]
     later = [p for p in parts if p.role in ("decode", "unified") and p.share > 0]
 
-    def mean(of: Sequence[Part], name: str) -> Floats:
-        values = [p.share * getattr(p.service, name)[:, position] for p in of]
-        return np.asarray(sum(values) / math.fsum(p.share for p in of))
+    def over(of: Sequence[Part], measure: Measure) -> Floats:
+        values = [p.service.latency(measure)[:, position] for p in of]
+        if measure.tail:
+            return np.asarray(np.max(values, axis=0))
+        return np.asarray(sum(p.share * each for p, each in zip(of, values, strict=True)) / math.fsum(p.share for p in of))
 
-    def worst(of: Sequence[Part], name: str) -> Floats:
-        return np.asarray(np.max([getattr(p.service, name)[:, position] for p in of], axis=0))
+    def told(measure: Measure) -> Floats:
+        if measure.quantity == "e2e":
+            parts_s = over(first, measure.of("ttft")), over(later, measure.of("tpot"))
+            return end_to_end(*parts_s, request_class.later_tokens(measure.share))
+        return over(first if measure.quantity == "ttft" else later, measure)
 
-    ttft, tpot = worst(first, "ttft_p95"), worst(later, "tpot_p95")
-    return Latencies(
-        ttft_p50_s=mean(first, "ttft_p50"),
-        ttft_p95_s=ttft,
-        tpot_p50_s=mean(later, "tpot_p50"),
-        tpot_p95_s=tpot,
-        itl_p95_s=worst(later, "itl_p95"),
-        # Both at their 95th percentile at once: an upper reading of the sum's.
-        e2e_p95_s=ttft + max(output_tokens - 1, 0) * tpot,
-    )
+    return Latencies({measure: told(measure) for measure in measures}, request_class.later_tokens(None))
 
 
 def overall(classes: Mapping[str, Latencies], rates: Mapping[str, float]) -> Latencies:
-    """Quantiles over the requests of all classes, each weighted by its rate."""
+    """All measures over the requests of all classes, each weighted by its rate; gaps by those between its tokens."""
     names = sorted(classes)
-    weights = np.array([rates[name] for name in names])
-    weights = weights / weights.sum()
+    rate = np.array([rates[name] for name in names])
+    tokens = rate * [classes[name].later_tokens for name in names]
 
-    def mixed(middle: str, high: str) -> tuple[Floats, Floats]:
-        low, top = (np.stack([getattr(classes[n], name) for n in names]) for name in (middle, high))
-        return mixture_quantile(low, top, weights, 0.5), mixture_quantile(low, top, weights, 0.95)
+    def mixed(measure: Measure) -> Floats:
+        asked = np.stack([classes[n][measure] for n in names])
+        weights = tokens if measure.quantity == "itl" and tokens.any() else rate
+        weights = weights / weights.sum()
+        if measure.share is None:
+            return np.asarray(weights @ asked)
+        # Normal distributions by their medians and a percentile above: the one that is asked for, else the 95th.
+        high = measure if measure.tail else Measure(measure.quantity, "p95")
+        middle, top = (np.stack([classes[n][m] for n in names]) for m in (Measure(measure.quantity, "p50"), high))
+        return mixture_quantile(middle, top, weights, measure.share, high.share or 0.0)
 
-    return Latencies(
-        *mixed("ttft_p50_s", "ttft_p95_s"),
-        *mixed("tpot_p50_s", "tpot_p95_s"),
-        itl_p95_s=np.max([c.itl_p95_s for c in classes.values()], axis=0),
-        e2e_p95_s=np.max([c.e2e_p95_s for c in classes.values()], axis=0),
-    )
+    return Latencies({measure: mixed(measure) for measure in MEASURES}, float(tokens.sum() / rate.sum()))
 
 
-def mixture_quantile(middle: Floats, high: Floats, weights: Floats, quantile: float) -> Floats:
-    """Quantile of mixtures of normal distributions given by their 50th and 95th percentiles (C, R), in every row (R,).
+def mixture_quantile(middle: Floats, high: Floats, weights: Floats, quantile: float, above: float = 0.95) -> Floats:
+    """Quantile of mixtures of normal distributions given by their medians and a quantile above (C, R), in every row (R,).
 
     >>> mixture_quantile(np.array([[1.0]]), np.array([[2.0]]), np.array([1.0]), 0.95).tolist()
     [2.0]
@@ -103,7 +110,7 @@ def mixture_quantile(middle: Floats, high: Floats, weights: Floats, quantile: fl
     if np.all(middle == middle[0]) and np.all(high == high[0]):
         return np.asarray(asked[0])
     low, top = middle.min(axis=0), high.max(axis=0)
-    spread = np.maximum((high - middle) / normal_quantile(0.95), 1e-12 * np.maximum(high, 1e-12))
+    spread = np.maximum((high - middle) / normal_quantile(above), 1e-12 * np.maximum(high, 1e-12))
     for _ in range(60):
         between = (low + top) / 2
         below = 0.5 * (1 + _erf((between - middle) / (spread * math.sqrt(2))))

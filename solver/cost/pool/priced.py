@@ -13,8 +13,9 @@ from solver.cost.network.fleet import Fleet
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.most import MOST_UTILISATION, PricedRows, fullest
 from solver.cost.pool.operating_point import Bracket, Rows, best_load, bracket
+from solver.cost.pool.promise import Promise
 from solver.cost.pool.queueing import FULL, normal_quantile
-from solver.cost.pool.serving import Promise, Service, Stretch, sequences_that_fit
+from solver.cost.pool.serving import Service, Stretch, sequences_that_fit
 from solver.cost.steps.replicas import NetworkShare, Replicas
 from solver.cost.steps.step import Load
 from solver.llm import LLM

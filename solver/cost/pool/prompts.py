@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.cost.pool.latency import Statistics
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.waiting import Moments, Wait, crossing
 from solver.cost.steps.replicas import Replicas
@@ -137,37 +138,37 @@ class FirstToken:
 
     Attributes
     ----------
-    middle, high: own time of the prompts of every class and length (R, C, N) [s], as the median and the 95th percentile
-        of the wait find it. share: of the requests that each has (C, N).
+    own: time of the prompts of every class and length by themselves (R, C, N) [s], as a quantile of the wait finds it;
+        on average for None.
+    share: of the requests that each has (C, N).
     queue: the wait before it.
     """
 
-    middle: Floats
-    high: Floats
+    own: Statistics
     share: Floats
     queue: Wait
 
-    def p50(self, entries: Sequence[int], delay: Floats | float = 0.0) -> Floats:
-        """Median over the requests of some entries, each delayed by so much (R,) [s]."""
-        return self._quantile(self.middle, entries, delay, 0.5)
+    def each(self, share: float | None) -> Floats:
+        """A quantile of every entry by itself, or its mean (R, C) [s]."""
+        return np.stack([self.of([entry], share) for entry in range(len(self.share))], axis=1)
 
-    def p95(self, entries: Sequence[int], delay: Floats | float = 0.0) -> Floats:
-        """95th percentile over the requests of some entries, each delayed by so much (R,) [s]."""
-        return self._quantile(self.high, entries, delay, 0.95)
+    def of(self, entries: Sequence[int], share: float | None, delay: Floats | float = 0.0) -> Floats:
+        """A quantile over the requests of some entries, or their mean (R,) [s]: of the sum of own time and wait.
 
-    def each(self, quantile: Callable[[Sequence[int]], Floats]) -> Floats:
-        """A quantile of every entry by itself (R, C)."""
-        return np.stack([quantile([entry]) for entry in range(len(self.share))], axis=1)
-
-    def _quantile(self, own: Floats, entries: Sequence[int], delay: Floats | float, probability: float) -> Floats:
-        """Quantile of the sum of own time and wait."""
+        Parameters
+        ----------
+        delay: of the requests of each entry, besides (C,) [s].
+        """
+        own = self.own(share)
         times = own[:, entries] + np.broadcast_to(delay, len(self.share))[entries, None]
         times = times.reshape(len(times), -1)
         if times.shape[1] == 1:
-            return np.asarray(times[:, 0] + self.queue.quantile(probability))
+            return np.asarray(times[:, 0] + (self.queue.mean if share is None else self.queue.quantile(share)))
         weights = self.share[entries].ravel()
         weights = weights / weights.sum()
-        late = 1 - probability
+        if share is None:
+            return np.asarray(times @ weights + self.queue.mean)
+        late = 1 - share
         longest = self.queue.quantile(1 - late / 2)
 
         def tail(time: Floats) -> Floats:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.cost.pool.latency import RequestLatency, Statistics
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.serving import Service
@@ -136,17 +136,29 @@ def by_class(service: Service, mix: Mix, classes: int, load: Sequence[float]) ->
     """
     if not mix.keeps:
         return service
-    found: dict[str, Any] = {}
     members = [_entries(mix, c) for c in range(classes)]
-    for name in ("tpot_p50", "tpot_p95", "itl_p95"):
-        table = getattr(service, name)
-        found[name] = np.stack([table[:, entries].max(axis=1) for entries in members], axis=1)
-    if service.first is None:
-        return replace(service, ttft_p50=0 * found["tpot_p50"], ttft_p95=0 * found["tpot_p50"], **found)
+    latency = service.latency
+
+    def slowest(of: Statistics) -> Statistics:
+        return lambda share: _by_member(of(share), members)
+
+    def first(share: float | None) -> Floats:
+        if service.first is None:
+            return slowest(latency.first)(share)
+        return np.stack([service.first.of(entries, share, delay) for entries in members], axis=1)
+
     delay = np.array([load[c] if hit else 0.0 for c, hit in zip(mix.member, mix.is_hit, strict=True)])
-    p50 = np.stack([service.first.p50(entries, delay) for entries in members], axis=1)
-    p95 = np.stack([service.first.p95(entries, delay) for entries in members], axis=1)
-    return replace(service, ttft_p50=p50, ttft_p95=p95, **found)
+
+    def later_tokens(share: float | None) -> Floats:
+        return mix.later_tokens(share)[[entries[0] for entries in members]]
+
+    told = RequestLatency(first, slowest(latency.later), slowest(latency.gap), later_tokens)
+    return replace(service, latency=told)
+
+
+def _by_member(table: Floats, members: Sequence[Sequence[int]]) -> Floats:
+    """The slowest entry of each class (R, classes)."""
+    return np.stack([table[:, entries].max(axis=1) for entries in members], axis=1)
 
 
 def _entries(mix: Mix, position: int) -> list[int]:

@@ -9,15 +9,18 @@ Decode and unified pools are trains: a step leaves when the last one has arrived
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solver.cost.pool.chunks import ChunkedPrompts
-from solver.cost.pool.crowd import Crowd, DecodePace, lognormal_quantile
+from solver.cost.pool.crowd import Crowd, DecodePace, lognormal_statistic
+from solver.cost.pool.latency import RequestLatency, nothing
 from solver.cost.pool.lockstep import RankGroup
 from solver.cost.pool.mix import Mix
+from solver.cost.pool.promise import Promise
 from solver.cost.pool.prompts import FirstToken
 from solver.cost.pool.queueing import FULL, crowdedness, normal_quantile, occupancy_quantile
 from solver.cost.pool.waiting import Moments, clump, gather, overflow, wait
@@ -34,16 +37,6 @@ _SECANTS = 2
 MANY = 5.0
 #: Least share of a rank's time that is left between prompts, for the number that queues.
 LEAST_IDLE = 1e-3
-
-
-@dataclass(frozen=True)
-class Promise:
-    """Limits on the 95th percentile [s], one for all or one for each class (classes,); infinite where nothing was promised."""
-
-    ttft: Floats | float = np.inf
-    tpot: Floats | float = np.inf
-    itl: Floats | float = np.inf
-    e2e: Floats | float = np.inf
 
 
 @dataclass(frozen=True)
@@ -74,8 +67,7 @@ class Service:
     full_batch: sequences on a rank that are exceeded 1 % of the time (R,).
     step_s: mean step (R,).
     utilisation: share of the time that the bottleneck is busy (R,).
-    ttft_p50, ttft_p95, tpot_p50, tpot_p95, itl_p95: latencies per entry of the mix (R, C) [s]; 0 where the role has no
-        part in them.
+    latency: statistics of what requests take, by entry of the mix (R, C) [s].
     first: what the time to first token is made of; None where the role has no part in it, or it was stretched.
     step_tokens: prompt tokens in a step of a rank that has any, on average (prefill) (R,); None for other roles.
     """
@@ -85,44 +77,27 @@ class Service:
     full_batch: Floats
     step_s: Floats
     utilisation: Floats
-    ttft_p50: Floats
-    ttft_p95: Floats
-    tpot_p50: Floats
-    tpot_p95: Floats
-    itl_p95: Floats
+    latency: RequestLatency
     first: FirstToken | None = None
     step_tokens: Floats | None = None
 
     def stretched(self, by: Stretch) -> Service:
         """The same batches where everything takes longer: time has no other scale in a pool."""
-        longer, first = by.time[:, None], (by.time * by.first)[:, None]
         return replace(
             self,
             requests_per_s=self.requests_per_s / by.time,
             step_s=self.step_s * by.time,
-            ttft_p50=self.ttft_p50 * first,
-            ttft_p95=self.ttft_p95 * first,
-            tpot_p50=self.tpot_p50 * longer,
-            tpot_p95=self.tpot_p95 * longer,
-            itl_p95=self.itl_p95 * longer,
+            latency=self.latency.stretched(by.time, by.first),
             first=None,
         )
 
     def excess(self, promise: Promise, mix: Mix) -> Floats:
         """How far any class overshoots its promise: the largest latency / limit - 1, at most 0 if all are kept (R,)."""
-        e2e = self.ttft_p95 + np.maximum(mix.output - 1, 0) * self.tpot_p95
-        pairs = (
-            (self.ttft_p95, promise.ttft),
-            (self.tpot_p95, promise.tpot),
-            (self.itl_p95, promise.itl),
-            (e2e, promise.e2e),
-        )
         worst = np.full(len(self.batch), -1.0)
-        for latency, limit in pairs:
-            if np.any(np.isfinite(limit)):
-                # A limit of each class is one of each of its entries.
-                of_entries = np.asarray(limit, float)[list(mix.member)] if np.ndim(limit) else limit
-                worst = np.maximum(worst, (latency / of_entries).max(axis=1) - 1)
+        for measure, limit in promise.limits.items():
+            # A limit of each class is one of each of its entries.
+            of_entries = np.asarray(limit, float)[list(mix.member)] if np.ndim(limit) else limit
+            worst = np.maximum(worst, (self.latency(measure) / of_entries).max(axis=1) - 1)
         return worst
 
 
@@ -137,19 +112,24 @@ def decode_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Serv
     typical = pace.step_s
     crowd = Crowd.of(ranks, mix, batch, pace, typical)
     variance = crowd.variance(mix.output, mix.output_cv2, typical)
-    most = occupancy_quantile(batch, ranks / crowd.swings, 0.95)
-    zero = np.zeros((len(pool), len(mix.share)))
+    entries = len(mix.share)
+
+    def later(share: float | None) -> Floats:
+        return lognormal_statistic(typical[:, None], variance, share)
+
+    def gap(share: float | None) -> Floats:
+        if share is None:
+            return later(None)
+        most = occupancy_quantile(batch, ranks / crowd.swings, share)
+        return np.repeat(pool.decode_s(np.maximum(most, 1.0), mix.context)[:, None], entries, axis=1)
+
     return Service(
         requests_per_s=batch * pool.work.dp / (mix.mean_output * typical),
         batch=batch,
         full_batch=occupancy_quantile(batch, ranks / crowd.swings, FULL),
         step_s=typical,
         utilisation=np.minimum(batch, 1.0),
-        ttft_p50=zero,
-        ttft_p95=zero,
-        tpot_p50=lognormal_quantile(typical[:, None], variance, 0.5),
-        tpot_p95=lognormal_quantile(typical[:, None], variance, 0.95),
-        itl_p95=zero + pool.decode_s(np.maximum(most, 1.0), mix.context)[:, None],
+        latency=RequestLatency(nothing(len(pool), entries), later, gap, mix.later_tokens),
     )
 
 
@@ -210,8 +190,8 @@ def prefill_at(
     # The first token is out when the cache has landed: transfers grow with the prompt as prefills do.
     sent = np.stack([pool.landing_s(float(tokens)) for tokens in mix.prompt + mix.cached], axis=1)
     own = _first_token(pool, lone.prompts.latency * slowed) + sent[..., None] * mix.lengths
-    first_token = FirstToken(own, own, lone.prompts.share, queue)
-    zero = np.zeros_like(sent)
+    first_token = FirstToken(lambda share: own, lone.prompts.share, queue)
+    none = nothing(*sent.shape)
     on_a_rank = gathered.taken / group.joined
     return Service(
         requests_per_s=arrivals * ranks,
@@ -219,11 +199,7 @@ def prefill_at(
         full_batch=np.ones_like(utilisation),
         step_s=gathered.service.mean / group.steps,
         utilisation=utilisation,
-        ttft_p50=first_token.each(first_token.p50),
-        ttft_p95=first_token.each(first_token.p95),
-        tpot_p50=zero,
-        tpot_p95=zero,
-        itl_p95=zero,
+        latency=RequestLatency(first_token.each, none, none, mix.later_tokens),
         first=first_token,
         step_tokens=np.maximum(on_a_rank, 1.0) * mix.mean(mix.prompt) / group.steps,
     )
@@ -292,31 +268,43 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     # The rest of a service under way, and those of the others before it.
     queues = gathered.service.square / (2 * gathered.service.mean) / np.maximum(1 - load, LEAST_IDLE)
 
-    def own(quantile: float) -> Floats:
+    def own(share: float | None) -> Floats:
+        # On average it meets what it meets in the middle.
+        quantile = 0.5 if share is None else share
         crowd = company + normal_quantile(quantile) * _scatter(company, dp, mix.burstiness)
         latency = prompts.at(np.clip(crowd, 0.0, 1.0)).latency(behind, arrivals, queues)
         felt = crowdedness(np.maximum(occupancy_quantile(batch, ranks / mix.burstiness, quantile), 0.0) * dp)
         return _first_token(pool, latency, felt) + (felt * boarding)[:, None, None]
 
-    first = FirstToken(own(0.5), own(0.95), chunks.alone.share, queue)
+    first = FirstToken(cache(own), chunks.alone.share, queue)
     crowd = Crowd.of(ranks, mix, batch, pace, tpot, more)
     tpot = tpot * crowd.longer
     arrivals = batch / (later_tokens * tpot)
     variance = crowd.variance(mix.output, mix.output_cv2, tpot)
-    # More than one gap in twenty has a chunk in it: then the 95th percentile of gaps is a step with a chunk.
-    chunked = (load * dp > 0.05)[:, None]
-    gap = (chunks.alone.occupied / np.maximum(chunks.alone.steps, 1)) @ mix.weights
+
+    # Chunks that come while one token is made, on any of the ranks: the share of the gaps that have one in them.
+    stalled = np.minimum(tpot * arrivals * dp * chunks.alone.mean(chunks.alone.steps) / gathered.taken, 1.0)
+
+    def later(share: float | None) -> Floats:
+        return lognormal_statistic(tpot[:, None], variance, share)
+
+    def gap(share: float | None) -> Floats:
+        if share is None:
+            return later(None)
+        most = occupancy_quantile(batch, ranks / crowd.swings, share)
+        plain = pool.decode_s(np.maximum(most, 1.0), mix.context)
+        # Of the gaps that a chunk lengthens the longest are asked for, where there are enough of them.
+        rare = (1 - share) / np.maximum(stalled, 1e-12)
+        longest = np.where(rare < 1, chunks.longest(np.minimum(rare, 1.0), gathered.taken, together), plain)
+        return np.repeat(np.maximum(longest, plain)[:, None], len(mix.share), axis=1)
+
     return Service(
         requests_per_s=arrivals * dp,
         batch=batch,
         full_batch=occupancy_quantile(batch, ranks / crowd.swings, FULL),
         step_s=step,
         utilisation=np.minimum(load, 1.0),
-        ttft_p50=first.each(first.p50),
-        ttft_p95=first.each(first.p95),
-        tpot_p50=lognormal_quantile(tpot[:, None], variance, 0.5),
-        tpot_p95=lognormal_quantile(tpot[:, None], variance, 0.95),
-        itl_p95=np.where(chunked, gap, step[:, None]),
+        latency=RequestLatency(first.each, later, gap, mix.later_tokens),
         first=first,
     )
 

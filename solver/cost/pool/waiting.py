@@ -85,6 +85,12 @@ class Wait:
         late: Floats = self.chance[lift] * queued + (1 - self.chance[lift]) * free
         return np.where(time < 0, 1.0, late)
 
+    @property
+    def mean(self) -> Floats:
+        """The wait on average (R,) [s]."""
+        unit = np.interp(self.shape, _SHAPES[::-1], _UNITS[::-1])
+        return np.asarray(self.chance * self.scale * unit + (1 - self.chance) * self.boards * self.step / 2)
+
     def quantile(self, probability: float) -> Floats:
         """The wait that a share ``probability`` of the requests does not exceed (R,) [s]."""
         late = 1 - probability

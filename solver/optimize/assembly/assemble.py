@@ -120,8 +120,9 @@ def assemble(
     usd += math.fsum(price for tier in tiers for price in tier.usd_per_hour.values())
     rests_on = {p.name: _support(instance, p, points[p.name], tiers) for p in pools}
     unmeasured = [f"pool {name}: {each}" for name, found in rests_on.items() for each in found if not each.runs]
+    doubts = offer.doubts(sorted({p.device for p in pools}))
     drawn = worlds(_drawn(instance, pools, planned, shares, served))
-    prediction = _prediction(instance, pools, points, shares, served, [*offer.extrapolated, *unmeasured], drawn)
+    prediction = _prediction(instance, pools, points, shares, served, [*doubts, *unmeasured], drawn)
     objective = _objective(instance, layout, usd, served, drawn)
     flows = [*_flows(instance, pools, running, shares), *_idle(instance, pools, tiers, served)]
     return Plan(
@@ -518,7 +519,7 @@ def _prediction(
     for group in instance.groups:
         parts = [Part(p.role, shares[p.name], _by_class(p, points[p.name])) for p in pools if p.group is group]
         for position, request_class in enumerate(group.classes):
-            classes[request_class.name] = class_latencies(parts, position, request_class.output_tokens)
+            classes[request_class.name] = class_latencies(parts, position, request_class)
             rates[request_class.name] = served[group.index] * float(group.mix.share[position])
             outputs[request_class.name] = rates[request_class.name] * request_class.output_tokens
     devices = sum(len(replica) for pool in pools for replica in pool.devices)
@@ -620,8 +621,7 @@ def _latency(
     devices: int,
     request_class: str | None = None,
 ) -> Latency:
-    latencies = figures.alone()
-    values = {name: latencies[name] for name in ("ttft_p50_s", "ttft_p95_s", "tpot_p50_s", "tpot_p95_s")} | {
+    values = figures.alone() | {
         "output_tokens_per_s": output_tokens_per_s,
         "output_tokens_per_s_per_device": output_tokens_per_s / devices,
         "requests_per_s": requests_per_s,

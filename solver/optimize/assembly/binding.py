@@ -34,14 +34,12 @@ def _promises(instance: Instance, plan: Plan) -> Iterator[Binding]:
     for group in instance.groups:
         for request_class, slo in zip(group.classes, group.slos, strict=True):
             figures = plan.prediction.classes[request_class.name]
-            for name, value, limit in (
-                ("TTFT", figures.ttft_p95_s, slo.ttft_p95_s),
-                ("TPOT", figures.tpot_p95_s, slo.tpot_p95_s),
-            ):
-                if limit is not None:
+            for measure, limit in slo.promised:
+                value = figures.figure(measure)
+                if value is not None:
                     yield Binding(
-                        rule=f"{name.lower()}_p95",
-                        because=f"{name} p95 of class {request_class.name!r} is {show_seconds(value)} "
+                        rule=measure.key,
+                        because=f"{measure} of class {request_class.name!r} is {show_seconds(value)} "
                         f"of the {show_seconds(limit)} that were promised.",
                         slack=1 - value / limit,
                     )

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 
 from solver.cost.instance import Instance
@@ -18,8 +19,11 @@ from solver.optimize.layout.market import Offer, market, offer
 from solver.optimize.layout.search import Layout, best_layout
 from solver.replica import Engine
 from solver.workload import SLO, Constraints, Scenario
+from solver.workload.measures import MEASURES, Measure
 from topologies.units import show_seconds
 
+#: Constraints that are told among the devices and the pools, or that forbid nothing.
+_ELSEWHERE = {"max_devices", "pools", "other_pools", "max_model_len"}
 #: A promise counts as out of reach where even this much more time does not help.
 MOST_RELAXATION = 1000.0
 #: Ages of idle KV that are tried with every rule relaxed [s].
@@ -36,12 +40,12 @@ def why_none(instance: Instance, offers: Sequence[Offer], effort: Effort, proven
         return Refusal(hopeless)
     engines = [offered.engine for offered in offers]
     ways = tuple(sorted(_ways_out(_coarse(instance), engines, effort), key=lambda way: way.loss))
-    rules = tuple(_rules(instance))
+    rules = tuple(rule.words for rule in _conflict(_coarse(instance), engines, effort))
     conflict = f"No plan exists. These rules cannot all hold: {'; '.join(rules)}."
     if not ways and effort.late:
         return Refusal(f"{conflict} {effort.time_limit_s:g} s did not suffice to try giving them up one by one.", rules)
     if not ways:
-        return Refusal(f"{conflict} Giving up any one of them does not help.", rules)
+        return Refusal(f"{conflict} Giving up a single rule does not help: there are other conflicts beside this one.", rules)
     return Refusal(f"{conflict} Cheapest to give up: {ways[0].rule} ({ways[0].offer}).", rules, ways)
 
 
@@ -72,37 +76,81 @@ def _never_legal(instance: Instance, offers: Sequence[Offer]) -> str:
     )
 
 
-def _rules(instance: Instance) -> Iterator[str]:
-    """What the scenario demands, in words."""
+@dataclass(frozen=True)
+class _Rule:
+    """One thing that a scenario demands, in words, and the scenario without it; None: what it has to do it with."""
+
+    words: str
+    without: Callable[[Scenario], Scenario] | None
+
+
+def _conflict(instance: Instance, engines: Sequence[Engine], effort: Effort) -> list[_Rule]:
+    """Rules that cannot all hold, of which none can be left out: each is given up in turn, and for good where the others are in
+    conflict without it. Rules that the time does not reach stay."""
+    kept, scenario = list(_rules(instance)), instance.scenario
+    for rule in list(kept):
+        if rule.without is None:
+            continue
+        without = rule.without(scenario)
+        possible = _solvable(replace(instance, scenario=without), engines, effort)
+        if effort.late:
+            break
+        if not possible:
+            kept.remove(rule)
+            scenario = without
+    return kept
+
+
+def _rules(instance: Instance) -> Iterator[_Rule]:
+    """What the scenario demands."""
     scenario = instance.scenario
     healthy = sum(fleet.devices for fleet in instance.fleets)
-    yield f"at most {min(healthy, scenario.constraints.max_devices or healthy)} devices"
+    yield _Rule(f"at most {min(healthy, scenario.constraints.max_devices or healthy)} devices", None)
     promised = scenario.traffic.groups(scenario.slo)
     for slo, classes in promised:
-        names = "" if len(promised) == 1 else f" for {', '.join(c.name for c in classes)}"
-        for what, limit in _limits(slo):
-            yield f"{what} p95 at most {show_seconds(limit)}{names}"
+        names = frozenset(c.name for c in classes)
+        whose = "" if len(promised) == 1 else f" for {', '.join(c.name for c in classes)}"
+        for measure, limit in slo.promised:
+            yield _Rule(f"{measure} at most {show_seconds(limit)}{whose}", partial(_unpromised, names, measure))
     if scenario.objective == "cost":
-        yield f"at least {scenario.traffic.requests_per_s:.4g} requests/s"
-    for count, what in (
-        (scenario.options.survive_domain_failures, "scale-up domain"),
-        (scenario.options.survive_host_failures, "host"),
-    ):
-        if count:
-            yield f"the loss of any {count} {what}{'s' if count > 1 else ''} is survived"
+        rate = f"at least {scenario.traffic.requests_per_s:.4g} requests/s"
+        yield _Rule(rate, lambda asked: asked.model_copy(update={"objective": "throughput"}))
+    for option, what in (("survive_domain_failures", "scale-up domain"), ("survive_host_failures", "host")):
+        if count := getattr(scenario.options, option):
+            words = f"the loss of any {count} {what}{'s' if count > 1 else ''} is survived"
+            yield _Rule(words, partial(_with_part, "options", {option: 0}))
     if scenario.constraints.pools:
-        yield f"{len(scenario.constraints.pools)} pinned pool{'s' if len(scenario.constraints.pools) > 1 else ''}"
+        words = f"{len(scenario.constraints.pools)} pinned pool{'s' if len(scenario.constraints.pools) > 1 else ''}"
+        yield _Rule(words, partial(_with_part, "constraints", {"pools": (), "other_pools": True}))
+    free = Constraints()
+    limited = {
+        name: getattr(free, name)
+        for name in Constraints.model_fields
+        if name not in _ELSEWHERE and getattr(scenario.constraints, name) != getattr(free, name)
+    }
+    if limited:
+        yield _Rule(f"constraints on {', '.join(sorted(limited))}", partial(_with_part, "constraints", limited))
 
 
-def _limits(slo: SLO) -> Iterator[tuple[str, float]]:
-    for what, limit in (
-        ("TTFT", slo.ttft_p95_s),
-        ("TPOT", slo.tpot_p95_s),
-        ("inter-token latency", slo.itl_p95_s),
-        ("end-to-end latency", slo.e2e_p95_s),
-    ):
-        if limit is not None:
-            yield what, limit
+def _unpromised(names: frozenset[str], measure: Measure, scenario: Scenario) -> Scenario:
+    """The scenario with one promise less to some classes."""
+    classes = []
+    for c in scenario.traffic.classes:
+        slo = c.promises(scenario.slo)
+        kept = slo.model_copy(update={measure.field: None}) if c.name in names else slo
+        classes.append(c.model_copy(update={"slo": kept}))
+    traffic = scenario.traffic.model_copy(update={"classes": tuple(classes)})
+    return scenario.model_copy(update={"slo": SLO(), "traffic": traffic})
+
+
+def _with_part(part: str, values: Mapping[str, object], scenario: Scenario) -> Scenario:
+    """The scenario with some fields of its options or constraints changed."""
+    return scenario.model_copy(update={part: getattr(scenario, part).model_copy(update=values)})
+
+
+def _solvable(instance: Instance, engines: Sequence[Engine], effort: Effort) -> bool:
+    """Whether any layout was found."""
+    return any(True for _ in _layouts(instance, engines, effort))
 
 
 def _ways_out(instance: Instance, engines: Sequence[Engine], effort: Effort) -> Iterator[WayOut]:
@@ -110,7 +158,7 @@ def _ways_out(instance: Instance, engines: Sequence[Engine], effort: Effort) -> 
     scenario = instance.scenario
 
     def solvable(changed: Scenario) -> bool:
-        return any(True for _ in _layouts(replace(instance, scenario=changed), engines, effort))
+        return _solvable(replace(instance, scenario=changed), engines, effort)
 
     if scenario.objective == "cost":
         fullest = replace(instance, scenario=scenario.model_copy(update={"objective": "throughput"}))
@@ -118,17 +166,12 @@ def _ways_out(instance: Instance, engines: Sequence[Engine], effort: Effort) -> 
         if most > 0:
             reachable = most * scenario.traffic.requests_per_s
             yield WayOut("throughput", f"{reachable:.3g} requests/s is reachable", max(0.0, 1 - most))
-    for name, words in (
-        ("ttft_p95_s", "TTFT"),
-        ("tpot_p95_s", "TPOT"),
-        ("itl_p95_s", "inter-token latency"),
-        ("e2e_p95_s", "end-to-end latency"),
-    ):
-        limits = [limit for slo in instance.promises if (limit := getattr(slo, name)) is not None]
+    for measure in MEASURES:
+        limits = [limit for slo in instance.promises if (limit := slo.limit(measure)) is not None]
         if limits:
-            factor = _least_factor(lambda f, name=name: solvable(_relaxed(scenario, name, f)))  # type: ignore[misc]
+            factor = _least_factor(lambda f, m=measure: solvable(_relaxed(scenario, m, f)))  # type: ignore[misc]
             if factor is not None:
-                yield WayOut(f"{words} p95", f"{show_seconds(min(limits) * factor)} is reachable", 1 - 1 / factor)
+                yield WayOut(str(measure), f"{show_seconds(min(limits) * factor)} is reachable", 1 - 1 / factor)
     options = {"survive_domain_failures": 0, "survive_host_failures": 0}
     if any(getattr(scenario.options, name) for name in options):
         changed = scenario.model_copy(update={"options": scenario.options.model_copy(update=options)})
@@ -154,12 +197,12 @@ def _layouts(instance: Instance, engines: Sequence[Engine], effort: Effort) -> I
             yield found
 
 
-def _relaxed(scenario: Scenario, name: str, factor: float) -> Scenario:
+def _relaxed(scenario: Scenario, measure: Measure, factor: float) -> Scenario:
     """The scenario with one kind of promise loosened for everybody."""
 
     def loosened(slo: SLO) -> SLO:
-        limit = getattr(slo, name)
-        return slo if limit is None else slo.model_copy(update={name: limit * factor})
+        limit = slo.limit(measure)
+        return slo if limit is None else slo.model_copy(update={measure.field: limit * factor})
 
     classes = tuple(c.model_copy(update={"slo": loosened(c.slo)}) if c.slo else c for c in scenario.traffic.classes)
     traffic = scenario.traffic.model_copy(update={"classes": classes})

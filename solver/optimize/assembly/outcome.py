@@ -12,6 +12,7 @@ from solver.cost.instance import EVEN, Instance
 from solver.errors import NoPlan
 from solver.plan import Alternative, KVTier, Margin, Plan, Pool
 from solver.workload import RequestClass
+from solver.workload.measures import MEASURES, TPOT_P95, TTFT_P95
 from topologies.units import show_bytes, show_seconds
 
 
@@ -156,25 +157,34 @@ def _rented(evidence: Evidence) -> str:
 def _promised(plan: Plan, request_class: RequestClass) -> str:
     """What a class was promised and what is predicted, with the range that holds in 80 % of cases."""
     latency = plan.prediction.classes[request_class.name]
-    default = plan.scenario.slo
-    slo = request_class.slo.over(default) if request_class.slo else default
+    promised = dict(request_class.promises(plan.scenario.slo).promised)
+    # Who was promised nothing of a latency is told its 95th percentile.
+    about = {measure.quantity for measure in promised}
+    free = {measure for measure in (TTFT_P95, TPOT_P95) if measure.quantity not in about}
     parts = []
-    for word, name, limit in (("TTFT", "ttft_p95_s", slo.ttft_p95_s), ("TPOT", "tpot_p95_s", slo.tpot_p95_s)):
-        low, high = latency.interval_80[name]
-        asked = "no promise" if limit is None else f"promised {show_seconds(limit)}"
-        likely = f"80 % between {show_seconds(low)} and {show_seconds(high)}"
-        parts.append(f"{word} p95 {show_seconds(getattr(latency, name))} ({asked}; {likely})")
+    for measure in MEASURES:
+        value = latency.figure(measure)
+        if value is None or (measure not in promised and measure not in free):
+            continue
+        asked = f"promised {show_seconds(promised[measure])}" if measure in promised else "no promise"
+        likely = between(*map(show_seconds, latency.interval_80[measure.field]))
+        parts.append(f"{measure} {show_seconds(value)} ({'; '.join(filter(None, (asked, likely)))})")
     return f"{request_class.name}: {', '.join(parts)}"
+
+
+def between(low: str, high: str) -> str:
+    """The range that holds in 80 % of the draws; empty where both ends read alike: nothing known of moves it."""
+    return "" if low == high else f"80 % between {low} and {high}"
 
 
 def _sure(plan: Plan) -> str:
     """With what confidence all promises hold, and what cost that leaves open."""
-    low, high = plan.objective.interval_80
+    ranged = between(*(f"{usd:.4g}" for usd in plan.objective.interval_80))
     asked = plan.scenario.options.slo_confidence
     why = f"{asked:.0%} were asked for" if asked > EVEN else "none were asked for: options.slo_confidence"
     return (
         f"all promises hold at once in {plan.prediction.confidence:.0%} of the draws of what predictions may be off by "
-        f"({why}); by what is served within them 80 % between {low:.4g} and {high:.4g} USD per million output tokens"
+        f"({why})" + (f"; by what is served within them {ranged} USD per million output tokens" if ranged else "")
     )
 
 

@@ -15,6 +15,7 @@ from solver.optimize.layout.program import Market
 from solver.replica import Engine, Role
 from solver.space.candidates import price
 from solver.space.profiles import Column
+from solver.workload.measures import TPOT_P95, TTFT_P95
 
 Floats = NDArray[np.float64]
 
@@ -45,6 +46,6 @@ def latencies(
         priced = price(instance.llm, fleet, instance.calibration(engine, device)[0], rows)
         pools = PricedRows(role, priced, count, mix, prompts)
         service = pools.serving(market.needs[group].requests_per_s / count, np.array([columns[n].limit for n in members]))
-        waits = service.tpot_p95 if role == "decode" else service.ttft_p95
+        waits = service.latency(TPOT_P95 if role == "decode" else TTFT_P95)
         found[members] = waits @ (mix.share / mix.share.sum())
     return found

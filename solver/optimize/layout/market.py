@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, product
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from solver.cost.instance import Instance, PromiseGroup
 from solver.cost.network.contention import slowed
-from solver.cost.pool.serving import Promise
+from solver.cost.pool.promise import Promise
 from solver.engines import EngineRules, engine_rules
 from solver.experts.recorded import balance_of
 from solver.optimize.arithmetic.run import Deadline, Effort
@@ -40,7 +40,7 @@ class Offer:
     Attributes
     ----------
     dropped: candidates that cannot be used, by role and reason.
-    extrapolated: why the calibration should be trusted less.
+    extrapolated: why predictions should be trusted less, by kind of device; for all under ``""``.
     handovers: which replicas may feed which.
     unpriced: ways to keep idle KV for which there was no time.
     beyond: what no layout beats with columns that are not here; None where none of those is better.
@@ -52,10 +52,14 @@ class Offer:
     handovers: Handover
     dropped: dict[Role, Counter[str]]
     priced: int
-    extrapolated: tuple[str, ...]
+    extrapolated: Mapping[str, tuple[str, ...]]
     unpriced: int = 0
     beyond: float | None = None
     known: tuple[Column, ...] = ()
+
+    def doubts(self, devices: Iterable[str]) -> list[str]:
+        """Why predictions for some kinds of devices should be trusted less."""
+        return list(chain.from_iterable(self.extrapolated.get(name, ()) for name in ("", *devices)))
 
     @property
     def engine(self) -> Engine:
@@ -153,16 +157,16 @@ def offer(
     rules, balance = engine_rules(engine, instance.scenario.engine_version), balance_of(instance)
     handovers = _handovers(instance, rules)
     constraints = instance.scenario.constraints
-    extrapolated, priced, unpriced = list(instance.llm.notes), 0, 0
+    extrapolated, priced, unpriced = {"": tuple(instance.llm.notes)}, 0, 0
     for fleet in (slowed(fleet, (scale_out or {}).get(fleet.device.name)) for fleet in instance.fleets):
         calibration, doubt = instance.calibration(engine, fleet.device.name)
-        if doubt:
-            extrapolated.append(doubt)
+        doubts = [doubt] if doubt else []
         if balance is not None:
-            extrapolated.append(
+            doubts.append(
                 "experts are priced by the recorded loads and their placement, not by the imbalance of "
                 f"{calibration.imbalance:.2f} with which the calibration was fitted"
             )
+        extrapolated[fleet.device.name] = tuple(doubts)
         started: dict[Role, Startable] = {}
         for group, role, way, served in _served(instance, whole):
             if way is not None and clock.spent(SHARE_FOR_PRICES):
@@ -194,7 +198,7 @@ def offer(
         whole if handovers.free else replace(whole, connections=handovers.connections), ordered, effort
     )
     return Offer(
-        rules, found.columns, handovers, dropped, priced, tuple(extrapolated), unpriced, found.beyond, found.known
+        rules, found.columns, handovers, dropped, priced, extrapolated, unpriced, found.beyond, found.known
     )
 
 
@@ -269,12 +273,8 @@ def promises(group: PromiseGroup, role: Role) -> Iterator[tuple[int, Promise]]:
     if role == "unified":
         yield 0, whole
         return
-    divided = bool(np.any(np.isfinite(whole.e2e)))
-    steps = np.array([max(c.output_tokens - 1, 1) for c in group.classes])
-    for index, share in enumerate(SPLITS if divided else (0.0,)):
-        first = np.minimum(whole.ttft, share * whole.e2e) if divided else whole.ttft
-        rest = np.minimum(whole.tpot, (1 - share) * whole.e2e / steps)
-        yield index, Promise(ttft=first) if role == "prefill" else Promise(tpot=rest, itl=whole.itl)
+    for index, share in enumerate(SPLITS if whole.end_to_end else (0.0,)):
+        yield index, whole.first(share) if role == "prefill" else whole.later(share, group.mix.later_tokens)
 
 
 def _shelves(

@@ -18,6 +18,7 @@ from solver.errors import BadInput
 from solver.plan import Plan, Pool
 from solver.study.curve.points import CostPoint, lecture_serving
 from solver.workload import RequestClass
+from solver.workload.measures import TPOT_P50
 from topologies.units import show_seconds
 
 #: The shortest context that is looked at [tokens].
@@ -95,6 +96,7 @@ class HeldPool:
         lecture = lecture_serving(self.instance, self.pool.device, devices, float(mix.context))
         causes = {cause: seconds * usd_per_device_s for cause, seconds in fall.device_s.items()}
         each = lecture.step_s(batch) * devices / batch * mix.mean_output
+        tpot = float(service.latency(TPOT_P50)[0].max())
         return CostPoint(
             at=at,
             usd=sum(causes.values()),
@@ -107,8 +109,8 @@ class HeldPool:
                 "context": float(mix.context),
                 "step_s": float(service.step_s[0]),
                 "lecture_step_s": lecture.step_s(batch),
-                "tpot_s": float(service.tpot_p50[0].max()),
-                "tokens_per_s": 1 / float(service.tpot_p50[0].max()),
+                "tpot_s": tpot,
+                "tokens_per_s": 1 / tpot,
                 **{f"step_{cause.replace(' ', '_')}_s": part for cause, part in fall.step_s.items()},
             },
         )

@@ -153,7 +153,8 @@ def lecture_serving(instance: Instance, device: str, devices: int, context: floa
 
 def roofline(instance: Instance) -> float | None:
     """USD per million output tokens on the envelope of rooflines at the promised TPOT; None where even they are slower."""
-    slowest = min(float(np.min(g.promise.tpot)) for g in instance.groups)
+    limits = [limit for group in instance.groups for limit in group.promise.about("tpot").values()]
+    slowest = min((float(np.min(limit)) for limit in limits), default=math.inf)
     classes = [c for group in instance.groups for c in group.classes]
     mix = Mix.of(classes)
     drafts = instance.scenario.speculation

@@ -16,7 +16,7 @@ import numpy as np
 from solver.cost.instance import Instance
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.most import fullest
-from solver.cost.pool.serving import Promise
+from solver.cost.pool.promise import Promise
 from solver.engines import engine_rules
 from solver.errors import BadInput
 from solver.optimize.layout.market import market
@@ -26,6 +26,7 @@ from solver.space.candidates import candidates, startable
 from solver.study.curve.points import CostPoint, point_of, roofline
 from solver.study.curve.solving import Solves
 from solver.workload import Scenario
+from solver.workload.measures import MEASURES, TPOT_P95
 
 #: Neighbours on the lattice; two of them hold a crossing that is known to 1 %.
 STEP = 1.005
@@ -193,9 +194,10 @@ class SpeedCurve:
 
 def at_speed(scenario: Scenario, tokens_per_s: float) -> Scenario:
     """The scenario with every class promised a speed."""
-    slo = scenario.slo.model_copy(update={"tpot_p95_s": 1 / tokens_per_s})
+    free = {measure.field: None for measure in MEASURES if measure.quantity == "tpot"}
+    slo = scenario.slo.model_copy(update=free | {TPOT_P95.field: 1 / tokens_per_s})
     classes = [
-        c if c.slo is None else c.model_copy(update={"slo": c.slo.model_copy(update={"tpot_p95_s": None})})
+        c if c.slo is None else c.model_copy(update={"slo": c.slo.model_copy(update=free)})
         for c in scenario.traffic.classes
     ]
     traffic = scenario.traffic.model_copy(update={"classes": tuple(classes)})
@@ -234,7 +236,7 @@ def _fastest(instance: Instance, engine: str, role: Role) -> float:
         one, low, high = np.ones(len(found)), 1e-4, 1.0
         while high / low > MARGIN:
             middle = math.sqrt(low * high)
-            service = fullest(role, found.replicas, one, mix, Promise(tpot=middle), found.limit).service
+            service = fullest(role, found.replicas, one, mix, Promise({TPOT_P95: middle}), found.limit).service
             if (service.batch * found.replicas.work.dp >= 1).any():
                 high = middle
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from solver.plan import Latency
 from solver.plan.replayed import told
@@ -11,9 +11,8 @@ from solver.view.markup import Markup, tag
 from solver.view.scene import Scene
 from solver.view.sections.tables import table
 from solver.view.words import promises_kept
+from solver.workload.measures import QUANTITIES, STATISTICS, Measure
 from topologies.units import show_seconds
-
-FIGURES = {"ttft_p50_s": "TTFT p50", "ttft_p95_s": "TTFT p95", "tpot_p50_s": "TPOT p50", "tpot_p95_s": "TPOT p95"}
 
 
 def promises(scene: Scene) -> Markup:
@@ -35,9 +34,14 @@ def promises(scene: Scene) -> Markup:
         table(heads, kept, "Promises"),
         tag("p", f"Replayed request by request: {told(confirmation)}." if confirmation else "The plan was not replayed."),
         table(
-            ("class", *FIGURES.values(), "requests/s", "output tokens/s"),
-            ((name, *_predicted(latency)) for name, latency in everyone.items()),
+            ("class", "latency", *STATISTICS),
+            (row for name, latency in everyone.items() for row in _latencies(name, latency)),
             "Predictions, each with the range that holds in 80 % of the draws of what they may be off by",
+        ),
+        table(
+            ("class", "requests/s", "output tokens/s"),
+            ((name, *_rates(latency)) for name, latency in everyone.items()),
+            "What is served, with the range of what is served within the promises",
         ),
         tag("p", f"All promises hold at once in {percent(prediction.confidence)} of the draws."),
         _margins(scene),
@@ -70,19 +74,28 @@ def _traffic(scene: Scene) -> Iterator[str]:
             )
 
 
-def _predicted(latency: Latency) -> Iterator[Markup]:
-    for key in FIGURES:
-        low, high = latency.interval_80.get(key, (0.0, 0.0))
-        yield _with_range(show_seconds(getattr(latency, key)), f"{show_seconds(low)} – {show_seconds(high)}", high > 0)
+def _latencies(name: str, predicted: Latency) -> Iterator[tuple[str | Markup, ...]]:
+    """A row each latency, as far as the plan tells them."""
+    for latency, words in QUANTITIES.items():
+        measures = [Measure(latency, statistic) for statistic in STATISTICS]
+        if any(predicted.figure(measure) is not None for measure in measures):
+            cells = (_seconds(predicted.figure(m), predicted.interval_80.get(m.field)) for m in measures)
+            yield (name, words, *cells)
+
+
+def _seconds(value: float | None, ends: tuple[float, float] | None) -> Markup:
+    return _with_range("not told" if value is None else show_seconds(value), [show_seconds(end) for end in ends or ()])
+
+
+def _rates(latency: Latency) -> Iterator[Markup]:
     for key in ("requests_per_s", "output_tokens_per_s"):
-        low, high = latency.interval_80.get(key, (0.0, 0.0))
-        value = getattr(latency, key)
-        yield _with_range(_rate(value), f"{_rate(low)} – {_rate(high)}", high > 0)
+        yield _with_range(_rate(getattr(latency, key)), [_rate(end) for end in latency.interval_80.get(key, ())])
 
 
 def _rate(value: float) -> str:
     return quantity(float(f"{value:.4g}"))
 
 
-def _with_range(value: str, words: str, known: bool) -> Markup:
-    return tag("span", value, tag("small", words) if known else None, class_="ranged")
+def _with_range(value: str, ends: Sequence[str]) -> Markup:
+    """A figure with its range beneath it, where the range is more than a point."""
+    return tag("span", value, tag("small", " – ".join(ends)) if len(set(ends)) > 1 else None, class_="ranged")

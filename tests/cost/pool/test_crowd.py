@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from solver.cost.pool.crowd import Crowd, lognormal_quantile
+from solver.cost.pool.crowd import Crowd, lognormal_statistic
 from solver.cost.pool.waiting import Moments
 
 Floats = NDArray[np.float64]
@@ -81,7 +81,7 @@ def test_a_crowd_swings_as_a_simulated_one(rate: float) -> None:
     variance = found.variance(np.array([OUTPUT]), np.array([CV**2]), longer)
     assert np.mean(paces) == pytest.approx(longer[0], rel=0.035)
     for probability in (0.5, 0.95):
-        predicted = lognormal_quantile(longer[:, None], variance, probability)[0, 0]
+        predicted = lognormal_statistic(longer[:, None], variance, probability)[0, 0]
         assert predicted == pytest.approx(np.quantile(paces, probability), rel=0.04)
 
 
