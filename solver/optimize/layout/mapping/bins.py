@@ -9,6 +9,7 @@ from typing import Protocol
 
 from solver.optimize.arithmetic.integers import IntegerProgram, IntegerRow
 from solver.optimize.arithmetic.run import Effort, run
+from solver.optimize.layout.hosts import least_hosts
 from solver.optimize.layout.program import DomainContent, Supply
 from solver.optimize.layout.search import Chosen
 from solver.space.shapes import Footprint
@@ -186,7 +187,7 @@ def exact(
 
     Parameters
     ----------
-    decided: what each domain in use holds.
+    decided: what each domain in use holds; it then lies on as few hosts as it can.
     beside: domains of other supplies, filled before.
     """
     bins = empty(domains, beside)
@@ -205,11 +206,15 @@ def exact(
             "placed", [(program.held[number, d], 1) for d in range(len(domains))], counts[number], exactly=True
         )
     for d, domain in enumerate(domains):
-        for h, devices in enumerate(domain.hosts):
+        sizes = [len(devices) for devices in domain.hosts]
+        used = program.hosts_in_use(d, sizes) if decided else []
+        for h, size in enumerate(sizes):
             sized = [(program.parts[number, d, h], pools[number].column.footprint.per_host) for number in here]
-            program.require("room", sized, len(devices))
+            program.require("room", [*sized, (used[h], -size)] if used else sized, 0 if used else size)
         if decided is not None:
             content = decided[d] if d < len(decided) else {}
+            # As few hosts as the program counted.
+            program.require("hosts", [(host, 1) for host in used], least_hosts(sizes, content) or 0)
             for kind in sorted({pools[number].column.footprint.fragment for number in here}):
                 alike = [(program.held[n, d], 1) for n in here if pools[n].column.footprint.fragment == kind]
                 program.require("content", alike, content.get(kind, 0), exactly=True)
@@ -238,6 +243,10 @@ class _HostProgram:
                     self.require("distinct hosts", [(part, 1), (held, -1)], 0)
                 parts = [(self.parts[number, d, h], 1) for h in range(len(domain.hosts))]
                 self.require("whole", [*parts, (held, -footprint.hosts)], 0, exactly=True)
+
+    def hosts_in_use(self, d: int, sizes: Sequence[int]) -> list[int]:
+        """Whether each host of a domain is used."""
+        return [self._variable(f"used.{d}.{h}", 1) for h in range(len(sizes))]
 
     def _variable(self, name: str, most: int) -> int:
         self._names.append(name)

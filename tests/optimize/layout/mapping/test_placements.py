@@ -13,11 +13,12 @@ import topologies
 from solver.check import violations
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.layout.mapping import Mapping, Unpackable, placements
+from solver.optimize.layout.mapping.bins import exact
 from solver.optimize.layout.program import Supply
 from solver.optimize.layout.search import Chosen, Layout
 from solver.optimize.layout.standing import Standing
 from solver.optimize.solve import solve_scenario
-from solver.space.shapes import Footprint
+from solver.space.shapes import Footprint, Fragment
 from solver.workload import Scenario
 
 EFFORT = Effort(time_limit_s=120, workers=1)
@@ -214,3 +215,17 @@ def test_a_replica_over_several_domains_lies_on_as_many_hosts(replicas, single):
         legal(graph, each, pools)
         for replica in each.devices[0]:
             assert len({graph.nodes[device]["host"] for device in replica}) == 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_decided_contents_lie_on_as_few_hosts_as_were_counted(seed):
+    """Small parts fill the hosts that large ones leave room on, whatever order the search likes."""
+    graph = topologies.nvl72(racks=2, trays_per_rack=6)
+    (supply,) = supplies_of(graph)
+    pools = [pool("decode", supply.device, 3, 1, 2, hosts=3), pool("prefill", supply.device, 1, 1, 4, hosts=3)]
+    decided = [{Fragment(3, 3): 1, Fragment(3, 1): 1}, {Fragment(3, 3): 1, Fragment(3, 1): 3}]
+    effort = Effort(time_limit_s=20, seed=seed)
+    found = exact(pools, [2, 4], supply, supply.domain_class.domains, effort, decided)
+    assert found is not None
+    hosts = [len({graph.nodes[d]["host"] for parts in b.held.values() for part in parts for d in part}) for b in found]
+    assert hosts == [3, 5]
