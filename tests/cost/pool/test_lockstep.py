@@ -82,7 +82,7 @@ def test_means_of_many_lengths_lose_their_skew() -> None:
 
 def test_fullest_rank_has_whole_prompts() -> None:
     """Of prompts alike, five on four ranks of two places leave one rank with two, and eight all; one is alone."""
-    shared: Any = {name: None for name in ("mix", "chunk_tokens", "alone", "packed", "full")}
+    shared: Any = dict.fromkeys(("mix", "chunk_tokens", "alone", "packed", "full"))
     group = RankGroup(ranks=4 * ONE, together=2 * ONE, steps=ONE, joined=4 * ONE, uneven=0 * ONE, **shared)
     for taken, fullest, active in ((1.0, 1.0, 1.0), (5.0, 2.0, 19 / 7), (8.0, 2.0, 4.0)):
         assert float(group.fullest(taken * ONE)[0]) == pytest.approx(fullest)
