@@ -79,7 +79,8 @@ def closed_loop(
     the requests that are past their prefill. Prompts that come within a step, or until the scheduler next looks for new ones,
     share one, as far as the chunk has room.
     Requests of equal length that were started together end together, so that a prompt finds a share of the others
-    (``clumping``) ahead of it in the queue. What a rank has no room for waits until others have ended.
+    (``clumping``) ahead of it in the queue, in chunks that they fill. What a rank has no room for waits until others have
+    ended.
 
     Parameters
     ----------
@@ -111,14 +112,14 @@ def closed_loop(
         unseen = (np.asarray(poll_steps, float) - 1) * tpot * pool.accepted
         together = np.clip(held / stay * (occupied + unseen), 1.0, np.maximum(pool.chunk_tokens / prompt, 1.0))
     clumping = np.where(np.asarray(burst) > 0, cal.burst_clumping, cal.clumping)
-    # Half of what passes until the prompt is seen and may board, then its own prefill and those of the prompts ahead of it.
-    ahead = 1 + clumping * np.maximum(held - 1, 0.0) / together
+    # Half of what passes until the prompt is seen and may board, then its own prefill after those of the prompts ahead of it.
+    ahead = clumping * np.maximum(held - 1, 0.0) * pool.packed_s(prompt, 0.0)[1]
     others = np.maximum(held * pool.work.dp - 1, 0.0)
     felt = crowdedness(others)
     boarded = cal.server_s + np.minimum(others, 1.0) * (step + unseen) / 2 + cal.admission_steps * felt * step
     own = (1 + (cal.first_token - 1) * felt) * latency
     # The mean holds the crowd at the start of a run, a tenth of the requests of most benchmarks; the median does not.
-    ttft = boarded + cal.admission_s * felt + own * ahead
+    ttft = boarded + cal.admission_s * felt + own + ahead
     middle = np.where(np.asarray(burst) > 0, ttft, boarded + own)
     # Little's law outside the door: those without room over the rate at which room becomes free.
     waiting = per_rank - held

@@ -91,6 +91,7 @@ class Apart(Origin):
     ----------
     prefill, decode: setups of their pools. prefill_replicas, decode_replicas: how many of each.
     concurrency: requests in flight on the whole deployment. accepted: tokens that a decode step yields per sequence.
+    most: requests that the engine was told to run on a decode rank at most.
     """
 
     prefill: tuple[Setup, ...]
@@ -101,11 +102,12 @@ class Apart(Origin):
     prompt: Floats
     output: Floats
     accepted: Floats
+    most: Floats
 
     def room(self, calibration: Calibration) -> Floats:
-        """Requests that a decode rank holds at once, at least one (R,)."""
+        """Requests that a decode rank holds at once, at least one: what its KV cache and its engine let in (R,)."""
         ledger = Replicas.of(self.llm, self.device, calibration, self.decode).ledger
-        return np.maximum(ledger.requests(self.prompt + self.output / 2), 1.0)
+        return np.clip(ledger.requests(self.prompt + self.output / 2), 1.0, self.most)
 
 
 class _Shapes:

@@ -94,7 +94,7 @@ class MeasuredRun(Record):
     concurrency: requests in flight.
     tp, dp, pp, ep, moe_tp: degrees of a unified replica.
     burst_arrival: 1 where all requests were started at once.
-    max_running: requests that the engine was told to run on a rank at most; its default if left out.
+    max_running: requests that the engine was told to run on a rank (apart: of decode) at most; its default if left out.
     poll_steps: decode steps from one look for new requests to the next (SGLang's ``--scheduler-recv-interval``); if left out,
         what the recipe of a public collection says, else 1.
     memory_fraction: as the engine was told it; if left out, the most that people set.
@@ -434,7 +434,7 @@ def _served(runs: Sequence[MeasuredRun]) -> RunFamily:
         accepted=_column(runs, "accepted"),
         poll_steps=_column(runs, "poll_steps"),
         cache_known=bool(first.kv_cache),
-        most=np.array([float(run.max_running or engine_rules(run.engine).max_sequences) for run in runs]),
+        most=_most(runs),
     )
 
 
@@ -460,7 +460,13 @@ def _served_apart(runs: Sequence[MeasuredRun], drafts: Sequence[int]) -> Apart:
         prompt=_column(runs, "prompt_tokens"),
         output=_column(runs, "output_tokens"),
         accepted=np.array(accepted),
+        most=_most(runs),
     )
+
+
+def _most(runs: Sequence[MeasuredRun]) -> Floats:
+    """Requests that a rank was told to run at most, or its engine runs unless told (R,)."""
+    return np.array([float(run.max_running or engine_rules(run.engine).max_sequences) for run in runs])
 
 
 def measured(runs: Runs, name: str) -> Floats:
