@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from solver.study.fidelity.runs import MeasuredRun
+from typing import Any
 
 #: Ids of runs that these recipes started.
 _COLLECTIONS = re.compile(r"infmax-|infxapp-|silicon-|dsr1_|qwen3_5_|\d{4}_\d\d_\d\d_")
@@ -21,14 +18,21 @@ _LLMS = ("deepseek-r1", "deepseek-v3", "qwen3.5")
 _MANY, _POLL_STEPS = 16, (10, 30)
 
 
-def as_started(run: MeasuredRun) -> Mapping[str, Any]:
-    """What the recipe of a run says beyond its record, by field; empty without a recipe."""
-    polled = (
-        run.engine == "sglang" and run.device == "b200" and run.dp == 1 and not run.disaggregated and not run.burst_arrival
-        and run.llm.startswith(_LLMS) and _COLLECTIONS.match(run.id)
-    )  # fmt: skip
-    if not polled:
+def as_started(run: Mapping[str, Any]) -> dict[str, int]:
+    """What the recipe of a run tells the engine, by field; empty without a recipe.
+
+    Parameters
+    ----------
+    run: fields of a :class:`~solver.study.fidelity.runs.MeasuredRun` by name.
+    """
+    told = (
+        (run["engine"], run["device"], run["dp"]) == ("sglang", "b200", 1)
+        and run["decode_tp"] is None
+        and not run["burst_arrival"]
+        and run["llm"].startswith(_LLMS)
+        and _COLLECTIONS.match(run["id"])
+    )
+    if not told:
         return {}
-    large = run.llm.startswith("deepseek") and run.precision == "fp8"
-    said = {"poll_steps": _POLL_STEPS[run.concurrency >= _MANY], "chunk_tokens": 32768 if large else 16384}
-    return {name: value for name, value in said.items() if name not in run.model_fields_set}
+    large = run["llm"].startswith("deepseek") and run["precision"] == "fp8"
+    return {"poll_steps": _POLL_STEPS[run["concurrency"] >= _MANY], "chunk_tokens": 32768 if large else 16384}

@@ -339,7 +339,8 @@ def recognised(run: MeasuredRun) -> MeasuredRun:
     if run.draft_tokens == "auto" and not run.disaggregated:
         raise BadInput(f"{run.id}: a unified run needs its number of draft_tokens")
     served_llm(run.llm, run.precision, run.engine, run.device, run.kv_cache)
-    return run.model_copy(update=dict(as_started(run)))
+    told = as_started(run.model_dump())
+    return run.model_copy(update={name: value for name, value in told.items() if name not in run.model_fields_set})
 
 
 @cache
