@@ -143,7 +143,7 @@ def table(count: int) -> PricedRuns:
                 llm, device, "vllm", "0.19", setups,
                 concurrency=rng.choice([1.0, 4, 16, 64], count), prompt=rng.choice([500.0, 4000], count),
                 output=rng.choice([200.0, 1000], count), burst=0 * ones, accepted=ones, most=1e6 * ones,
-                    cache_known=True,
+                poll_steps=ones, cache_known=True,
             )
         ]
     )  # fmt: skip

@@ -13,16 +13,20 @@ REQUESTS = 6000
 
 
 @pytest.mark.parametrize(
-    ("dp", "replicas", "cv", "load"),
-    [(2, 1, 1.0, 0.85), (4, 1, 0.0, 0.9), (4, 1, 1.0, 0.5), (4, 1, 1.0, 0.9), (4, 2, 1.0, 0.85)],
-)
-def test_ranks_wait_for_their_slowest(dp: int, replicas: int, cv: float, load: float) -> None:
+    ("dp", "replicas", "cv", "load", "together"),
+    [
+        (2, 1, 1.0, 0.85, 1), (4, 1, 0.0, 0.9, 1), (4, 1, 1.0, 0.5, 1), (4, 1, 1.0, 0.9, 1), (4, 2, 1.0, 0.85, 1),
+        (8, 1, 1.0, 0.8, 1), (8, 2, 0.5, 0.85, 1), (4, 1, 0.0, 0.85, 2), (4, 1, 1.0, 0.7, 2), (4, 2, 1.0, 0.85, 2),
+        (4, 1, 0.5, 0.7, 4),
+    ],
+)  # fmt: skip
+def test_ranks_wait_for_their_slowest(dp: int, replicas: int, cv: float, load: float, together: int) -> None:
     """Rates at which ranks counted as servers of their own would be far from full are near the most for unlike lengths."""
-    priced, request = prefill_pool(dp, 1, replicas, cv)
+    priced, request = prefill_pool(dp, 1, replicas, cv, together=together, chunk=8192 * together)
     said = priced.at_batch(load)
     first, busy = simulated(priced, request, replicas * float(said.requests_per_s[0]), REQUESTS, 3)
     assert np.quantile(first, 0.5) == pytest.approx(float(said.latency(TTFT_P50)[0, 0]), rel=0.12)
-    assert np.quantile(first, 0.95) == pytest.approx(float(said.latency(TTFT_P95)[0, 0]), rel=0.3)
+    assert np.quantile(first, 0.95) == pytest.approx(float(said.latency(TTFT_P95)[0, 0]), rel=0.2)
     assert busy > load
 
 

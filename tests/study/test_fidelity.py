@@ -183,6 +183,37 @@ def test_collections_of_medians_say_so(tmp_path: Path) -> None:
     assert [each.statistic for each in runs.runs] == ["mean", "median"]
 
 
+def test_runs_of_public_recipes_are_read_as_they_were_started(tmp_path: Path) -> None:
+    """SGLang on B200 looks for new requests every 10 or 30 steps there; a column wins, runs of one's own have the default."""
+    header = "id,llm,device,engine,precision,tp,prompt_tokens,output_tokens,concurrency,tpot_ms,poll_steps"
+    lines = [
+        f"{name},deepseek-r1,{device},sglang,fp8,8,1000,1000,{load},20,{poll}"
+        for name, device, load, poll in (
+            ("dsr1_x", "b200", 8, ""), ("dsr1_y", "b200", 16, ""), ("dsr1_z", "b200", 16, 5), ("dsr1_h", "h200", 16, ""),
+            ("mine", "b200", 16, ""),
+        )
+    ]  # fmt: skip
+    runs = read_runs(written(tmp_path, *lines, header=header)).runs
+    assert [run.poll_steps for run in runs] == [10, 30, 5, 1, 1]
+    assert [run.chunk_tokens for run in runs] == [32768, 32768, 32768, 8192, 8192]
+
+
+def test_an_unknown_number_of_drafts_is_a_mixture(tmp_path: Path) -> None:
+    """The geometric mean over what one, two and three drafts would take."""
+    header = (
+        "id,llm,device,engine,precision,prompt_tokens,output_tokens,concurrency,prefill_tp,decode_tp,draft_tokens,tpot_ms,"
+        "max_running"
+    )
+    row = "{},deepseek-r1,h200,sglang,fp8,1000,1000,16,8,8,{},10,{}"
+    rows = [row.format("a", drafts, "") for drafts in ("auto", 1, 2, 3)]
+    runs = read_runs(written(tmp_path, *rows, row.format("b", 0, ""), row.format("c", 0, 4), header=header))
+    found = predict(runs, packaged_for(runs)[0])
+    assert found.tpot_s[0] == pytest.approx(float(np.prod(found.tpot_s[1:4])) ** (1 / 3))
+    # Four may decode at once: they are faster, and the others wait for the first token.
+    assert found.tpot_s[5] < found.tpot_s[4]
+    assert found.ttft_s[5] > found.ttft_s[4] + 2 * 1000 * found.tpot_s[5]
+
+
 def test_files_are_joined_and_roles_left_out(tmp_path: Path) -> None:
     header = HEADER + ",prefill_tp,prefill_replicas,decode_tp,decode_replicas,draft_tokens"
     one = read_runs(written(tmp_path, *[RUN + ",,,,,0"] * 3, header=header))

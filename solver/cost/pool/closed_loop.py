@@ -71,13 +71,16 @@ def closed_loop(
     rounds: int = ROUNDS,
     *,
     most: Floats | float = math.inf,
+    poll_steps: Floats | float = 1.0,
 ) -> ClosedLoop:
     """Latencies of a unified replica that always has ``concurrency`` requests in flight.
 
     TPOT = t + (c - 1) w / output with c requests on a rank and w what a prompt costs the others; the batch is the share of
-    the requests that are past their prefill. Prompts that come within a step share it, as far as the chunk has room.
+    the requests that are past their prefill. Prompts that come within a step, or until the scheduler next looks for new ones,
+    share one, as far as the chunk has room.
     Requests of equal length that were started together end together, so that a prompt finds a share of the others
-    (``clumping``) ahead of it in the queue. What a rank has no room for waits until others have ended.
+    (``clumping``) ahead of it in the queue, in chunks that they fill. What a rank has no room for waits until others have
+    ended.
 
     Parameters
     ----------
@@ -85,12 +88,13 @@ def closed_loop(
     prompt, output: tokens of a request (R,).
     burst: 1 where all requests were started at once and none replaced those that ended.
     most: requests that a rank may hold, by its KV cache and the engine's limit (R,).
+    poll_steps: decode steps from one look for new requests to the next (SGLang's ``--scheduler-recv-interval``) (R,).
     """
     cal = pool.speeds
     per_rank = concurrency / pool.work.dp
     held = np.minimum(per_rank, most)
     context = prompt + output / 2
-    batch, together = held, np.ones_like(per_rank)
+    batch, together, unseen = held, np.ones_like(per_rank), np.zeros_like(per_rank)
     for _ in range(rounds):
         running = np.maximum(batch, 1.0)
         # Every micro-batch of a pipeline is padded to the next captured size.
@@ -104,17 +108,19 @@ def closed_loop(
         # Of a request's life, output x TPOT is decode and the rest prefill; the batch is that share of those held.
         stay = output * tpot + latency
         batch = held * output * tpot / stay
-        # Prompts that come while a step with prompts runs board the next one together.
-        together = np.clip(held / stay * occupied, 1.0, np.maximum(pool.chunk_tokens / prompt, 1.0))
+        # Prompts that come while a step with prompts runs, or before the scheduler looks again, board the next one together.
+        unseen = (np.asarray(poll_steps, float) - 1) * tpot * pool.accepted
+        together = np.clip(held / stay * (occupied + unseen), 1.0, np.maximum(pool.chunk_tokens / prompt, 1.0))
     clumping = np.where(np.asarray(burst) > 0, cal.burst_clumping, cal.clumping)
-    # Half a step until the prompt may board, then its own prefill and those of the prompts ahead of it.
-    ahead = 1 + clumping * np.maximum(held - 1, 0.0) / together
+    # Half of what passes until the prompt is seen and may board, then its own prefill after those of the prompts ahead of it.
+    ahead = clumping * np.maximum(held - 1, 0.0) * pool.packed_s(prompt, 0.0)[1]
     others = np.maximum(held * pool.work.dp - 1, 0.0)
     felt = crowdedness(others)
-    boarded = cal.admitted_s(felt) + (0.5 * np.minimum(others, 1.0) + cal.admission_steps * felt) * step
-    ttft = boarded + (1 + (cal.first_token - 1) * felt) * latency * ahead
+    boarded = cal.server_s + np.minimum(others, 1.0) * (step + unseen) / 2 + cal.admission_steps * felt * step
+    own = (1 + (cal.first_token - 1) * felt) * latency
     # The mean holds the crowd at the start of a run, a tenth of the requests of most benchmarks; the median does not.
-    middle = np.where(np.asarray(burst) > 0, ttft, boarded + latency)
+    ttft = boarded + cal.admission_s * felt + own + ahead
+    middle = np.where(np.asarray(burst) > 0, ttft, boarded + own)
     # Little's law outside the door: those without room over the rate at which room becomes free.
     waiting = per_rank - held
     wait = waiting / held * (output * tpot + ttft)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from solver.cost.steps.replicas import Replicas
 
 Floats = NDArray[np.float64]
 
+#: Probabilities, and the density of a standard normal distribution at their quantiles.
+_PROBABILITIES = np.linspace(0.0, 1.0, 1025)
+_DENSITIES = np.array([0.0, *(NormalDist().pdf(NormalDist().inv_cdf(p)) for p in _PROBABILITIES[1:-1].tolist()), 0.0])
 
 @dataclass(frozen=True)
 class Lockstep:
@@ -42,10 +46,9 @@ class Lockstep:
 
         Parameters
         ----------
-        together: prompts m that share every step (R,), whose lengths even out: their sum spreads sqrt(m) times as far as one.
+        together: prompts m that share every step (R,), whose lengths even out.
         """
-        mean = prompts.mean(prompts.occupied)[:, None, None]
-        occupied = mean + (prompts.occupied - mean) / np.sqrt(together)[:, None, None]
+        occupied = prompts.occupied if np.all(together == 1) else _evened(prompts, together)
         chunk = chunk_tokens[:, None, None]
         whole = np.floor(mix.prompts / chunk)
         rest = mix.prompts - whole * chunk
@@ -96,6 +99,11 @@ class Lockstep:
         return found
 
 
+#: Steps that a prompt whose rank is full waits beyond those of the group, for prompts of one length, and how many more for a
+#: squared coefficient of variation of 1. Set in sight of simulated groups of 2 to 8 ranks and 1 to 4 prompts a step.
+LEFT_BEHIND, LEFT_BEHIND_BY_LENGTH = 0.2, 2.2
+
+
 @dataclass(frozen=True)
 class RankGroup:
     """The ranks of a prefill replica, which take prompts and step together.
@@ -103,11 +111,16 @@ class RankGroup:
     Prompts of one step board and leave together: the ranks d act as one server. Those of many steps begin and end by
     themselves. In between, at s steps a prompt, ``d^(1/s)`` ranks are taken to act as one.
 
+    Of k prompts in a step that would take m on each rank, the fullest rank has at least k / d in whole numbers, here
+    ``1 + (k - 1) / d``, straight between the numbers from which on one rank has one more. The more unlike prompts are, the less
+    often it is also the slowest: steps then grow evenly to full ones.
+
     Attributes
     ----------
     chunk_tokens, ranks: of every row (R,). together: prompts that a rank takes at once (R,).
     steps: of a mean prompt (R,). joined: ranks that act as one (R,).
-    alone, full: prompts by themselves, and in steps that are full.
+    uneven: squared coefficient of variation of how long prompts take by themselves (R,).
+    alone, packed, full: prompts by themselves, in steps that one rank has filled, and that all have.
     """
 
     mix: Mix
@@ -116,14 +129,16 @@ class RankGroup:
     together: Floats
     steps: Floats
     joined: Floats
+    uneven: Floats
     alone: Prefill
+    packed: Prefill
     full: Prefill
 
     @classmethod
     def of(cls, pool: Replicas, mix: Mix, together: Floats) -> RankGroup:
         """Price the prompts of a mix on replicas."""
         ranks = pool.work.dp
-        alone = full = Prefill.of(pool, mix, company=0.0)
+        alone = packed = full = Prefill.of(pool, mix, company=0.0)
         steps = alone.mean(np.maximum(alone.steps, 1))
         if np.any(ranks * together > 1):
             # What the other ranks have beside the slowest one, as a share of what it has.
@@ -131,7 +146,13 @@ class RankGroup:
             slowest, mean = rank.slowest(ranks).mean, rank.slowest(np.ones_like(ranks)).mean
             others = np.where(ranks > 1, (ranks * mean / slowest - 1) / np.maximum(ranks - 1, 1), 0.0)
             full = Prefill.of(pool, mix, company=others, prompts_per_step=together)
-        return cls(mix, pool.chunk_tokens, ranks, together, steps, ranks ** (1 / steps), alone, full)
+            if np.any(together > 1):
+                packed = Prefill.of(pool, mix, company=0.0, prompts_per_step=together)
+        mean, square = alone.mean(alone.occupied), alone.mean(alone.occupied**2)
+        uneven = np.maximum(square / mean**2 - 1, 0.0)
+        return cls(
+            mix, pool.chunk_tokens, ranks, together, steps, ranks ** (1 / steps), uneven, alone, packed, full
+        )
 
     @property
     def batch(self) -> Floats:
@@ -142,22 +163,67 @@ class RankGroup:
         """Of the ranks that do not act as one with a prompt's, how many have prompts at a load (R,)."""
         return load * (self.ranks - self.joined)
 
+    def filled(self, taken: Floats) -> Floats:
+        """How near so many prompts are to all that the ranks which act as one take at once, from 0 for one to 1 (R,)."""
+        return (taken - 1) / np.maximum(self.batch - 1, 1e-9)
+
+    def active(self, taken: Floats) -> Floats:
+        """Ranks of those which act as one that a step of so many prompts may wait for (R,)."""
+        return 1 + (self.joined - 1) * self.filled(taken)
+
+    def fullest(self, taken: Floats) -> Floats:
+        """Prompts of so many, taken by the ranks which act as one, that the rank which is waited for has (R,)."""
+        whole = np.minimum(1 + (taken - 1) / self.joined, self.together)
+        even = 1 + (self.together - 1) * self.filled(taken)
+        return even + (whole - even) / (1 + 2 * self.uneven)
+
+    def left_behind(self, taken: Floats) -> Floats:
+        """Steps that a prompt waits because its own rank is full while others are not, on average (R,).
+
+        The router counts tokens, and those of the step under way leave with it. A rank's m places are all taken with the chance
+        ``(k / d m)^m``.
+        """
+        full = (taken / self.batch) ** self.together
+        return np.where(self.joined > 1, full * (LEFT_BEHIND + LEFT_BEHIND_BY_LENGTH * self.uneven / self.together), 0.0)
+
     def lockstep(self, taken: Floats, beside: Floats) -> Lockstep:
         """Steps of ranks that act as one and take so many prompts (R,), beside so many ranks that also have some (R,)."""
-        fill = (taken - 1 + beside) / np.maximum(self.ranks * self.together - 1, 1.0)
-        return Lockstep.of(
-            self.alone.towards(self.full, fill), self.mix, self.chunk_tokens, np.maximum(taken / self.joined, 1.0)
-        )
+        fullest = self.fullest(taken)
+        own = (fullest - 1) / np.maximum(self.together - 1, 1e-9)
+        others = (taken + beside - fullest) / np.maximum((self.ranks - 1) * self.together, 1.0)
+        prompts = self.alone.towards(self.packed, own).towards(self.full, others, begin=self.packed)
+        return Lockstep.of(prompts, self.mix, self.chunk_tokens, 1 + (self.together - 1) * self.filled(taken))
 
     def service(self, taken: Floats, beside: Floats) -> Moments:
         """How long so many prompts that are taken at once hold their ranks; parameters as :meth:`lockstep` has them."""
-        steps, ranks = self.lockstep(taken, beside), np.minimum(taken, self.joined) + beside
+        steps, ranks = self.lockstep(taken, beside), self.active(taken) + beside
         apart = steps.prompts.moments(steps.beside(ranks - 1))
         return steps.slowest(ranks).times(self.steps).towards(apart, 1 - 1 / self.steps)
 
     def full_service(self) -> Moments:
         """How long prompts hold their ranks where all take as many as they can."""
         return self.service(self.batch, self.ranks - self.joined)
+
+
+def _evened(prompts: Prefill, together: Floats) -> Floats:
+    """How long prompts take whose lengths are means of so many (R,), from the shortest to the longest (R, C, N) [s].
+
+    Means of m spread ``sqrt(m)`` times less, and are ``sqrt(m)`` times nearer to the shape of a normal distribution.
+    """
+    share = np.broadcast_to(prompts.share, prompts.occupied.shape)
+    times, weights = _flat(prompts.occupied), _flat(share)
+    order = np.argsort(times, axis=1)
+    sorted_weights = np.take_along_axis(weights, order, axis=1)
+    # Mean of a normal number between the quantiles that bound each share: density at one less density at the other.
+    density = np.interp(np.cumsum(sorted_weights, axis=1), _PROBABILITIES, _DENSITIES)
+    normal = np.empty_like(times)
+    np.put_along_axis(normal, order, -np.diff(density, axis=1, prepend=0.0) / np.maximum(sorted_weights, 1e-12), axis=1)
+    mean = (times * weights).sum(axis=1, keepdims=True)
+    deviation = np.sqrt((((times - mean) ** 2) * weights).sum(axis=1, keepdims=True))
+    normal *= deviation / np.maximum(np.sqrt((normal**2 * weights).sum(axis=1, keepdims=True)), 1e-12)
+    less = 1 / np.sqrt(together)[:, None]
+    evened = mean + less * (normal + less * (times - mean - normal))
+    return np.asarray(evened.reshape(prompts.occupied.shape))
 
 
 def _flat(steps: Floats) -> Floats:

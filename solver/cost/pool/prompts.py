@@ -107,13 +107,14 @@ class Prefill:
         # Interpolated, one step may be 1 + 2e-16, and is then taken for two.
         return cls(latency, occupied, np.round(steps, 9), mix.share[:, None] * mix.weights)
 
-    def towards(self, other: Prefill, part: Floats) -> Prefill:
-        """Part of the way to another, linear in between (R,)."""
-        if other is self:
+    def towards(self, other: Prefill, part: Floats, begin: Prefill | None = None) -> Prefill:
+        """Moved by part of the way from one (this, unless told) to another, linear in between (R,)."""
+        begin = self if begin is None else begin
+        if other is begin:
             return self
         way = part[:, None, None]
         latency, occupied, steps = (
-            getattr(self, name) + way * (getattr(other, name) - getattr(self, name))
+            getattr(self, name) + way * (getattr(other, name) - getattr(begin, name))
             for name in ("latency", "occupied", "steps")
         )
         return Prefill(latency, occupied, steps, self.share)

@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 #: Rounds in which load, batch and pace settle on each other.
 _ROUNDS = 6
 #: Secants along which prefill batches, and how much longer they take for it, settle on each other.
-_SECANTS = 2
+_SECANTS = 3
 #: Prompts of mean size that fit into a chunk beside the longer ones, from which on a step takes all that wait; below, they
 #: queue. Set in sight of simulated chunks of 1,024 to 8,192 tokens for prompts of 1,000 (coefficient of variation 1).
 MANY = 5.0
@@ -168,9 +168,17 @@ def prefill_at(
             burstiness=mix.burstiness,
             counted=True,
         )
-        taken = np.clip(gathered.taken, np.minimum(1.01, batch), batch)
-    # Of those who wait, some wait for whole services after the one under way, and these are full ones.
+        # Half the way: longer secants are less steep, and the next batches smaller.
+        taken = (taken + np.clip(gathered.taken, np.minimum(1.01, batch), batch)) / 2
     rarer = overflow(servers, utilisation, batch, full.square / full.mean**2 - 1)
+    # Some find their own rank full while others are not: a geometric number of steps more.
+    behind = (1 - rarer) * group.left_behind(gathered.taken)
+    gathered = replace(
+        gathered,
+        longer=gathered.longer + behind * gathered.service.mean,
+        varied=gathered.varied + behind * (1 + behind) * gathered.service.mean**2,
+    )
+    # Of those who wait, some wait for whole services after the one under way, and these are full ones.
     whole = full.mean * rarer / (1 - rarer)
     rest = gathered.service.square / (2 * gathered.service.mean)
     queue = wait(
@@ -186,7 +194,7 @@ def prefill_at(
         full=np.where(batch > 1, whole / (rest + whole), np.nan),
     )
     # Passes take as long as those of their slowest rank, on every stage.
-    slowed = lone.ranked(np.minimum(gathered.taken, group.joined) - 1 + beside) / lone.prompts.occupied
+    slowed = lone.ranked(group.active(gathered.taken) - 1 + beside) / lone.prompts.occupied
     # The first token is out when the cache has landed: transfers grow with the prompt as prefills do.
     sent = np.stack([pool.landing_s(float(tokens)) for tokens in mix.prompt + mix.cached], axis=1)
     own = _first_token(pool, lone.prompts.latency * slowed) + sent[..., None] * mix.lengths

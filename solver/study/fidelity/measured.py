@@ -62,7 +62,7 @@ class RunFamily(Origin):
     prompt, output: tokens of a request.
     burst: 1 where all requests were started at once and none replaced those that ended.
     accepted: tokens that a step yields per sequence (1 without drafts).
-    most: requests that the engine was told to run on a rank at most.
+    most: requests that the engine was told to run on a rank at most. poll_steps: steps from one look for new ones to the next.
     cache_known: the format of the KV cache was recorded; else room is that of the smallest which is usual.
     """
 
@@ -73,6 +73,7 @@ class RunFamily(Origin):
     burst: Floats
     accepted: Floats
     most: Floats
+    poll_steps: Floats
     cache_known: bool
 
     def room(self, calibration: Calibration) -> Floats:
@@ -90,6 +91,7 @@ class Apart(Origin):
     ----------
     prefill, decode: setups of their pools. prefill_replicas, decode_replicas: how many of each.
     concurrency: requests in flight on the whole deployment. accepted: tokens that a decode step yields per sequence.
+    most: requests that the engine was told to run on a decode rank at most.
     """
 
     prefill: tuple[Setup, ...]
@@ -100,11 +102,12 @@ class Apart(Origin):
     prompt: Floats
     output: Floats
     accepted: Floats
+    most: Floats
 
     def room(self, calibration: Calibration) -> Floats:
-        """Requests that a decode rank holds at once, at least one (R,)."""
+        """Requests that a decode rank holds at once, at least one: what its KV cache and its engine let in (R,)."""
         ledger = Replicas.of(self.llm, self.device, calibration, self.decode).ledger
-        return np.maximum(ledger.requests(self.prompt + self.output / 2), 1.0)
+        return np.clip(ledger.requests(self.prompt + self.output / 2), 1.0, self.most)
 
 
 class _Shapes:
@@ -140,6 +143,8 @@ def _work(llm: LLM, setups: Sequence[Setup]) -> Work:
 class PricedRuns:
     """Unified runs of many LLMs, devices and engines, in the order of the parts."""
 
+    _NAMES = ("concurrency", "prompt", "output", "burst", "poll_steps")
+
     def __init__(self, parts: Sequence[RunFamily]) -> None:
         self.parts = tuple(parts)
         self._shapes = _Shapes([(part, part.setups) for part in parts], self.column("accepted"))
@@ -168,13 +173,13 @@ class PricedRuns:
         if self._room is None:
             room = [part.room(part.calibration(calibrations)) for part in self.parts]
             self._room = np.minimum(np.concatenate(room), self.column("most"))
-        load, prompt, output, burst = (self._columns[n] for n in ("concurrency", "prompt", "output", "burst"))
+        load, prompt, output, burst, poll = (self._columns[name] for name in self._NAMES)
         timing = self._shapes.timing(calibrations)
-        return closed_loop(timing, load, prompt, output, burst, rounds, most=self._room)
+        return closed_loop(timing, load, prompt, output, burst, rounds, most=self._room, poll_steps=poll)
 
     @cached_property
     def _columns(self) -> dict[str, Floats]:
-        return {name: self.column(name) for name in ("concurrency", "prompt", "output", "burst")}
+        return {name: self.column(name) for name in self._NAMES}
 
 
 class PricedApart:

@@ -62,14 +62,14 @@ def predict(runs: Runs, calibrations: Mapping[Family, Calibration]) -> Predicted
     if parts:
         found = PricedRuns(parts).loop(calibrations)
         tpot[where], ttft[where], middle[where] = found.tpot_s, found.ttft_s, found.ttft_p50_s
+    # Where a run does not say how many it drafted, every number is as likely: the geometric mean over them.
+    logarithms, counted = np.zeros((3, count)), np.zeros(count)
     for slot, found_apart in _apart(runs, calibrations):
-        # Where a run does not say how many it drafted, the fastest is meant, as its operator would choose.
-        better = ~(found_apart.tpot_s >= tpot[slot])
-        slot = slot[better]
-        tpot[slot], slow[slot], ttft[slot] = (
-            getattr(found_apart, name)[better] for name in ("tpot_s", "tpot_p95_s", "ttft_s")
-        )
-        middle[slot] = ttft[slot]
+        logarithms[:, slot] += np.log([found_apart.tpot_s, found_apart.tpot_p95_s, found_apart.ttft_s])
+        counted[slot] += 1
+    apart = counted > 0
+    tpot[apart], slow[apart], ttft[apart] = np.exp(logarithms[:, apart] / counted[apart])
+    middle[apart] = ttft[apart]
     devices = [
         run.devices(served_llm(run.llm, run.precision, run.engine, run.device, run.kv_cache)) for run in runs.runs
     ]

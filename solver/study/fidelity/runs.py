@@ -25,6 +25,7 @@ from solver.llm import LLM
 from solver.llm.catalog import names as catalog_names
 from solver.replica import Engine, Parallelism, Role, Setup
 from solver.study.fidelity.measured import Apart, RunFamily
+from solver.study.fidelity.recipes import as_started
 from solver.workload.fields import Record, read_record
 from solver.workload.files import MOST_BYTES, read_text
 
@@ -93,7 +94,9 @@ class MeasuredRun(Record):
     concurrency: requests in flight.
     tp, dp, pp, ep, moe_tp: degrees of a unified replica.
     burst_arrival: 1 where all requests were started at once.
-    max_running: requests that the engine was told to run on a rank at most; its default if left out.
+    max_running: requests that the engine was told to run on a rank (apart: of decode) at most; its default if left out.
+    poll_steps: decode steps from one look for new requests to the next (SGLang's ``--scheduler-recv-interval``); if left out,
+        what the recipe of a public collection says, else 1.
     memory_fraction: as the engine was told it; if left out, the most that people set.
     draft_tokens, acceptance_length: tokens drafted per step and tokens that a step yields; ``auto`` = not recorded.
     prefill_tp ...: pools of a disaggregated deployment; ``decode_tp`` makes a run one.
@@ -127,6 +130,7 @@ class MeasuredRun(Record):
     burst_arrival: _Share = 0.0
     chunk_tokens: _Degree = CHUNK_TOKENS
     max_running: _Degree | None = None
+    poll_steps: _Degree = 1
     memory_fraction: _Share | None = None
     draft_tokens: _Whole | Literal["auto"] = 0
     acceptance_length: _Positive | None = None
@@ -335,7 +339,8 @@ def recognised(run: MeasuredRun) -> MeasuredRun:
     if run.draft_tokens == "auto" and not run.disaggregated:
         raise BadInput(f"{run.id}: a unified run needs its number of draft_tokens")
     served_llm(run.llm, run.precision, run.engine, run.device, run.kv_cache)
-    return run
+    told = as_started(run.model_dump())
+    return run.model_copy(update={name: value for name, value in told.items() if name not in run.model_fields_set})
 
 
 @cache
@@ -428,8 +433,9 @@ def _served(runs: Sequence[MeasuredRun]) -> RunFamily:
         output=_column(runs, "output_tokens"),
         burst=(_column(runs, "burst_arrival") > 0).astype(float),
         accepted=_column(runs, "accepted"),
+        poll_steps=_column(runs, "poll_steps"),
         cache_known=bool(first.kv_cache),
-        most=np.array([float(run.max_running or engine_rules(run.engine).max_sequences) for run in runs]),
+        most=_most(runs),
     )
 
 
@@ -455,7 +461,13 @@ def _served_apart(runs: Sequence[MeasuredRun], drafts: Sequence[int]) -> Apart:
         prompt=_column(runs, "prompt_tokens"),
         output=_column(runs, "output_tokens"),
         accepted=np.array(accepted),
+        most=_most(runs),
     )
+
+
+def _most(runs: Sequence[MeasuredRun]) -> Floats:
+    """Requests that a rank was told to run at most, or its engine runs unless told (R,)."""
+    return np.array([float(run.max_running or engine_rules(run.engine).max_sequences) for run in runs])
 
 
 def measured(runs: Runs, name: str) -> Floats:
