@@ -95,9 +95,11 @@ class Service:
         """How far any class overshoots its promise: the largest latency / limit - 1, at most 0 if all are kept (R,)."""
         worst = np.full(len(self.batch), -1.0)
         for measure, limit in promise.limits.items():
-            # A limit of each class is one of each of its entries.
-            of_entries = np.asarray(limit, float)[list(mix.member)] if np.ndim(limit) else limit
-            worst = np.maximum(worst, (self.latency(measure) / of_entries).max(axis=1) - 1)
+            # A limit of each class is one of each of its entries; what has none may take for ever.
+            of_entries = np.asarray(limit, float)[list(mix.member)] if np.ndim(limit) else np.asarray(limit, float)
+            limited = np.isfinite(of_entries)
+            share = np.where(limited, self.latency(measure), 0.0) / np.where(limited, of_entries, 1.0)
+            worst = np.maximum(worst, share.max(axis=1) - 1)
         return worst
 
 

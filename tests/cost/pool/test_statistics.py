@@ -11,13 +11,17 @@ from solver.check import violations
 from solver.check.evidence import Evidence
 from solver.cost.instance import Instance
 from solver.cost.pool.chunks import Chunks
+from solver.cost.pool.latency import RequestLatency
+from solver.cost.pool.mix import Mix
+from solver.cost.pool.promise import Promise
 from solver.cost.pool.prompts import Prefill
+from solver.cost.pool.serving import Service
 from solver.cost.pool.waiting import Wait
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.simulate import Run, replay
-from solver.workload import Scenario
+from solver.workload import SLO, RequestClass, Scenario
 from solver.workload.measures import MEASURES, Measure
 
 CHAT = {"name": "chat", "prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 10}
@@ -100,3 +104,15 @@ def test_a_stricter_statistic_of_the_same_limit_is_never_cheaper(quantity: str) 
         served.append(found.objective.usd_per_million_output_tokens)
     assert served == sorted(served)
     assert served[-1] > served[0] * 1.02
+
+
+def test_what_was_promised_nothing_may_take_for_ever() -> None:
+    """One class waits without end and has no promise, the other keeps its own: nothing is overshot."""
+    mix = Mix.of([RequestClass(name, prompt_tokens=100, output_tokens=10, requests_per_s=1) for name in ("free", "kept")])
+    first = np.array([[math.inf, 1.0]])
+    latency = RequestLatency(lambda _: first, lambda _: first, lambda _: first, lambda _: np.ones(2))
+    one = np.ones(1)
+    service = Service(one, one, one, one, one, latency)
+    promise = Promise.of([SLO(), SLO(ttft_p95_s=2.0)])
+    assert service.excess(promise, mix).tolist() == [-0.5]
+    assert service.excess(Promise.of([SLO(ttft_p95_s=2.0), SLO()]), mix).tolist() == [math.inf]
