@@ -61,6 +61,8 @@ from topologies import Routes
 
 #: Sequences that an engine may run over those that capacity exceeds 1 % of the time: a queue there delays first tokens.
 HEADROOM = 1.25
+#: Share by which a bound and a cost may differ that are equal but for the order of their sums.
+EQUAL = 1e-9
 
 LatencyOf = TypeVar("LatencyOf", bound=Latency)
 
@@ -317,7 +319,7 @@ def with_bound(plan: Plan, bound: float, least: float | None = None) -> Plan:
     """
     o = plan.objective
     cost, least = o.usd_per_million_output_tokens, o.least if least is None else least
-    bound = min(bound, least)
+    bound = bound if bound < least * (1 - EQUAL) else least
     objective = o.model_copy(
         update={
             "bound": bound,
