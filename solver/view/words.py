@@ -17,7 +17,7 @@ LATENCIES: dict[Quantity, tuple[str, str]] = {
     "ttft": ("Time to first token", "TTFT"),
     "tpot": ("Time per output token", "TPOT"),
     "itl": ("Gap between tokens", "Gap between tokens"),
-    "e2e": ("Time to last token", "Time to last token"),
+    "e2e": ("End-to-end latency", "End-to-end latency"),
 }
 #: What a reader calls the rules that may bind.
 RULES = {measure.key: LATENCIES[measure.quantity][0] for measure in MEASURES} | {

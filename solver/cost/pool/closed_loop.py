@@ -113,7 +113,9 @@ def closed_loop(
         together = np.clip(held / stay * (occupied + unseen), 1.0, np.maximum(pool.chunk_tokens / prompt, 1.0))
     clumping = np.where(np.asarray(burst) > 0, cal.burst_clumping, cal.clumping)
     # Half of what passes until the prompt is seen and may board, then its own prefill after those of the prompts ahead of it.
-    ahead = clumping * np.maximum(held - 1, 0.0) * pool.packed_s(prompt, 0.0)[1]
+    # Pipelines are not kept full by them: two stages under vLLM serve 0.70 of what two shards do (gpustack, gpt-oss-120b).
+    each = np.where(pool.work.pp > 1, latency / together, pool.packed_s(prompt, 0.0)[1])
+    ahead = clumping * np.maximum(held - 1, 0.0) * each
     others = np.maximum(held * pool.work.dp - 1, 0.0)
     felt = crowdedness(others)
     boarded = cal.server_s + np.minimum(others, 1.0) * (step + unseen) / 2 + cal.admission_steps * felt * step
