@@ -37,7 +37,7 @@ from solver.space.profiles import Column
 from topologies import Routes
 
 #: Times that the fabric may correct the prices.
-MOST_ROUNDS = 6
+MOST_ROUNDS = 8
 #: Share by which figures that are equal may differ.
 EXACT = 1e-9
 #: Share of a link that the mean loads may fill.
@@ -161,7 +161,8 @@ class Search:
             if full:
                 following += [
                     replace(now, scale_out=corrected, forbidden=now.forbidden | _widest(plan)),
-                    replace(now, scale_out=corrected, market=_without_handover(now.market)),
+                    # Which pools hand over does not matter to those that do not: one such round is enough.
+                    _Round(_without_handover(now.market), corrected, self.forbidden),
                 ]
             for each in following:
                 if each not in met:

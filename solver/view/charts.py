@@ -215,7 +215,7 @@ def choice_chart(plan: Plan) -> Any:
     ours = alt.condition(alt.datum.ours, alt.value(ACCENT), alt.value(LINE))
     marks = data(rows).mark_point(filled=True, size=90, opacity=1).encode(x=x, y=y, color=ours)
     moved = [row for row in rows if not math.isclose(row["label_usd"], row["usd"])]
-    lines = data(moved).mark_rule(color=INK, opacity=0.5).encode(x=x, y=y, x2="label_speed:Q", y2="label_usd:Q")
+    lines = data(moved).mark_rule(color=INK, opacity=0.5, aria=False).encode(x=x, y=y, x2="label_speed:Q", y2="label_usd:Q")
     labels = data(rows).mark_text(align="left", dx=2, color=INK).encode(x=label_x, y=label_y, text="name:N")
     return finished([lines, marks, labels], "Cost against speed", "each the best plan of its structure", WIDE)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from solver.cost.instance import Instance
+from solver.cost.pool.operating_point import WIDTH
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.layout import pricing
 from solver.optimize.layout.market import market, offer
@@ -55,5 +56,6 @@ def test_the_best_layout_and_its_bound_are_those_of_all_bands(name: str, monkeyp
     every, many = solved(10**9, 1)
     some, fewer = solved(0, 4)
     assert fewer < many
-    assert some.value == pytest.approx(every.value, rel=1e-6)
+    # Equal to the width between which the load of a column is found.
+    assert some.value == pytest.approx(every.value, rel=2 * WIDTH)
     assert some.bound == pytest.approx(every.bound, rel=1e-3)
