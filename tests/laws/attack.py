@@ -91,7 +91,8 @@ def wider(content: Content) -> Iterator[tuple[str, Content]]:
     looser = copy.deepcopy(content)
     looser["slo"] = {name: value * 1.3 for name, value in content["slo"].items()}
     yield "looser promises", looser
-    if content["objective"] == "cost" and "builder" in content["cluster"]:
+    # What is owned is paid for whole, so more of it costs more.
+    if content["objective"] == "cost" and "builder" in content["cluster"] and not content.get("owned"):
         larger, size = copy.deepcopy(content), "racks" if content["cluster"]["builder"] == "nvl72" else "nodes"
         larger["cluster"][size] += 1
         yield "more devices", larger
