@@ -12,6 +12,7 @@ from topologies.writing import write_file
 #: Okabe and Ito's hues without yellow, told apart by all common kinds of colour vision (jfly, 2008).
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 2, 2, 2])
+FEW_TICKS = {"tickCount": 12}
 _SIZE = {"width": 620, "height": 200}
 #: Charts keep their size, so that they can be read, and scroll where the window is narrower, which is said beneath them.
 _PAGE = """<!doctype html>
@@ -57,38 +58,36 @@ def _spec(title: str, rows: list[dict[str, Any]], **parts: Any) -> dict[str, Any
         "title": title,
         **_SIZE,
         "data": {"values": rows},
-        "config": {"range": {"category": list(COLOURS)}},
+        "config": {"range": {"category": list(COLOURS)}, "axis": {"labelFlush": False, "labelOverlap": True}},
         **parts,
     }
 
 
 def _latency(report: ReplayReport, figure: str, name: str) -> dict[str, Any]:
     """Share of the requests within a time; a dot marks the 95th percentile that the plan predicts."""
+    word, unit, factor = ("per", "ms", 1e3) if figure == "tpot" else ("to", "s", 1.0)
     rows: list[dict[str, Any]] = [
-        {"class": of, "seconds": seconds, "share": place / (len(values[figure]) - 1)}
+        {"class": of, "time": seconds * factor, "share": place / (len(values[figure]) - 1)}
         for of, values in report.distributions.items()
         for place, seconds in enumerate(values[figure])
     ]
     marks = [
-        {"class": of, "seconds": report.predicted[of][f"{figure}_p95_s"], "share": 0.95} for of in report.distributions
+        {"class": of, "time": report.predicted[of][f"{figure}_p95_s"] * factor, "share": 0.95}
+        for of in report.distributions
     ]
-    x = {
-        "field": "seconds",
-        "type": "quantitative",
-        "title": f"time per {name} [s]" if figure == "tpot" else f"time to {name} [s]",
-    }
+    x = {"field": "time", "type": "quantitative", "title": f"time {word} {name} [{unit}]", "axis": FEW_TICKS}
     y = {"field": "share", "type": "quantitative", "title": "share of requests", "axis": {"format": "%"}}
     colour = {"field": "class", "type": "nominal"}
     dash = {"field": "class", "type": "nominal", "scale": {"range": list(DASHES)}}
     return _spec(
         f"Requests whose {name} is within a time; dots: the predicted 95th percentile",
-        [row for row in rows if row["seconds"] > 0],
+        [row for row in rows if row["time"] > 0],
         layer=[
             {"mark": "line", "encoding": {"x": x, "y": y, "color": colour, "strokeDash": dash}},
             {
                 "data": {"values": marks},
                 "mark": {"type": "point", "filled": True, "size": 70},
-                "encoding": {"x": x, "y": y, "color": colour},
+                "encoding": {"x": x, "y": y, "color": colour, "strokeDash": dash},
             },
         ],
     )
@@ -102,7 +101,7 @@ def _over_time(title: str, times: list[float], by_pool: Any, unit: str) -> dict[
     ]
     axis = {"axis": {"format": "%"}} if unit == "share" else {}
     encoding = {
-        "x": {"field": "seconds", "type": "quantitative", "title": "time [s]"},
+        "x": {"field": "seconds", "type": "quantitative", "title": "time [s]", "axis": FEW_TICKS},
         "y": {"field": "value", "type": "quantitative", "title": unit, **axis},
         "color": {"field": "pool", "type": "nominal"},
         "strokeDash": {"field": "pool", "type": "nominal", "scale": {"range": list(DASHES)}},
@@ -124,7 +123,14 @@ def _batches(report: ReplayReport) -> dict[str, Any]:
             "title": "running sequences of a rank",
             "bin": {"maxbins": 60},
         },
-        "y": {"field": "share", "aggregate": "sum", "type": "quantitative", "stack": None, "axis": {"format": "%"}},
+        "y": {
+            "field": "share",
+            "aggregate": "sum",
+            "type": "quantitative",
+            "title": "share of the busy time",
+            "stack": None,
+            "axis": {"format": "%"},
+        },
         "color": {"field": "pool", "type": "nominal"},
     }
     return _spec("Batches, by share of the busy time", rows, mark={"type": "bar", "opacity": 0.7}, encoding=encoding)
