@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from prefill_pools import prefill_pool, simulated
 
+from solver.cost.pool.lockstep import RankGroup
+from solver.cost.pool.mix import Mix
 from solver.cost.pool.waiting import overflow
 from solver.workload.measures import TTFT_P50, TTFT_P95
 
@@ -59,3 +61,16 @@ def test_overflow_of_one_server(load: float) -> None:
     assert np.log(z) == pytest.approx(load * (z - 1), rel=1e-6)
     full = overflow(np.ones(1), np.array([0.999]), np.full(1, 4.0), np.full(1, 0.5))
     assert float(full[0]) ** -0.25 - 1 == pytest.approx(2 * 0.001 / (1 + 4 * 0.5), rel=0.01)
+
+
+@pytest.mark.parametrize("cv", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("rates", [[1.0], [0.1, 0.2, 0.3], [1.0, 2.0, 4.0, 7.0]])
+def test_no_more_ranks_act_as_one_than_there_are(cv: float, rates: list[float]) -> None:
+    """Also where shares of lengths add up to a little less than one."""
+    for dp in (1, 2, 4, 8):
+        priced, request = prefill_pool(dp, 1, 1, cv)
+        some = ({"name": f"c{n}", "requests_per_s": rate} for n, rate in enumerate(rates))
+        mix = Mix.of([request.model_copy(update=changes) for changes in some])
+        group = RankGroup.of(priced.replicas, mix, np.ones(1))
+        assert 1 <= group.joined[0] <= dp
+        assert group.beside(np.ones(1))[0] >= 0

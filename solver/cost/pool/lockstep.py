@@ -139,7 +139,8 @@ class RankGroup:
         """Price the prompts of a mix on replicas."""
         ranks = pool.work.dp
         alone = packed = full = Prefill.of(pool, mix, company=0.0)
-        steps = alone.mean(np.maximum(alone.steps, 1))
+        # Shares may add up to a little less than one, passes of a prompt do not.
+        steps = np.maximum(alone.mean(np.maximum(alone.steps, 1)), 1.0)
         if np.any(ranks * together > 1):
             # What the other ranks have beside the slowest one, as a share of what it has.
             rank = Lockstep.of(alone, mix, pool.chunk_tokens, together)
@@ -165,7 +166,7 @@ class RankGroup:
 
     def filled(self, taken: Floats) -> Floats:
         """How near so many prompts are to all that the ranks which act as one take at once, from 0 for one to 1 (R,)."""
-        return (taken - 1) / np.maximum(self.batch - 1, 1e-9)
+        return np.clip((taken - 1) / np.maximum(self.batch - 1, 1e-9), 0.0, 1.0)
 
     def active(self, taken: Floats) -> Floats:
         """Ranks of those which act as one that a step of so many prompts may wait for (R,)."""
