@@ -113,6 +113,9 @@ def attack(content: Content, rng: random.Random, seconds: float, time_left: Call
         first = solved(content, seconds)
     except BadInput:
         return
+    except Exception as error:  # whatever else ends a solve is a defect, and the scenario shows it
+        yield _defect(error, content)
+        return
     plan = first.found
     if plan is not None:
         found = violations(plan)
@@ -129,6 +132,9 @@ def attack(content: Content, rng: random.Random, seconds: float, time_left: Call
         try:
             second = solved(other, seconds)
         except BadInput:
+            continue
+        except Exception as error:
+            yield _defect(error, other)
             continue
         if second.found is not None and (rejected := violations(second.found)):
             yield Violation("the witness accepts", "; ".join(rejected[:3]), other)
@@ -147,3 +153,7 @@ def attack(content: Content, rng: random.Random, seconds: float, time_left: Call
             elif second.found is not None and cost < second.found.objective.bound * (1 - ROUNDING):
                 said = f"a plan of {cost:.6g} lies under the bound of {second.found.objective.bound:.6g}"
                 yield Violation(law, said, other, content)
+
+
+def _defect(error: Exception, content: Content) -> Violation:
+    return Violation("a solve ends in an answer", f"{type(error).__name__}: {error}", content)

@@ -30,7 +30,9 @@ PEAK_WIDTH = 1e-3
 #: a peak the requests/s fall to a plateau, and may rise on it again by a hair.
 LIGHTER, CLEARLY = 0.8, 0.98
 #: Loads about the best point of a peak at which it is looked at more closely, over that point's: first wide, then narrow.
-PEAK_STEPS = 1 + np.linspace(-0.08, 0.08, 17), 1 + np.linspace(-0.008, 0.008, 17)
+PEAK_STEPS = tuple(1 + np.linspace(-wide, wide, 17) for wide in (0.4, 0.06, 0.008))
+#: Share by which a load may fall short of the requests/s that it is to reach, and most loads at which one is looked for.
+REACHED, MOST_CUTS = 1e-6, 50_000
 #: Points of the first look for a peak, and how far below the heaviest load it starts, as a ratio.
 PEAK_POINTS, PEAK_RANGE = 16, 65536.0
 
@@ -199,3 +201,29 @@ def _look_for_peaks(
         highest = np.argmax(served, axis=1), np.arange(len(rows))
         load[rows], best[rows] = around[highest[1], highest[0]], served[highest[1], highest[0]]
     reach[rows] = np.maximum(beyond[rows], np.maximum(reach[rows], best[rows]))
+
+
+def reaching(rate: Callable[[Rows, Floats], Floats], top: float, asked: float) -> float | None:
+    """A load of one row up to ``top`` at which so many requests/s are served; None where none was seen.
+
+    As in :func:`best_load` an interval is cut while it could hold one; the peak that is found there may fall short of another
+    by ``PEAK_WIDTH``.
+
+    >>> def humps(rows, x): return np.maximum(x * np.exp(1 - x), 1.0005 * (x / 9) * np.exp(1 - x / 9))
+    >>> found = reaching(humps, 100.0, 1.0005)
+    >>> found is not None and abs(found / 9 - 1) < 0.01
+    True
+    """
+    cuts = top * PEAK_RANGE ** np.linspace(-1, 0, PEAK_POINTS)
+    left, right = cuts[:-1], cuts[1:]
+    for _ in range(MOST_EVALUATIONS):
+        served = rate(np.zeros(len(left), np.intp), left)
+        if (served >= asked * (1 - REACHED)).any():
+            return float(left[served >= asked * (1 - REACHED)][0])
+        able = served * right / left >= asked
+        if not able.any() or able.sum() * MOST_POINTS > MOST_CUTS:
+            return None
+        inner = _between(left[able], right[able], inner_points(int(able.sum())))
+        cuts = np.concatenate([left[able][:, None], inner, right[able][:, None]], axis=1)
+        left, right = cuts[:, :-1].ravel(), cuts[:, 1:].ravel()
+    return None

@@ -12,7 +12,7 @@ from solver.cost.calibration import Calibration
 from solver.cost.network.fleet import Fleet
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.most import MOST_UTILISATION, PricedRows, fullest
-from solver.cost.pool.operating_point import Bracket, Rows, best_load, bracket
+from solver.cost.pool.operating_point import REACHED, Bracket, Rows, best_load, bracket, reaching
 from solver.cost.pool.promise import Promise
 from solver.cost.pool.queueing import FULL, normal_quantile
 from solver.cost.pool.serving import Service, Stretch, sequences_that_fit
@@ -100,7 +100,12 @@ class PricedPool:
         def excess(rows: Rows, load: Floats) -> Floats:
             return pools.requests_per_s(rows, load) / requests_per_s - 1
 
-        asked = bracket(excess, LEAST_LOAD, self._most_load(self.limit), EXACT).kept
+        top = self._most_load(self.limit)
+        if excess(np.zeros(1, np.intp), top)[0] < -REACHED and self.setup.role != "prefill":
+            # Of two peaks that are nearly as high the other may be the higher one.
+            other = reaching(pools.requests_per_s, max(float(self.limit), 1.0), requests_per_s)
+            top = top if other is None else np.array([other * (1 + EXACT)])
+        asked = bracket(excess, LEAST_LOAD, top, EXACT).kept
         return self._service(np.maximum(asked, LEAST_LOAD))
 
     def at_batch(self, batch: float) -> Service:

@@ -31,6 +31,17 @@ def test_a_peak_before_a_plateau_is_found(peak: float, end: float, plateau: floa
     assert found.reach[0] >= most * (1 - 1e-9)
 
 
+@given(peak=st.floats(0.2, 300), ends=st.tuples(st.floats(1.5, 4000), st.floats(1.5, 4000)), flat=st.floats(0.02, 1.0))
+def test_whoever_looks_from_another_end_finds_as_much(peak: float, ends: tuple[float, float], flat: float) -> None:
+    """Also where the top is wide and flat: the witness looks from another load than the search did."""
+    found = []
+    for end in ends:
+        load = np.array([peak * end])
+        best = best_load(lambda rows, x: hump(x, peak, 0.3, 0.0) ** flat, Bracket(load, load * (1 + WIDTH)))
+        found.append(float(hump(best.load, peak, 0.3, 0.0)[0] ** flat))
+    assert found[0] == pytest.approx(found[1], rel=2e-5)
+
+
 @pytest.mark.parametrize("power", [0.3, 0.7, 1.0])
 def test_what_always_grows_is_best_at_the_end(power: float) -> None:
     load = np.array([50.0])
