@@ -177,6 +177,10 @@ class Routes:
 class FlowSum:
     """Flows that are added up before the links between switches are asked, once for all of them.
 
+    Attributes
+    ----------
+    routes: of the cluster whose links they load.
+
     >>> import topologies
     >>> routes = Routes(topologies.hgx(nodes=2))
     >>> traffic = routes.traffic()
@@ -187,13 +191,13 @@ class FlowSum:
     """
 
     def __init__(self, routes: Routes) -> None:
-        self._routes = routes
+        self.routes = routes
         self._loads = routes.links.nothing()
         self._between = np.zeros((0, 0))
 
     def add(self, flows: Mapping[Link, float]) -> None:
         """Add flows {(from, to): bytes/s} between devices, hosts and storage."""
-        routes, places = self._routes, self._routes.places
+        routes, places = self.routes, self.routes.places
         inside: dict[int, dict[Link, float]] = defaultdict(dict)
         outside: dict[Link, float] = {}
         for (source, sink), rate in flows.items():
@@ -223,14 +227,14 @@ class FlowSum:
         ----------
         leaving: count only what goes to other scale-up domains.
         """
-        sources, sinks = self._routes._group(senders, least=1), self._routes._group(receivers, least=1)
+        sources, sinks = self.routes._group(senders, least=1), self.routes._group(receivers, least=1)
         others = len(sinks) - (1 if set(sources) <= set(sinks) else 0)
         if others:
             self.each_to_each(sources, sinks, bytes_per_s_each / others, leaving=leaving)
 
     def each_to_each(self, sources: Sequence[str], sinks: Sequence[str], rate: float, *, leaving: bool = False) -> None:
         """Add every source sending ``rate`` [bytes/s] to every sink but itself; parameters as :meth:`uniform`."""
-        routes, places = self._routes, self._routes.places
+        routes, places = self.routes, self.routes.places
         ours, theirs = places.by_domain(sources), places.by_domain(sinks)
         for domain in ours if not leaving else ():
             if domain in theirs and len(routes._components[domain].devices) > 1:
@@ -246,5 +250,5 @@ class FlowSum:
     def loads(self) -> Floats:
         """Bytes/s on every directed link."""
         found = self._loads.copy()
-        self._routes._outside.push(found, self._between)
+        self.routes._outside.push(found, self._between)
         return found

@@ -51,7 +51,7 @@ def exchanges(routes: Routes, pools: Sequence[Iterable[Sequence[str]]]) -> list[
     for stages in pools:
         traffic = routes.traffic()
         for stage in stages:
-            cross(traffic, routes, stage, 1.0)
+            cross(traffic, stage, 1.0)
         each.append(np.where(links.scale_out, traffic.loads(), 0.0))
     loads = np.sum(each, axis=0)
     return [_slowest(links, loads, np.flatnonzero(mine)) for mine in each]
@@ -66,9 +66,9 @@ def _slowest(links: Links, loads: Floats, used: NDArray[np.intp]) -> Exchange | 
     return Exchange(float(rates.min()), link)
 
 
-def cross(traffic: FlowSum, routes: Routes, stage: Sequence[str], bytes_per_s: float) -> None:
+def cross(traffic: FlowSum, stage: Sequence[str], bytes_per_s: float) -> None:
     """Add that every rank of a stage sends so much out of its scale-up domain, evenly to the ranks in others."""
-    sizes = Counter(routes.places.domain[device] for device in stage)
+    sizes = Counter(traffic.routes.places.domain[device] for device in stage)
     outside = len(stage) - max(sizes.values())
     if outside:
         traffic.uniform(stage, stage, bytes_per_s * (len(stage) - 1) / outside, leaving=True)

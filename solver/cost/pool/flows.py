@@ -37,7 +37,7 @@ class Flow:
     receivers: tuple[str, ...]
     bytes_per_s: float
 
-    def add(self, traffic: FlowSum, routes: Routes) -> None:
+    def add(self, traffic: FlowSum) -> None:
         """Add it to what loads the links."""
         traffic.uniform(self.senders, self.receivers, self.bytes_per_s)
 
@@ -49,9 +49,9 @@ class Crossing:
     members: tuple[str, ...]
     bytes_per_s: float
 
-    def add(self, traffic: FlowSum, routes: Routes) -> None:
+    def add(self, traffic: FlowSum) -> None:
         """Add it to what loads the links."""
-        cross(traffic, routes, self.members, self.bytes_per_s)
+        cross(traffic, self.members, self.bytes_per_s)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Pairs:
 
     rates: Mapping[Link, float]
 
-    def add(self, traffic: FlowSum, routes: Routes) -> None:
+    def add(self, traffic: FlowSum) -> None:
         """Add it to what loads the links."""
         traffic.add(self.rates)
 
@@ -265,5 +265,5 @@ def link_loads(routes: Routes, flows: Iterable[Sending]) -> dict[Link, float]:
     """Bytes/s on every directed link that carries any."""
     traffic = routes.traffic()
     for flow in flows:
-        flow.add(traffic, routes)
+        flow.add(traffic)
     return routes.links.named(traffic.loads())

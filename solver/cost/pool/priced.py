@@ -101,7 +101,7 @@ class PricedPool:
             return pools.requests_per_s(rows, load) / requests_per_s - 1
 
         top = self._most_load(self.limit)
-        if excess(np.zeros(1, np.intp), top)[0] < -REACHED and self.setup.role != "prefill":
+        if self.setup.role != "prefill" and excess(np.zeros(1, np.intp), top)[0] < -REACHED:
             # Of two peaks that are nearly as high the other may be the higher one.
             other = reaching(pools.requests_per_s, max(float(self.limit), 1.0), requests_per_s)
             top = top if other is None else np.array([other * (1 + EXACT)])
