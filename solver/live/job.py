@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from threading import Thread
 
@@ -43,16 +43,22 @@ class Job:
     @property
     def running(self) -> bool:
         """Whether the process is there."""
-        return self._process.is_alive()
+        return not self._ended(within_s=0.0)
 
     def cancel(self) -> None:
         """End the process; what it has not told is lost."""
         self._cancelled = True
         self._process.terminate()
-        self._process.join(PATIENCE_S)
-        if self._process.is_alive():
+        if not self._ended(PATIENCE_S):
             self._process.kill()
-            self._process.join()
+            self._ended(within_s=None)
+
+    def _ended(self, within_s: float | None) -> bool:
+        """Whether the process ends within a time [s].
+
+        Only the listener takes its exit status: of two threads that ask for it, one may be told that it still runs.
+        """
+        return bool(wait([self._process.sentinel], within_s))
 
     def _listen(self) -> None:
         """Pass on what the process tells, and say so if it ends in silence."""
@@ -67,6 +73,7 @@ class Job:
             if not self._cancelled:
                 self._told(message)
         self._end.close()
+        self._process.join()
 
 
 def starter(folder: Path, effort: Effort) -> Callable[[Scenario, Callable[[Message], None]], Job]:
