@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,14 +44,21 @@ class Moments:
     square: Floats
     cube: Floats
 
+    def rows(self, index: Any) -> Moments:
+        """Some of the rows, by index or mask."""
+        return Moments(self.mean[index], self.square[index], self.cube[index])
+
     def times(self, factor: Floats) -> Moments:
         """Of a multiple."""
         return Moments(self.mean * factor, self.square * factor**2, self.cube * factor**3)
 
     def towards(self, other: Moments, part: Floats) -> Moments:
         """Of a mixture in which a part is of another."""
-        mixed = (ours + part * (theirs - ours) for ours, theirs in zip(astuple(self), astuple(other), strict=True))
-        return Moments(*mixed)
+        return Moments(
+            self.mean + part * (other.mean - self.mean),
+            self.square + part * (other.square - self.square),
+            self.cube + part * (other.cube - self.cube),
+        )
 
 
 @dataclass(frozen=True)
