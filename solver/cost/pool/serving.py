@@ -172,6 +172,7 @@ def prefill_at(
             together=batch,
             burstiness=mix.burstiness,
             counted=True,
+            near=taken,
         )
         # Half the way: longer secants are less steep, and the next batches smaller.
         taken = (taken + np.clip(gathered.taken, np.minimum(1.01, batch), batch)) / 2
@@ -240,6 +241,7 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     # The first token comes out of the prompt's last pass; only the others take steps.
     later_tokens = max(mix.mean_output - 1, 1.0)
     company = shared = np.zeros_like(batch)
+    taken = np.ones_like(batch)
     # Fixed point of TPOT, arrivals (Little), how often the other ranks prefill in the same step, and how often prompts
     # share chunks.
     for _ in range(_ROUNDS):
@@ -262,7 +264,9 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
             other=more.times(speeds.first_token),
             together=together,
             burstiness=mix.burstiness,
+            near=taken,
         )
+        taken = gathered.taken
         shared = several * (1 - 1 / gathered.taken) + behind
 
     boarding = speeds.admission_steps * step
