@@ -74,7 +74,7 @@ class PricedRows:
             return decode_at(pool, self.replicas[rows], self.mix, load)
         if self.role == "unified":
             return unified_at(pool, self.replicas[rows], self.mix, load)
-        group, full = self._ranks if every else (part.rows(rows) for part in self._ranks)
+        group, full = self._ranks if every else (self._ranks[0].rows(rows), self._ranks[1].rows(rows))
         return prefill_at(pool, group, full, self.replicas[rows], self.mix, load)
 
     @cached_property
