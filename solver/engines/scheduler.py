@@ -44,7 +44,7 @@ class EngineScheduler:
         )
 
     def kept(self, setup: Setup) -> tuple[float, float]:
-        """Share of a sequence's further output, and tokens besides, for which a replica keeps room; none of a prompt that leaves."""
+        """Share of a sequence's further output, and tokens besides, for which a replica keeps room; a prompt only passes."""
         if setup.role == "prefill":
             return 0.0, 0.0
         if setup.role in self.kept_tokens:

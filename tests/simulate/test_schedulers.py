@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from queues import Proportional
 
 from solver.check.evidence import Evidence
@@ -97,8 +96,9 @@ def together(kept_output: float, mixed: bool = True) -> tuple[int, int, list[flo
     env, meter, ended = simpy.Environment(), PoolMeter(), []
     room = Room(bytes=2000.0, sequence_bytes=0.0, token_bytes=1.0, sequences=1000, kept_output=kept_output)
     pace: Any = Proportional()
+    chunking = Chunking(200, 1, 1.0, mixed)
     rank = UnifiedRank(
-        env, pace, room, Chunking(200, 1, 1.0, mixed), [], 0.0, Random(1), meter, lambda _: None, lambda _: ended.append(env.now)
+        env, pace, room, chunking, [], 0.0, Random(1), meter, lambda _: None, lambda _: ended.append(env.now)
     )
     requests = [ServedRequest(Arrival(0.0, "only", 100, 400)) for _ in range(60)]
     for request in requests:

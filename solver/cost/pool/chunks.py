@@ -63,7 +63,7 @@ class Chunks:
         return self.alone.mean(self.stall + shared[:, None, None] * (self.shared_stall - self.stall))
 
     def longest(self, rare: Floats, taken: Floats, together: Floats) -> Floats:
-        """A gap with a prompt in it that is not exceeded but by a share of them (R,): with a long prompt in it, or with several.
+        """A gap with a prompt that is not exceeded but by a share of them (R,): with a long prompt in it, or with several.
 
         Parameters
         ----------
