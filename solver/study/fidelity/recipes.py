@@ -3,8 +3,8 @@
 Source: SemiAnalysisAI/InferenceX, ``benchmarks/dsr1_fp4_b200.sh``, ``dsr1_fp8_b200.sh`` and ``qwen3.5_fp8_b200.sh``: on B200
 SGLang under attention tensor parallelism looks for new requests every 30 steps from 16 requests in flight on, else every 10,
 with chunks of 32,768 tokens for DeepSeek in fp8 and of 16,384 else. aiconfigurator's silicon samples ran by these recipes.
-Disaggregated DeepSeek-R1 under TensorRT-LLM: ``recipes.json`` says how many sequences a decode rank was told to run, and how many
-tokens it drafted.
+DeepSeek-R1 with prefill and decode apart: ``recipes.json`` says how many sequences a decode rank was told to run, how many tokens
+it drafted, chunks of prefill, and the format of the KV cache.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MANY, _POLL_STEPS = 16, (10, 30)
 _LENGTHS, _SERVED = (1024, 8192), (0.85, 1.0)
 
 
-def as_started(run: Mapping[str, Any]) -> dict[str, int]:
+def as_started(run: Mapping[str, Any]) -> dict[str, int | str]:
     """What the recipe of a run tells the engine, by field; empty without a recipe.
 
     Parameters
@@ -46,11 +46,11 @@ def as_started(run: Mapping[str, Any]) -> dict[str, int]:
     return {"poll_steps": _POLL_STEPS[run["concurrency"] >= _MANY], "chunk_tokens": 32768 if large else 16384}
 
 
-def _apart_as_started(run: Mapping[str, Any]) -> dict[str, int]:
-    deepseek = run["engine"] == "trtllm" and run["llm"].startswith("deepseek") and _COLLECTIONS.match(run["id"])
-    if not deepseek:
+def _apart_as_started(run: Mapping[str, Any]) -> dict[str, int | str]:
+    if not (run["llm"].startswith("deepseek") and _COLLECTIONS.match(run["id"])):
         return {}
     asked = (
+        run["engine"],
         run["device"],
         run["precision"],
         *(_named(run[name]) for name in ("prompt_tokens", "output_tokens")),
@@ -62,10 +62,7 @@ def _apart_as_started(run: Mapping[str, Any]) -> dict[str, int]:
         run["draft_tokens"] != 0,
         run["concurrency"],
     )
-    if asked not in _recipes():
-        return {}
-    drafts, sequences = _recipes()[asked]
-    return {"max_running": sequences, "draft_tokens": drafts}
+    return dict(_recipes().get(asked, {}))
 
 
 def _named(tokens: float) -> int:
@@ -74,11 +71,12 @@ def _named(tokens: float) -> int:
 
 
 @cache
-def _recipes() -> dict[tuple[object, ...], tuple[int, int]]:
-    """Drafts and sequences of a decode rank, by what a run says of its deployment and load."""
+def _recipes() -> dict[tuple[object, ...], dict[str, int | str]]:
+    """What recipes tell the engine, by what a run says of its deployment and load."""
     text = files(__package__).joinpath("recipes.json").read_text(encoding="utf-8")
+    told = ("draft_tokens", "max_running", "chunk_tokens", "kv_cache")
     return {
-        (*shape, drafts > 0, concurrency): (drafts, sequences)
-        for *shape, drafts, sequences, concurrencies in json.loads(text)["recipes"]
+        (*shape, drafts > 0, concurrency): dict(zip(told, (drafts, sequences, chunk, cache), strict=True))
+        for *shape, drafts, sequences, chunk, cache, concurrencies in json.loads(text)["recipes"]
         for concurrency in concurrencies
     }
