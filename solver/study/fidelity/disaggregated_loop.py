@@ -48,8 +48,8 @@ def disaggregated_loop(
     """Latencies of pools that always have ``concurrency`` requests in flight together.
 
     A prefill rank takes as many prompts into one step as fit into its chunk and wait; a share of the others
-    (``clumping``) is ahead of each, and on average those that it finds in service. Where prefill is the bottleneck the queue there takes what decode does not hold; where
-    the KV cache of decode ranks is, requests wait for room.
+    (``clumping``) is ahead of each, and on average those that it finds in service. Where prefill is the bottleneck the queue
+    there takes what decode does not hold; where the KV cache of decode ranks is, requests wait for room.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def disaggregated_loop(
     for _ in range(_ROUNDS):
         tpot = decode.decode_s(np.maximum(running / ranks, 1.0), context)
         stay = output * tpot
-        # Pollaczek and Khinchine's wait of steps that take what fits, at ranks that are served in turn; no more than all others.
+        # Pollaczek and Khinchine's wait for steps that take what fits, at ranks served in turn; at most that for all others.
         load = np.minimum(concurrency / (stay + ttft) / most, MOST_LOAD)
         queue = np.minimum(load / (2 * (1 - load)), concurrency / feeders / fit) * fit * feeders / most
         waited = np.maximum(concurrency / most, concurrency * stay / held) - stay

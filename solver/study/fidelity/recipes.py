@@ -3,8 +3,8 @@
 Source: SemiAnalysisAI/InferenceX, ``benchmarks/dsr1_fp4_b200.sh``, ``dsr1_fp8_b200.sh`` and ``qwen3.5_fp8_b200.sh``: on B200
 SGLang under attention tensor parallelism looks for new requests every 30 steps from 16 requests in flight on, else every 10,
 with chunks of 32,768 tokens for DeepSeek in fp8 and of 16,384 else. aiconfigurator's silicon samples ran by these recipes.
-DeepSeek-R1 with prefill and decode apart: ``recipes.json`` says how many sequences a decode rank was told to run, how many tokens
-it drafted, chunks of prefill, and the format of the KV cache.
+DeepSeek-R1 with prefill and decode apart: ``recipes.json`` says how many sequences a decode rank was told to run, how many
+tokens it drafted, chunks of prefill, and the format of the KV cache.
 """
 
 from __future__ import annotations

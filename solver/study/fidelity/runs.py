@@ -94,8 +94,8 @@ class MeasuredRun(Record):
     concurrency: requests in flight.
     tp, dp, pp, ep, moe_tp: degrees of a unified replica.
     burst_arrival: 1 where all requests were started at once.
-    max_running: requests that the engine was told to run on a rank (apart: of decode) at most; if left out, what the recipe of a
-        public collection says, else the engine's default.
+    max_running: requests that the engine was told to run on a rank (apart: of decode) at most; if left out, what the recipe of
+        a public collection says, else the engine's default.
     poll_steps: decode steps from one look for new requests to the next (SGLang's ``--scheduler-recv-interval``); if left out,
         what the recipe of a public collection says, else 1.
     memory_fraction: as the engine was told it; if left out, the most that people set.
