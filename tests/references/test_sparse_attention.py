@@ -28,4 +28,4 @@ def test_what_prompts_cost_the_others_is_what_was_measured() -> None:
         (),
     )  # fmt: skip
     found = predict(runs, packaged_for(runs)[0])
-    assert (found.tpot_s * 1e3).tolist() == pytest.approx(list(MEASURED.values()), rel=0.08)
+    assert (found.tpot_s * 1e3).tolist() == pytest.approx(list(MEASURED.values()), rel=0.1)
