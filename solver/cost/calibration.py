@@ -156,7 +156,6 @@ class Calibration:
     recurrent_s: float = _parameter(
         0, "s", 0, 1e-2, "further kernels of a linear-attention layer", "all", 3.5e-05, 0.25
     )
-    indexer_s: float = _parameter(0, "s", 0, 1e-2, "further kernels of a layer that selects its keys")
     step_s: float = _parameter(0, "s", 0, 1e-1, "scheduler and sampler time of every step", "engine", 0.0005, 0.2)
     sequence_s: float = _parameter(0, "s", 0, 1e-3, "host time per running sequence and step", "engine", 5e-06, 0.2)
 
@@ -276,7 +275,7 @@ class Calibration:
         known = parameters()
         values: dict[str, float] = {}
         for path, entry in content["parameters"].items():
-            if path in _ONCE_A_SIGMA:
+            if path in _SAID_ELSEWHERE:
                 continue
             if path in _OF_THE_ENGINE:
                 raise BadFile(
@@ -348,14 +347,15 @@ def _same(entry: str, llm: str, device: str) -> bool:
 
 #: Parameters of earlier calibrations that engines' memory rules say now.
 _OF_THE_ENGINE = ("memory_fraction", "kv_share")
-#: What earlier calibrations said of their residuals; :mod:`solver.cost.surprises` says it now.
-_ONCE_A_SIGMA = ("tpot_sigma", "ttft_sigma", "throughput_sigma")
+#: What earlier calibrations said of their residuals, and of an indexer's kernels; :mod:`solver.cost.surprises` and
+#: :mod:`solver.cost.steps.step` say it now.
+_SAID_ELSEWHERE = ("tpot_sigma", "ttft_sigma", "throughput_sigma", "indexer_s")
 #: The release of runs of which nothing was recorded.
 UNKNOWN = "unknown"
 _LABELS = ("name", "engine", "generation", "fitted_on", "as_of", "timed_on", "release")
 #: What an engine's release changes in one ratio: launches, latencies and host time. Kernels stay what they are.
 OF_A_RELEASE = (
-    *("captured", "layer_s", "activation_s", "head_norm_s", "recurrent_s", "indexer_s", "step_s", "sequence_s"),
+    *("captured", "layer_s", "activation_s", "head_norm_s", "recurrent_s", "step_s", "sequence_s"),
     *("all_reduce_s", "gather_s", "dispatch_s", "combine_s"),
 )
 

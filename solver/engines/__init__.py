@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from solver.engines.conditions import Condition
 from solver.engines.memory import EngineMemory
+from solver.engines.scheduler import EngineScheduler
 from solver.errors import UnknownName
 from solver.replica import Engine, Role
 
@@ -74,7 +75,7 @@ class EngineRules:
     batched_tokens: choices of the most tokens in one step of a rank, by role.
     max_sequences: most running sequences per attention rank.
     captured_batch_sizes: batch sizes captured as graphs by default.
-    memory: how it shares out a device's HBM.
+    memory: how it shares out a device's HBM. scheduler: how it lets requests in.
     """
 
     name: Engine
@@ -90,6 +91,7 @@ class EngineRules:
     max_sequences: int
     captured_batch_sizes: tuple[int, ...]
     memory: EngineMemory
+    scheduler: EngineScheduler
 
 
 def engine_names() -> list[str]:
@@ -149,6 +151,9 @@ def engine_rules(name: str, version: str | None = None) -> EngineRules:
         max_sequences=content["max_sequences"],
         captured_batch_sizes=tuple(content["captured_batch_sizes"]),
         memory=EngineMemory.read(next(entry for entry in content["memory"] if _holds_in(entry, wanted, versions))),
+        scheduler=EngineScheduler.read(
+            next(entry for entry in content["scheduler"] if _holds_in(entry, wanted, versions))
+        ),
     )
 
 

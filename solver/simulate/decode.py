@@ -27,30 +27,35 @@ class Batch:
     ----------
     running: sequences in the order in which they boarded.
     tokens: of all their contexts; bytes: of their caches.
+    left: tokens that they have still to generate.
     """
 
     def __init__(self, room: Room) -> None:
         self.room = room
         self.running: dict[ServedRequest, None] = {}
         self.tokens = self.bytes = 0.0
+        self.left = 0
 
-    def fits(self, context: float) -> bool:
-        """Whether one more sequence, and the next token of all, have room."""
-        room = self.room
-        growth = (len(self.running) + 1) * room.token_bytes
-        return len(self.running) < room.sequences and self.bytes + room.needed(context) + growth <= room.bytes
+    def fits(self, request: ServedRequest) -> bool:
+        """Whether one more sequence, and what is kept for all beside the next token of each, have room."""
+        room, sequences = self.room, len(self.running) + 1
+        kept = max(sequences, sequences * room.kept_tokens + room.kept_output * (self.left + request.left))
+        needed = self.bytes + room.needed(context_of(request)) + kept * room.token_bytes
+        return sequences <= room.sequences and needed <= room.bytes
 
     def add(self, request: ServedRequest, context: int) -> None:
         """Let a sequence aboard."""
         self.running[request] = None
         self.tokens += context
         self.bytes += self.room.needed(context)
+        self.left += request.left
 
     def remove(self, request: ServedRequest, context: int) -> None:
         """A sequence has ended, or must wait."""
         del self.running[request]
         self.tokens -= context
         self.bytes -= self.room.needed(context)
+        self.left -= request.left
         if not self.running:
             self.tokens = self.bytes = 0.0
 
@@ -58,6 +63,7 @@ class Batch:
         """So many of the sequences have got so many tokens."""
         self.tokens += sequences * steps
         self.bytes += sequences * steps * self.room.token_bytes
+        self.left -= sequences * steps
 
     @property
     def steps_until_full(self) -> int:
@@ -114,7 +120,7 @@ class DecodeReplica(Train):
         """Let aboard whose cache has room; the first to end, or the first full cache, ends the stretch."""
         if self._queued:
             for rank, queue in enumerate(self.waiting):
-                while queue and self.batches[rank].fits(context_of(queue[0])):
+                while queue and self.batches[rank].fits(queue[0]):
                     self._admit(queue.popleft(), rank)
         pressed = [rank for rank, batch in enumerate(self.batches) if batch.steps_until_full < 1]
         for rank in pressed:

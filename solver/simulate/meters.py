@@ -35,17 +35,23 @@ class PoolMeter:
     largest_batch: int = 0
     preempted: int = 0
 
-    def steps(self, steps: int, step_s: float, running: int, ranks: int) -> None:
-        """So many steps of a replica that ran so many sequences on its ranks."""
-        most = -(-running // ranks)
+    def steps(self, steps: int, step_s: float, running: int, ranks: int, waited_s: float = 0.0) -> None:
+        """So many steps of a replica that ran so many sequences on its ranks, which had waited so long before the first."""
+        self.ran(steps, step_s, -(-running // ranks))
+        if self.recording and step_s > 0 and running:
+            if waited_s:
+                self.gaps[round(math.log(waited_s + step_s) * GAP_BINS)] += running
+                steps -= 1
+            if steps:
+                self.gaps[round(math.log(step_s) * GAP_BINS)] += steps * running
+
+    def ran(self, steps: int, step_s: float, most: int) -> None:
+        """So many steps while so many sequences were on the fullest rank."""
         if most > self.largest_batch:
             self.largest_batch = most
-        if not self.recording:
-            return
-        self.busy_s += steps * step_s
-        self.batches[most] += steps * step_s
-        if step_s > 0 and running:
-            self.gaps[round(math.log(step_s) * GAP_BINS)] += steps * running
+        if self.recording:
+            self.busy_s += steps * step_s
+            self.batches[most] += steps * step_s
 
     def filled(self, stored_bytes: float) -> None:
         """The KV cache of the fullest rank."""

@@ -88,6 +88,7 @@ class Pace:
         self._pp = priced.setup.parallelism.pp
         self._dp = priced.setup.parallelism.dp
         self._accepted = float(priced.replicas.accepted[0])
+        self._mixed = float(priced.replicas.mixed[0])
         self._share = float(np.max(priced.replicas.speeds.prefill_share))
         self._context = max(priced.mix.context, 1.0)
         unified = priced.setup.role == "unified"
@@ -100,7 +101,7 @@ class Pace:
             return
         tokens = np.r_[0.0, _points(16.0, max(float(priced.setup.chunk_tokens), 32.0))]
         levels = COMPANY if self._dp > 1 else (0.0, 1.0)
-        beside = running if unified else np.r_[0.0, 1.0]
+        beside = running if unified and self._mixed else np.r_[0.0, 1.0]
         tables = {company: self._chunk_tables(tokens, beside, company) for company in levels}
         self._levels = list(levels)
         self._occupied = [tables[company][0] for company in levels]
@@ -114,20 +115,21 @@ class Pace:
         return self._decode(sequences, context)
 
     def chunk(self, tokens: float, keys: float, sequences: float = 0.0, company: float = 0.0) -> Chunk:
-        """A pass of prompt tokens beside running sequences.
+        """A pass of prompt tokens beside running sequences, where the engine mixes them.
 
         Parameters
         ----------
         keys: mean number of keys before each of the tokens.
         company: prompt tokens of each other data-parallel rank in the same step, over ``tokens``.
         """
+        sequences *= self._mixed
         level, t = _cell(self._levels, company) if self._dp > 1 else (0, 0.0)
         occupied = _between(self._occupied, level, t, tokens, sequences)
         latency = _between(self._latency, level, t, tokens, sequences)
         far, near = self._far(keys), self._far(tokens / 2)
         occupied += tokens * (far[0] - near[0])
         latency += tokens * (far[1] - near[1])
-        without = self._decode(sequences, self._context) * self._accepted / self._pp
+        without = self._mixed * self._decode(sequences, self._context) * self._accepted / self._pp
         return Chunk(occupied, latency, self._share * max(occupied - without, 0.0))
 
     def _far(self, keys: float) -> tuple[float, float]:

@@ -243,7 +243,8 @@ class UnifiedPool(PoolAtWork):
         self._finished = finished
         speeds, dp = priced.replicas.speeds, self.ranks
         self._speeds, self._steps = speeds, float(speeds.admission_steps[0])
-        chunking = Chunking(float(pool.chunk_tokens), pool.parallelism.pp, float(speeds.first_token[0]))
+        mixed = bool(priced.replicas.mixed[0])
+        chunking = Chunking(float(pool.chunk_tokens), pool.parallelism.pp, float(speeds.first_token[0]), mixed)
         stalled = (dp ** float(speeds.lockstep[0]) - 1) / (dp - 1) if dp > 1 else 0.0
         self._rank_of: dict[ServedRequest, int] = {}
         self._prompts: set[ServedRequest] = set()
@@ -311,4 +312,5 @@ def room_of(priced: PricedPool, most_sequences: int) -> Room:
     stage = present[int(np.argmin(ledger.kv_room[0][present] / mean[present]))]
     slope = float(ledger.kv_token[0, stage])
     fixed = float(mean[stage]) - slope * context + slope * BLOCK_TOKENS / 2
-    return Room(float(ledger.kv_room[0, stage]), max(fixed, 0.0), slope, most_sequences)
+    kept = float(priced.replicas.kept_output[0]), float(priced.replicas.kept_tokens[0])
+    return Room(float(ledger.kv_room[0, stage]), max(fixed, 0.0), slope, most_sequences, *kept)

@@ -25,12 +25,16 @@ class Room:
     bytes: room.
     sequence_bytes: of each sequence whatever its length; token_bytes: of each token of its context.
     sequences: most running sequences.
+    kept_output, kept_tokens: share of what each of them has still to generate, and tokens besides, for which room is kept when
+        another one is let in.
     """
 
     bytes: float
     sequence_bytes: float
     token_bytes: float
     sequences: int
+    kept_output: float = 0.0
+    kept_tokens: float = 0.0
 
     def needed(self, context: float) -> float:
         """Bytes of one sequence."""

@@ -1,4 +1,4 @@
-"""Unified replicas: prompts are prefilled in chunks beside the running sequences."""
+"""Unified replicas: prompts are prefilled in chunks, beside the running sequences or before they go on."""
 
 from __future__ import annotations
 
@@ -30,11 +30,13 @@ class Chunking:
     ----------
     tokens: most prompt tokens of one pass; passes: that a step may carry (one a pipeline stage).
     first_token: time to the first token of a lone prompt over its engine steps.
+    mixed: whether running sequences get their next token in the same step, else they wait for its end.
     """
 
     tokens: float
     passes: int
     first_token: float
+    mixed: bool
 
 
 class UnifiedRank(Train):
@@ -66,6 +68,8 @@ class UnifiedRank(Train):
         self._order = count()
         self._step = 0
         self._debt_s = 0.0
+        #: Whether the step under way has no running sequences in it, and how long they have waited by now.
+        self._waits, self._waited_s = False, 0.0
         self.batch = Batch(room)
         peers.append(self)
         self.drop()
@@ -104,10 +108,11 @@ class UnifiedRank(Train):
         fullest = max(peer.running for peer in self._peers)
         context = self.batch.tokens / len(self.batch.running) if self.batch.running else 0.0
         base_s = self._pace.decode_s(fullest, context)
+        self._waits = bool(self._chunked) and not self._chunking.mixed
         if self._chunked:
             stall_s = self._passes(decoding)
             debt_s, self._debt_s = self._debt_s, 0.0
-            return 1, base_s + stall_s + debt_s
+            return 1, stall_s + debt_s + (0.0 if self._waits else base_s)
         while self._ends and self._ends[0][2].finish_step != self._ends[0][0]:
             heapq.heappop(self._ends)
         if not self._ends:
@@ -123,7 +128,7 @@ class UnifiedRank(Train):
         ahead = sum(request.compute - request.done for request in self._chunked)
         while self.prompts and ahead < self._chunking.tokens * self._chunking.passes:
             request = self.prompts[0]
-            if not self.batch.fits(request.context):
+            if not self.batch.fits(request):
                 return
             self.prompts.popleft()
             self.batch.add(request, request.context)
@@ -198,11 +203,16 @@ class UnifiedRank(Train):
             self.meter.preempted += 1
 
     def arrive(self, steps: int, step_s: float) -> None:
-        """Everybody has got so many tokens; prompts that ended have their first."""
-        self._step += steps
+        """Everybody who was in the steps has got so many tokens; prompts that ended have their first."""
         decoding = self.running
-        self.batch.grow(steps, decoding)
-        self.meter.steps(steps, step_s, decoding, 1)
+        if self._waits:
+            self._waited_s += step_s if decoding else 0.0
+            self.meter.ran(steps, step_s, decoding)
+        else:
+            self._step += steps
+            self.batch.grow(steps, decoding)
+            self.meter.steps(steps, step_s, decoding, 1, self._waited_s)
+            self._waited_s = 0.0
         self.meter.filled(self.batch.bytes)
         while self._ends and self._ends[0][0] <= self._step:
             end, _, request = heapq.heappop(self._ends)

@@ -237,8 +237,7 @@ def _at_load(pool: GivenPool, priced: PricedPool, most: float) -> dict[str, Any]
         return _open_loop(pool, priced)
     concurrency = np.array([pool.concurrency or 1.0])
     prompt, output = np.array([float(pool.prompt_tokens)]), np.array([float(pool.output_tokens)])
-    held = prompt + (output / 2 if pool.role != "prefill" else 0.0)
-    room = np.minimum(priced.replicas.ledger.requests(held), most)
+    room = np.minimum(priced.replicas.requests_held(prompt, output if pool.role != "prefill" else 0.0), most)
     if pool.role == "prefill":
         return _prefill_loop(pool, priced, room)
     if pool.role == "decode":

@@ -201,7 +201,7 @@ def _expected(
     alone = replace(pool.setup(), role="prefill" if pool.role == "prefill" else "unified")
     longer, little, first = instance.surprises(pool.device, [alone], OUTPUTS)[:, 0]
     load, prompts, outputs = (np.array([float(value)]) for value in (concurrency, prompt, output))
-    room = np.minimum(replicas.ledger.requests(prompts + outputs / 2), float(pool.limits.max_sequences))
+    room = np.minimum(replicas.requests_held(prompts, outputs), float(pool.limits.max_sequences))
     if pool.role == "prefill":
         found = prefill_loop(replicas, load, prompts, most=room)
         yield "ttft_ms", Expected.of(float(found.ttft_s[0]) * 1e3, longer + first)

@@ -198,6 +198,38 @@ def test_runs_of_public_recipes_are_read_as_they_were_started(tmp_path: Path) ->
     assert [run.chunk_tokens for run in runs] == [32768, 32768, 32768, 8192, 8192]
 
 
+def test_recipes_of_runs_apart_say_what_their_records_do_not(tmp_path: Path) -> None:
+    """Four decode workers of 32 sequences each let 128 of 192 requests in; TTFT was 4.79 s, and 0.3 s before that was known."""
+    header = (
+        "id,llm,device,engine,precision,prompt_tokens,output_tokens,concurrency,prefill_dp,prefill_replicas,decode_tp,"
+        "decode_ep,decode_replicas,draft_tokens,ttft_ms,tpot_ms"
+    )
+    row = "{},deepseek-r1,gb200,trtllm,nvfp4,922,922,{},4,1,8,8,4,{},4789.5,10.6"
+    lines = [row.format("silicon-a", 192, 0), row.format("mine", 192, 0), row.format("silicon-b", 12, "auto")]
+    runs = read_runs(written(tmp_path, *lines, header=header))
+    first, mine, drafting = runs.runs
+    assert (first.max_running, first.chunk_tokens, first.kv_cache) == (32, 16384, "fp8")
+    assert (mine.max_running, mine.chunk_tokens) == (None, 8192)
+    assert (drafting.draft_tokens, drafting.max_running) == (3, 8)
+    found = predict(runs, packaged_for(runs)[0])
+    assert found.ttft_s[0] == pytest.approx(4.79, rel=0.4)
+    assert found.ttft_s[1] < 1
+
+
+def test_prompts_wait_for_prefill_on_average_but_not_in_the_middle(tmp_path: Path) -> None:
+    """As prefill fills up, the mean grows faster than the median, until it is the bottleneck and all wait."""
+    header = "id,llm,device,engine,precision,prompt_tokens,output_tokens,concurrency,prefill_tp,decode_tp,statistic,tpot_ms"
+    row = "mine,llama-3.1-70b,h100,vllm,fp8,4000,200,{},2,4,{},20"
+    loads = (1, 3, 6, 400)
+    lines = [row.format(load, statistic) for statistic in ("mean", "median") for load in loads]
+    runs = read_runs(written(tmp_path, *lines, header=header))
+    mean, median = predict(runs, packaged_for(runs)[0]).ttft_s.reshape(2, -1)
+    waits = mean / median - 1
+    assert np.all(waits[:3] > 0)
+    assert waits[0] < 0.1 < waits[2]
+    assert waits[3] == pytest.approx(0)
+
+
 def test_an_unknown_number_of_drafts_is_a_mixture(tmp_path: Path) -> None:
     """The geometric mean over what one, two and three drafts would take."""
     header = (

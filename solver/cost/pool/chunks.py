@@ -29,14 +29,21 @@ class Chunks:
     Attributes
     ----------
     alone, packed: prompts that have their chunks to themselves, and that share them all.
-    beside: what one pass of the running sequences would have taken without them (R, 1, 1).
+    beside: what one pass of the running sequences would have taken without them; 0 where these wait (R, 1, 1).
     charged: what a prompt costs the others over what it takes beyond that (R, 1, 1).
+    mixed: 1 where running sequences get a token out of every pass, 0 where they wait for the last one (R, 1, 1).
     """
 
     alone: Prefill
     packed: Prefill
     beside: Floats
     charged: Floats
+    mixed: Floats
+
+    @cached_property
+    def gaps(self) -> Floats:
+        """Gaps between the others' tokens that a prompt by itself lies in."""
+        return np.maximum(self.mixed * self.alone.steps, 1.0)
 
     @cached_property
     def stall(self) -> Floats:
@@ -56,15 +63,15 @@ class Chunks:
         return self.alone.mean(self.stall + shared[:, None, None] * (self.shared_stall - self.stall))
 
     def longest(self, rare: Floats, taken: Floats, together: Floats) -> Floats:
-        """A step with a chunk that is not exceeded but by a share of them (R,): with a long prompt in it, or with several.
+        """A gap with a prompt that is not exceeded but by a share of them (R,): with a long prompt in it, or with several.
 
         Parameters
         ----------
         rare: that share, at most 1 (R,).
-        taken: prompts in a chunk, a geometric number (R,). together: most of them.
+        taken: prompts in a gap, a geometric number (R,). together: most of them.
         """
         alone = self.alone
-        steps = np.maximum(alone.steps, 1.0)
+        steps = self.gaps
         one, weight = (alone.occupied / steps).reshape(len(rare), -1), (alone.share * steps).reshape(len(rare), -1)
         order = np.argsort(one, axis=1)
         sorted_, weight = np.take_along_axis(one, order, axis=1), np.take_along_axis(weight, order, axis=1)
@@ -124,6 +131,7 @@ class ChunkedPrompts:
     crowded_packed: Prefill
     beside: Floats
     charged: Floats
+    mixed: Floats
 
     @classmethod
     def of(cls, pool: Replicas, mix: Mix, felt: Floats, step: Floats) -> ChunkedPrompts:
@@ -132,10 +140,11 @@ class ChunkedPrompts:
         crowded, crowded_packed = alone, packed
         if np.any(pool.work.dp > 1):
             crowded, crowded_packed = (Prefill.of(pool, mix, felt, company=1.0, packed=packed) for packed in (False, True))
-        beside = (step * pool.accepted / pool.work.pp)[:, None, None]
-        return cls(alone, packed, crowded, crowded_packed, beside, pool.speeds.prefill_share[:, None, None])
+        beside = pool.hidden_s(step)[:, None, None]
+        charged, mixed = pool.speeds.prefill_share[:, None, None], pool.mixed[:, None, None]
+        return cls(alone, packed, crowded, crowded_packed, beside, charged, mixed)
 
     def at(self, company: Floats) -> Chunks:
         """With so much of the others' company (R,)."""
         alone, packed = self.alone.towards(self.crowded, company), self.packed.towards(self.crowded_packed, company)
-        return Chunks(alone, packed, self.beside, self.charged)
+        return Chunks(alone, packed, self.beside, self.charged, self.mixed)

@@ -101,7 +101,7 @@ def closed_loop(
         step = pool.decode_s(padded(running / pool.work.pp) * pool.work.pp, context)
         latency, occupied, chunks = pool.prompt_s(prompt, 0.0, running, context, prompts_per_step=together)
         # w: what a prompt takes beyond the steps that would have run anyway, shared by those in them.
-        beyond = np.maximum(occupied - chunks * step * pool.accepted / pool.work.pp, 0.0)
+        beyond = np.maximum(occupied - chunks * pool.hidden_s(step), 0.0)
         stall = cal.prefill_share * beyond / together
         others = np.clip(held - 1, 0.0, None) * pool.work.dp**cal.lockstep
         tpot = step + others * stall / output

@@ -152,17 +152,23 @@ class Mix:
         """Mean context of the sequences in a decode batch: prompt and half of the output [tokens]."""
         return float(self.resident @ (self.prompt + self.cached + self._age))
 
-    @property
-    def context_deviation(self) -> float:
-        """Standard deviation of the context over the sequences in a decode batch [tokens].
+    def held(self, kept: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of the room of the sequences in a decode batch (R,) [tokens].
 
-        Prompts vary between and within classes; a sequence's age is spread evenly over its output.
+        Prompts vary between and within classes. A sequence has made U of its output, evenly from 0 to 1, and a share s of the
+        rest is kept for it: ``s + (1 - s) U`` of it, whose mean square is ``(1 + s + s^2) / 3``.
+
+        Parameters
+        ----------
+        kept: that share (R,); 0 = its context.
         """
-        whole = self.prompt + self.cached
-        within = self.prompt_cv2 * whole**2 + self.output**2 * (1 / 12 + self.output_cv2 / 3)
-        mean = whole + self._age
-        between = float(self.resident @ mean**2) - float(self.resident @ mean) ** 2
-        return float(np.sqrt(max(float(self.resident @ within) + between, 0.0)))
+        share = np.asarray(kept, float)[:, None]
+        whole, part = self.prompt + self.cached, (1 + share) / 2
+        mean = whole + 2 * part * self._age
+        square = (1 + share + share**2) / 3
+        within = self.prompt_cv2 * whole**2 + self.output**2 * ((1 + self.output_cv2) * square - part**2)
+        between = mean**2 @ self.resident - (mean @ self.resident) ** 2
+        return mean @ self.resident, np.sqrt(np.maximum(within @ self.resident + between, 0.0))
 
     @property
     def _age(self) -> Floats:

@@ -15,7 +15,7 @@ from solver.cost.pool.most import MOST_UTILISATION, PricedRows, fullest
 from solver.cost.pool.operating_point import REACHED, Bracket, Rows, best_load, bracket, reaching
 from solver.cost.pool.promise import Promise
 from solver.cost.pool.queueing import FULL, normal_quantile
-from solver.cost.pool.serving import Service, Stretch, sequences_that_fit
+from solver.cost.pool.serving import Service, Stretch, room_of_sequence, sequences_that_fit
 from solver.cost.steps.replicas import NetworkShare, Replicas
 from solver.cost.steps.step import Load
 from solver.llm import LLM
@@ -180,10 +180,10 @@ class PricedPool:
         requests_per_s: what a replica serves, which decides how much idle KV waits beside them.
         """
         ledger = self.replicas.ledger
-        mean = ledger.kv_bytes(np.array([self.mix.context]))
-        spread = ledger.kv_bytes(np.array([self.mix.context + self.mix.context_deviation])) - mean
+        mean, spread = room_of_sequence(self.replicas, self.mix)
         kv = sequences * mean + normal_quantile(FULL) * np.sqrt(sequences) * spread
-        idle = self.mix.idle_sequences(np.array([requests_per_s]), self.replicas.work.dp)[:, None] * mean
+        idle = self.mix.idle_sequences(np.array([requests_per_s]), self.replicas.work.dp)[:, None]
+        idle = idle * ledger.kv_bytes(np.array([self.mix.context]))
         return [
             {
                 "weights_bytes": float(ledger.weights[0, stage]),

@@ -250,7 +250,7 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
         arrivals = batch / (later_tokens * tpot)
         company = _company(arrivals * chunks.alone.mean(chunks.alone.occupied), replicas, dp, mix.burstiness)
         # Who finds the rank idle takes longer than who queues (Welch 1964).
-        lone, queued = chunks.lone(step, pp), chunks.queued(step, pp)
+        lone, queued = chunks.lone(pool.mixed * step, pp), chunks.queued(pool.mixed * step, pp)
         # rho: what arrives over what is served when every chunk is full.
         load = arrivals * queued.mean
         busy = arrivals * lone.mean / (np.maximum(1 - load, 0.0) + arrivals * lone.mean)
@@ -299,8 +299,10 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     arrivals = batch / (later_tokens * tpot)
     variance = crowd.variance(mix.output, mix.output_cv2, tpot)
 
+    # Where running sequences wait, they wait for all prompts that come meanwhile, too.
+    met = gathered.taken / np.where(pool.mixed > 0, 1.0, np.maximum(1 - load, LEAST_IDLE))
     # Chunks that come while one token is made, on any of the ranks: the share of the gaps that have one in them.
-    stalled = np.minimum(tpot * arrivals * dp * chunks.alone.mean(chunks.alone.steps) / gathered.taken, 1.0)
+    stalled = np.minimum(tpot * arrivals * dp * chunks.alone.mean(chunks.gaps) / met, 1.0)
 
     def later(share: float | None) -> Floats:
         return lognormal_statistic(tpot[:, None], variance, share)
@@ -312,7 +314,9 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
         plain = pool.decode_s(np.maximum(most, 1.0), mix.context)
         # Of the gaps that a chunk lengthens the longest are asked for, where there are enough of them.
         rare = (1 - share) / np.maximum(stalled, 1e-12)
-        longest = np.where(rare < 1, chunks.longest(np.minimum(rare, 1.0), gathered.taken, together), plain)
+        most_met = np.where(pool.mixed > 0, together, np.inf)
+        longest = chunks.longest(np.minimum(rare, 1.0), met, most_met) + (1 - pool.mixed) * plain
+        longest = np.where(rare < 1, longest, plain)
         return np.repeat(np.maximum(longest, plain)[:, None], len(mix.share), axis=1)
 
     return Service(
@@ -327,10 +331,15 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
 
 
 def sequences_that_fit(pool: Replicas, mix: Mix) -> Floats:
-    """Most sequences of the mix that a rank's KV cache holds 99 % of the time (R,)."""
-    mean = pool.ledger.kv_bytes(np.full(len(pool), mix.context))
-    spread = pool.ledger.kv_bytes(np.full(len(pool), mix.context + mix.context_deviation)) - mean
-    return pool.ledger.sequences(mean, spread, normal_quantile(FULL))
+    """Most sequences of the mix that a rank's KV cache holds 99 % of the time, as its engine lets them in (R,)."""
+    return pool.ledger.sequences(*room_of_sequence(pool, mix), normal_quantile(FULL))
+
+
+def room_of_sequence(pool: Replicas, mix: Mix) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of the KV cache that one sequence of the mix takes from others on each stage (R, S)."""
+    context, deviation = mix.held(pool.kept_output)
+    mean = pool.ledger.kv_bytes(context + pool.kept_tokens)
+    return mean, pool.ledger.kv_bytes(context + deviation + pool.kept_tokens) - mean
 
 
 def _first_token(pool: Replicas, latency: Floats, felt: Floats | float = 1.0) -> Floats:

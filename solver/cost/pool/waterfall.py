@@ -35,7 +35,7 @@ CAUSES = (
 )
 _MATRICES = ("project_in", "project_out", "dense", "shared", "experts", "plain")
 _LATENCIES = ("all_reduce_s", "gather_s", "dispatch_s", "combine_s", "hop_s")
-_GAPS = ("layer_s", "activation_s", "head_norm_s", "recurrent_s", "indexer_s", "step_s", "sequence_s")
+_GAPS = ("layer_s", "activation_s", "head_norm_s", "recurrent_s", "step_s", "sequence_s")
 _NOTHING = np.zeros(1)
 #: Running sequences among which a unified rank's arithmetic is that of tokens alone: few would mostly wait for prompts.
 _ENDLESS = 1e9

@@ -48,12 +48,16 @@ class Replicas(Timing):
 
     Attributes
     ----------
+    kept_output, kept_tokens: of a running sequence's further output the share, and tokens besides, for which its engine keeps
+        room (R,).
     transfer_bytes_per_s: over which one device sends the KV cache of a prompt to a decode pool [B/s].
     """
 
     llm: LLM
     calibration: Calibration
     ledger: Ledger
+    kept_output: Floats
+    kept_tokens: Floats
     transfer_bytes_per_s: float
 
     @classmethod
@@ -97,6 +101,8 @@ class Replicas(Timing):
         # Work knows no device and speeds know no layout; the ledger needs to know which layers lie on which stage.
         work = Work.of(llm, degree, spare, [setup.stages for setup in setups])
         speeds = Speeds.of(device, llm.precision, calibration, links.scale_out)
+        rules = engine_rules(setups[0].engine, setups[0].engine_version)
+        kept = np.array([rules.scheduler.kept(setup) for setup in setups])
         return cls(
             llm=llm,
             work=work,
@@ -107,7 +113,7 @@ class Replicas(Timing):
                 llm,
                 device,
                 calibration,
-                engine_rules(setups[0].engine, setups[0].engine_version),
+                rules,
                 setups,
                 work.layers,
                 Sharing.of(llm, device, setups),
@@ -117,6 +123,9 @@ class Replicas(Timing):
             draft_tokens=drafts,
             accepted=column(accepted),
             pace=learned_pace(llm, device, calibration.learned, setups),
+            mixed=column(rules.scheduler.mixed),
+            kept_output=kept[:, 0],
+            kept_tokens=kept[:, 1],
             transfer_bytes_per_s=float(speeds.scale_out[0]) if links.transfer is None else links.transfer,
         )
 
@@ -131,6 +140,9 @@ class Replicas(Timing):
             draft_tokens=self.draft_tokens[index],
             accepted=self.accepted[index],
             pace=self.pace[index],
+            mixed=self.mixed[index],
+            kept_output=self.kept_output[index],
+            kept_tokens=self.kept_tokens[index],
         )
 
     def evened(self) -> Replicas:
@@ -140,6 +152,13 @@ class Replicas(Timing):
     def above(self, floor: StageFloor) -> Replicas:
         """The same replicas, whose heaviest stage is known to weigh at least this much."""
         return replace(self, work=replace(self.work, floor=floor))
+
+    def requests_held(self, prompt: Floats | float, output: Floats | float) -> Floats:
+        """Requests of these lengths that a rank runs at once, as its engine lets them in (R,).
+
+        A request has made half of its output on average, and what room is kept for beyond that is no other's.
+        """
+        return self.ledger.requests(prompt + output * (1 + self.kept_output) / 2 + self.kept_tokens)
 
     def transfer_s(self, tokens: float) -> Floats:
         """Seconds that the KV cache of a prompt takes out of, or into, a replica (R,).

@@ -81,7 +81,7 @@ class Speeds:
     project_in, project_out, dense, shared, experts, plain: GEMMs of each part, and those in bf16 whatever the precision
         (router); attention: decode attention, prompt: prefill attention.
     latent_flop: seconds per FLOP of decode attention over MLA's latent; head_flop: of the output head.
-    layer_s, activation_s, head_norm_s, recurrent_s, indexer_s: further kernels, see :class:`Calibration`.
+    layer_s, activation_s, head_norm_s, recurrent_s: further kernels, see :class:`Calibration`.
     captured, prefill_launch, step_s, sequence_s, smoothness: as in :class:`Calibration`.
     scale_up, scale_out: bandwidth that one device reaches in one direction [B/s].
     all_reduce_s, all_reduce_growth, gather_s, dispatch_s, combine_s, hop_s: network floors.
@@ -103,7 +103,6 @@ class Speeds:
     activation_s: Floats
     head_norm_s: Floats
     recurrent_s: Floats
-    indexer_s: Floats
     captured: Floats
     prefill_launch: Floats
     step_s: Floats
@@ -151,7 +150,7 @@ class Speeds:
         gain = 1 + calibration.prompt_fp8 * (precision.kv_cache.element_bytes == 1)
         fabric = device.scale_out_bytes_per_s if scale_out is None else scale_out
         same = (
-            *("layer_s", "activation_s", "head_norm_s", "recurrent_s", "indexer_s", "captured", "prefill_launch"),
+            *("layer_s", "activation_s", "head_norm_s", "recurrent_s", "captured", "prefill_launch"),
             *("step_s", "sequence_s", "smoothness", "all_reduce_s", "all_reduce_growth", "gather_s", "dispatch_s"),
             *("combine_s", "hop_s", "routing_scatter", "routing_spread", "prefill_share", "lockstep", "admission_s"),
             "server_s",

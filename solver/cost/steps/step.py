@@ -30,6 +30,9 @@ from solver.cost.steps.work import COMBINE_WIDTH, DISPATCH_WIDTH, Work
 
 Floats = NDArray[np.float64]
 
+#: An indexer's score of one key for one query: a float32.
+SCORE_BYTES = 4
+
 
 @dataclass(frozen=True)
 class Load:
@@ -266,31 +269,57 @@ def _projections(work: Work, speeds: Speeds, tokens: Floats) -> _Block:
 
 
 def _decode_attention(work: Work, speeds: Speeds, load: Load) -> _Block:
-    """One query per running sequence (or a few drafts) against its cache, and what a recurrent layer computes."""
+    """One query per running sequence (or a few drafts) against its cache, and what a recurrent layer computes.
+
+    Drafts read the cache together; where keys are selected each gathers its own, but they still share an indexer's.
+    """
     keys, scored = attended_keys(work, _column(load.context))
+    queries = _column(load.queries)
     flop = _column(load.decode * load.queries) * (keys * work.decode_flop + scored * work.index_flop)
-    read = _column(load.decode) * (keys * work.key_bytes + scored * work.index_bytes + work.state_bytes)
+    gathered = keys * np.where(_selects(work), queries, 1.0) * work.key_bytes
+    read = _column(load.decode) * (gathered + scored * work.index_bytes + work.state_bytes)
     attention = speeds.attention
     each = np.where(work.latent > 0, _column(speeds.latent_flop), _column(attention.flop))
     tokens = _column(load.decode * load.queries + load.prefill)
     recurrent = tokens * work.token_flop * _column(attention.flop)
-    return _Block(flop * each + recurrent, read * _column(attention.byte), np.zeros_like(flop))
+    scores = _column(load.decode * load.queries * attention.move) * scored * SCORE_BYTES
+    return _Block(flop * each + recurrent, read * _column(attention.byte), scores)
 
 
 def _prefill_attention(work: Work, speeds: Speeds, load: Load) -> _Block:
-    """Compute-bound, and its queries, keys, values and outputs cross HBM a few times."""
-    keys, scored = attended_keys(work, _column(load.prefill_keys))
+    """Compute-bound, and its queries, keys, values and outputs cross HBM a few times.
+
+    Where keys are selected, every query gathers those of its own, and all scores cross HBM: as many bytes as in decode.
+    """
+    keys, scored = attended_keys(work, _column(load.prefill_keys), spread=True)
     flop = _column(load.prefill) * (keys * work.prefill_flop + scored * work.index_flop)
     hidden = _column(work.hidden)
     width = 2 * (2 * hidden + (work.project_in + work.project_out) / hidden)
     moved = _column(load.prefill * speeds.prompt.move) * width
-    return _Block(flop * _column(speeds.prompt.flop), np.zeros_like(flop), moved)
+    moved = moved + _column(load.prefill * speeds.attention.move) * scored * SCORE_BYTES
+    gathered = _column(load.prefill * speeds.prompt.byte) * _selects(work) * keys * work.key_bytes
+    return _Block(flop * _column(speeds.prompt.flop), gathered, moved)
 
 
-def attended_keys(work: Work, context: Floats) -> tuple[Floats, Floats]:
-    """Keys that a query at this context attends to, and those that an indexer scores for it; (R, K)."""
+def _selects(work: Work) -> NDArray[np.bool_]:
+    """Whether every query reads keys of its own: a few that were selected for it (R, K)."""
+    return np.isfinite(work.budget) & (work.budget > 0)
+
+
+def attended_keys(work: Work, context: Floats, spread: bool = False) -> tuple[Floats, Floats]:
+    """Keys that a query at this context attends to, and those that an indexer scores for it; (R, K).
+
+    Parameters
+    ----------
+    spread: whether queries lie evenly between none and twice as much context, as those of a prompt do: on average the least of
+        a budget b and a number between 0 and 2 m is ``b - b^2 / (4 m)``.
+    """
     far = context / work.stride
-    return np.minimum(context, work.window) + np.minimum(far, work.budget), np.where(work.index_flop > 0, far, 0.0)
+    chosen = np.minimum(far, work.budget)
+    if spread:
+        few = np.where(_selects(work), np.minimum(work.budget, 2 * far), 0.0)
+        chosen = np.where(few > 0, few - few**2 / np.maximum(4 * far, 1e-9), chosen)
+    return np.minimum(context, work.window) + chosen, np.where(work.index_flop > 0, far, 0.0)
 
 
 def _ffn_activations(work: Work, parameters: Floats) -> Floats:
@@ -348,11 +377,18 @@ def _launches(work: Work, speeds: Speeds) -> Floats:
         + (work.mixes + work.feeds) / 2 * _column(speeds.layer_s)
         + work.recurrent * _column(speeds.recurrent_s)
         + work.normed * _column(speeds.head_norm_s)
-        + (work.index_flop > 0) * _column(speeds.indexer_s)
+        + (work.index_flop > 0) * _column(_indexer(speeds))
         + ffn(speeds.dense, work.dense)
         + ffn(speeds.shared, work.shared)
         + (work.top_k > 0) * _column(speeds.experts.launch)
     )
+
+
+def _indexer(speeds: Speeds) -> Floats:
+    """An indexer's further kernels: its query, key and weight GEMMs, norm with rotary embedding and quantisation, scores and
+    top-k [s] (R,)."""
+    gemms = 2 * speeds.project_in.launch + speeds.plain.launch
+    return np.asarray(gemms + speeds.layer_s / 2 + 2 * speeds.attention.launch)
 
 
 def _head(work: Work, speeds: Speeds, load: Load) -> tuple[Floats, Floats, Floats]:

@@ -25,6 +25,7 @@ class Timing:
     draft_tokens: tokens drafted and verified per step (R,).
     accepted: tokens that such a step yields per sequence, 1 without drafts (R,).
     pace: times that everything takes of what the calibration's numbers say: what runs of one's own showed (R,).
+    mixed: 1 where prompts share steps with running sequences, 0 where these wait for steps of their own (R,).
     """
 
     work: Work
@@ -34,6 +35,7 @@ class Timing:
     draft_tokens: Floats
     accepted: Floats
     pace: Floats
+    mixed: Floats
 
     @classmethod
     def stack(cls, parts: Sequence[Timing]) -> Timing:
@@ -45,7 +47,7 @@ class Timing:
             StagePlacement(*(np.concatenate([getattr(g, f.name) for g in groups]) for f in fields(StagePlacement))),
             *(
                 np.concatenate([getattr(part, name) for part in parts])
-                for name in ("chunk_tokens", "draft_tokens", "accepted", "pace")
+                for name in ("chunk_tokens", "draft_tokens", "accepted", "pace", "mixed")
             ),
         )
 
@@ -91,7 +93,7 @@ class Timing:
         company: Floats | float = 1.0,
         prompts_per_step: Floats | float = 1.0,
     ) -> tuple[Floats, Floats, Floats]:
-        """Prefill of one prompt in chunks, beside ``batch`` running sequences.
+        """Prefill of one prompt in chunks, beside ``batch`` running sequences where the engine mixes them.
 
         Parameters
         ----------
@@ -106,11 +108,10 @@ class Timing:
         (each (..., R)). Chunks follow each other through a pipeline's stages.
         """
         prompt, cached = np.broadcast_arrays(np.asarray(prompt, float), np.asarray(cached, float))
-        # Chunks that are full, and the rest in a last one; running sequences are divided over the pipeline's micro-
-        # batches.
+        # Chunks that are full, and the rest in a last one.
         whole = np.floor(prompt / self.chunk_tokens)
         rest = prompt - whole * self.chunk_tokens
-        running = np.asarray(batch, float) / self.work.pp
+        running = self._beside(batch)
         before = occupied = np.zeros(len(self))
         final = before
         if np.any(whole > 0):
@@ -142,9 +143,17 @@ class Timing:
         """
         prompt, cached = np.broadcast_arrays(np.asarray(prompt, float), np.asarray(cached, float))
         steps = prompt / self.chunk_tokens
-        running = np.asarray(batch, float) / self.work.pp
+        running = self._beside(batch)
         full = self._chunk(self.chunk_tokens, cached + prompt / 2, running, context, company)
         return (steps - 1.0) * full.slowest_s + full.latency_s, steps * full.slowest_s, steps
+
+    def hidden_s(self, step: Floats) -> Floats:
+        """What running sequences would have taken of a pass anyway, whose steps take so long a token (R,)."""
+        return np.asarray(self.mixed * step * self.accepted / self.work.pp)
+
+    def _beside(self, batch: Floats | float) -> Floats:
+        """Running sequences that share a pass with prompts: divided over a pipeline's micro-batches."""
+        return np.asarray(self.mixed * np.asarray(batch, float) / self.work.pp)
 
     def _chunk(
         self, tokens: Floats, keys: Floats, running: Floats, context: Floats | float, company: Floats | float

@@ -11,6 +11,8 @@ from solver.cost.steps.timing import Timing
 
 Floats = NDArray[np.float64]
 _ROUNDS = 30
+#: Load of prefill above which its queue is taken as long as there: its rate is not known better than to a tenth.
+MOST_LOAD = 0.9
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,14 @@ class DisaggregatedLoop:
     Attributes
     ----------
     tpot_s: time per output token after the first; tpot_p95_s: of the slowest twentieth; ttft_s: time to the first token.
+    ttft_p50_s: its median: more than half find prefill free, unless it is the bottleneck.
     prefill_busy: share of the time that prefill ranks are busy.
     """
 
     tpot_s: Floats
     tpot_p95_s: Floats
     ttft_s: Floats
+    ttft_p50_s: Floats
     prefill_busy: Floats
 
 
@@ -44,8 +48,8 @@ def disaggregated_loop(
     """Latencies of pools that always have ``concurrency`` requests in flight together.
 
     A prefill rank takes as many prompts into one step as fit into its chunk and wait; a share of the others
-    (``clumping``) is ahead of each. Where prefill is the bottleneck the queue there takes what decode does not hold; where
-    the KV cache of decode ranks is, requests wait for room.
+    (``clumping``) is ahead of each, and on average those that it finds in service. Where prefill is the bottleneck the queue
+    there takes what decode does not hold; where the KV cache of decode ranks is, requests wait for room.
 
     Parameters
     ----------
@@ -71,12 +75,17 @@ def disaggregated_loop(
     # What decode has no room for waits, with its prompt done.
     held = ranks * room
     ttft, running = base, np.minimum(concurrency, held)
-    tpot = stay = np.zeros_like(base)
+    tpot = stay = waited = np.zeros_like(base)
     for _ in range(_ROUNDS):
         tpot = decode.decode_s(np.maximum(running / ranks, 1.0), context)
         stay = output * tpot
-        ttft = np.maximum(base, np.maximum(concurrency / most - stay, concurrency * stay / held - stay))
+        # Pollaczek and Khinchine's wait for steps that take what fits, at ranks served in turn; at most that for all others.
+        load = np.minimum(concurrency / (stay + ttft) / most, MOST_LOAD)
+        queue = np.minimum(load / (2 * (1 - load)), concurrency / feeders / fit) * fit * feeders / most
+        waited = np.maximum(concurrency / most, concurrency * stay / held) - stay
+        ttft = np.maximum(base + queue, waited)
         running = (running + np.minimum(concurrency * stay / (stay + ttft), held)) / 2
     crowd = running / ranks + 1.645 * np.sqrt(running / ranks / ranks)
     slow = decode.decode_s(np.maximum(crowd, 1.0), context)
-    return DisaggregatedLoop(tpot, slow, ttft, np.minimum(concurrency / (stay + ttft) / feeders * occupied, 1.0))
+    busy = np.minimum(concurrency / (stay + ttft) / feeders * occupied, 1.0)
+    return DisaggregatedLoop(tpot, slow, ttft, np.maximum(base, waited), busy)

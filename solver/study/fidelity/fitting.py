@@ -136,7 +136,7 @@ class RunsToFit:
             tpot, ttft, middle = [found.tpot_s], [found.ttft_s], [found.ttft_p50_s]
         if self.apart is not None:
             loop = self.apart.loop(calibrations)
-            tpot, ttft, middle = [*tpot, loop.tpot_s], [*ttft, loop.ttft_s], [*middle, loop.ttft_s]
+            tpot, ttft, middle = [*tpot, loop.tpot_s], [*ttft, loop.ttft_s], [*middle, loop.ttft_p50_s]
         return np.concatenate(tpot), np.where(self.median, np.concatenate(middle), np.concatenate(ttft))
 
 

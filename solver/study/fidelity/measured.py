@@ -16,6 +16,7 @@ from solver.cost.steps.speeds import Speeds
 from solver.cost.steps.step import StagePlacement
 from solver.cost.steps.timing import Timing
 from solver.cost.steps.work import Degrees, Work, stack
+from solver.engines import engine_rules
 from solver.llm import LLM
 from solver.replica import Setup
 from solver.study.fidelity.disaggregated_loop import DisaggregatedLoop, disaggregated_loop
@@ -79,8 +80,8 @@ class RunFamily(Origin):
     def room(self, calibration: Calibration) -> Floats:
         """Requests that a rank holds at once: what its KV cache has room for, at least one (R,)."""
         llm = self.llm if self.cache_known else self.llm.with_precision(kv_cache=SMALLEST_CACHE)
-        ledger = Replicas.of(llm, self.device, calibration, self.setups).ledger
-        return np.maximum(ledger.requests(self.prompt + self.output / 2), 1.0)
+        held = Replicas.of(llm, self.device, calibration, self.setups).requests_held(self.prompt, self.output)
+        return np.maximum(held, 1.0)
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ class Apart(Origin):
 
     def room(self, calibration: Calibration) -> Floats:
         """Requests that a decode rank holds at once, at least one: what its KV cache and its engine let in (R,)."""
-        ledger = Replicas.of(self.llm, self.device, calibration, self.decode).ledger
-        return np.clip(ledger.requests(self.prompt + self.output / 2), 1.0, self.most)
+        held = Replicas.of(self.llm, self.device, calibration, self.decode).requests_held(self.prompt, self.output)
+        return np.clip(held, 1.0, self.most)
 
 
 class _Shapes:
@@ -119,6 +120,7 @@ class _Shapes:
         setups = [setup for _, found in parts for setup in found]
         self.work = stack([_work(origin.llm, found) for origin, found in parts])
         self.accepted = accepted
+        self.mixed = np.array([float(engine_rules(s.engine, s.engine_version).scheduler.mixed) for s in setups])
         self.chunk, self.drafts, spread, tensor, overlap = (
             np.array([float(getattr(setup, name)) for setup in setups])
             for name in ("chunk_tokens", "draft_tokens", "exchange_domains", "tensor_domains", "overlap")
@@ -132,7 +134,16 @@ class _Shapes:
         speeds = [Speeds.of(p.device, p.llm.precision, c) for p, c in zip(self.parts, chosen, strict=True)]
         group = self._group.with_imbalance(np.repeat([cal.imbalance for cal in chosen], self.counts))
         usual = np.ones(len(self.accepted))
-        return Timing(self.work, Speeds.stack(speeds, self.counts), group, self.chunk, self.drafts, self.accepted, usual)
+        return Timing(
+            self.work,
+            Speeds.stack(speeds, self.counts),
+            group,
+            self.chunk,
+            self.drafts,
+            self.accepted,
+            usual,
+            self.mixed,
+        )
 
 
 def _work(llm: LLM, setups: Sequence[Setup]) -> Work:

@@ -63,13 +63,13 @@ def predict(runs: Runs, calibrations: Mapping[Family, Calibration]) -> Predicted
         found = PricedRuns(parts).loop(calibrations)
         tpot[where], ttft[where], middle[where] = found.tpot_s, found.ttft_s, found.ttft_p50_s
     # Where a run does not say how many it drafted, every number is as likely: the geometric mean over them.
-    logarithms, counted = np.zeros((3, count)), np.zeros(count)
+    logarithms, counted = np.zeros((4, count)), np.zeros(count)
     for slot, found_apart in _apart(runs, calibrations):
-        logarithms[:, slot] += np.log([found_apart.tpot_s, found_apart.tpot_p95_s, found_apart.ttft_s])
+        latencies = found_apart.tpot_s, found_apart.tpot_p95_s, found_apart.ttft_s, found_apart.ttft_p50_s
+        logarithms[:, slot] += np.log(latencies)
         counted[slot] += 1
     apart = counted > 0
-    tpot[apart], slow[apart], ttft[apart] = np.exp(logarithms[:, apart] / counted[apart])
-    middle[apart] = ttft[apart]
+    tpot[apart], slow[apart], ttft[apart], middle[apart] = np.exp(logarithms[:, apart] / counted[apart])
     devices = [
         run.devices(served_llm(run.llm, run.precision, run.engine, run.device, run.kv_cache)) for run in runs.runs
     ]

@@ -94,7 +94,8 @@ class MeasuredRun(Record):
     concurrency: requests in flight.
     tp, dp, pp, ep, moe_tp: degrees of a unified replica.
     burst_arrival: 1 where all requests were started at once.
-    max_running: requests that the engine was told to run on a rank (apart: of decode) at most; its default if left out.
+    max_running: requests that the engine was told to run on a rank (apart: of decode) at most; if left out, what the recipe of
+        a public collection says, else the engine's default.
     poll_steps: decode steps from one look for new requests to the next (SGLang's ``--scheduler-recv-interval``); if left out,
         what the recipe of a public collection says, else 1.
     memory_fraction: as the engine was told it; if left out, the most that people set.
@@ -340,7 +341,8 @@ def recognised(run: MeasuredRun) -> MeasuredRun:
         raise BadInput(f"{run.id}: a unified run needs its number of draft_tokens")
     served_llm(run.llm, run.precision, run.engine, run.device, run.kv_cache)
     told = as_started(run.model_dump())
-    return run.model_copy(update={name: value for name, value in told.items() if name not in run.model_fields_set})
+    unsaid = [name for name in told if name not in run.model_fields_set or getattr(run, name) == "auto"]
+    return run.model_copy(update={name: told[name] for name in unsaid})
 
 
 @cache

@@ -84,7 +84,7 @@ def test_the_mean_wait_is_the_mean_of_its_quantiles() -> None:
 def test_the_longest_gaps_have_a_long_prompt_in_them_or_several() -> None:
     seconds = np.array([[[0.01, 0.02, 0.10]]])
     prefill = Prefill(seconds, seconds, np.ones((1, 1, 3)), np.array([[0.5, 0.45, 0.05]]))
-    chunks = Chunks(prefill, prefill, np.zeros((1, 1, 1)), np.ones((1, 1, 1)))
+    chunks = Chunks(prefill, prefill, np.zeros((1, 1, 1)), np.ones((1, 1, 1)), np.ones((1, 1, 1)))
     one, most = np.ones(1), np.full(1, 8.0)
     alone = [float(chunks.longest(rare * one, 1.0 * one, most)[0]) for rare in (0.9, 0.3, 0.02)]
     # The usual one takes 0.019 s.

@@ -16,7 +16,7 @@ from solver.cost.steps.step import Load
 from solver.llm import LLM
 from solver.replica import Parallelism, Setup
 
-LLMS = ("llama-3.1-8b", "deepseek-v3", "gpt-oss-120b", "qwen3-235b-a22b")
+LLMS = ("llama-3.1-8b", "deepseek-v3", "deepseek-v3.2", "gpt-oss-120b", "qwen3-235b-a22b")
 CALIBRATIONS = [Calibration(), *packaged_calibrations().values()]
 
 
@@ -99,3 +99,34 @@ def test_drafts_buy_what_was_measured(drafts: int, accepted: float, rate: float)
     assert drafted.round_s(one, 1500.0)[0] > plain.round_s(one, 1500.0)[0]
     assert plain.decode_s(one, 1500.0)[0] / drafted.decode_s(one, 1500.0)[0] == pytest.approx(rate / 111, rel=0.1)
     assert drafted.ledger.weights[0, 0] > plain.ledger.weights[0, 0]
+
+
+def test_every_query_gathers_the_keys_that_were_selected_for_it() -> None:
+    """Of an ideal machine whose matrix products take no time: 2,048 latents of 576 bytes a query, layer and rank."""
+    device = topologies.device("h200")
+    endless = {name: rate * 1e6 for name, rate in device.flops.items()}
+    llm = LLM.from_config("deepseek-v3.2").with_precision(kv_cache="fp8")
+    of = Replicas.of(
+        llm, replace(device, flops=endless), Calibration(), [Setup("prefill", "sglang", Parallelism(tp=8, moe_tp=8))]
+    )
+    few, many = (
+        float(of.step(Load.of(prefill=np.array([tokens]), prefill_keys=1e6)).latency_s[0]) for tokens in (10_000.0, 20_000.0)
+    )
+    network = 2 * 2 * 7 / 8 * 10_000 * llm.hidden * 2 / device.scale_up_bytes_per_s
+    gathered = 10_000 * 2048 * 576 / device.hbm_bytes_per_s
+    assert many - few == pytest.approx(len(llm.layers) * (gathered + network), rel=0.01)
+
+
+def test_drafts_share_a_cache_but_not_what_was_selected() -> None:
+    """Four queries a sequence gather four times as many keys where few are selected, and read a dense cache once."""
+    calibration = packaged_calibrations()["sglang", "hopper"]
+    grown = {}
+    for name in ("deepseek-v3", "deepseek-v3.2"):
+        of = replicas(name, calibration)
+        one, four = (
+            of.step(Load.of(decode=np.array([256.0]), context=8000.0, queries=queries)).parts_s()[1][0]
+            for queries in (1.0, 4.0)
+        )
+        grown[name] = four / one
+    assert grown["deepseek-v3"] < 1.25
+    assert grown["deepseek-v3.2"] > 1.4
