@@ -1,9 +1,9 @@
 """Profiles: candidates at the largest load that keeps the promises, one column per footprint and number of replicas.
 
 How much a replica can serve depends on how many share its queue, so a column covers a band of replica counts: it is
-priced at the fewest (safe) and, for the bound, at the most (optimistic). Within a cell (engine, role, promise,
-footprint, partners at the hand-over, mechanisms without a measured run, band) only the best candidate can be in a best
-plan: it is no worse in any row of the program, and as simple.
+priced at the fewest (safe) and, for the bound, at the most (optimistic), limits on medians at both. Within a cell (engine,
+role, promise, footprint, partners at the hand-over, mechanisms without a measured run, band) only the best candidate can be
+in a best plan: it is no worse in any row of the program, and as simple.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from solver.cost.pool.mix import Mix
 from solver.cost.pool.most import Fullest, fullest
 from solver.cost.pool.operating_point import WIDTH
 from solver.cost.pool.promise import Promise
+from solver.cost.pool.serving import Service
 from solver.cost.steps.step import Load
 from solver.replica import Role
 from solver.space.candidates import Candidate, Candidates, with_limits
@@ -145,11 +146,11 @@ class Cells:
         leader = np.array([max(self.members[cell], key=lambda row: (self.bold[row], -row)) for cell, _, _ in asked])
         pairs = [(n, row) for n, band in enumerate(asked) for row in self.members[band[0]] if row != leader[n]]
         number, other = np.array(pairs, np.intp).reshape(-1, 2).T
-        rate, wait = self._safe(leader, lows)
+        rate, wait = self._safe(leader, lows, highs)
         reach = self._bold(leader, highs)
         rival = self.bold[other] >= rate[number] * (1 - EQUAL)
         bolder = self.bold[other] > reach[number]
-        rates, waits = self._safe(other[rival], lows[number[rival]])
+        rates, waits = self._safe(other[rival], lows[number[rival]], highs[number[rival]])
         np.maximum.at(reach, number[bolder], self._bold(other[bolder], highs[number[bolder]]))
         band = np.concatenate([np.arange(len(asked)), number[rival]])
         row, rate, wait = (np.concatenate(pair) for pair in ((leader, other[rival]), (rate, rates), (wait, waits)))
@@ -172,19 +173,20 @@ class Cells:
             if most > 0
         ]
 
-    def _safe(self, rows: NDArray[np.intp], count: Floats) -> tuple[Floats, Floats]:
-        """Requests/s that a replica of each row is sure to serve beside so many, and its TTFT (decode: TPOT) then [s]."""
+    def _safe(self, rows: NDArray[np.intp], low: Floats, high: Floats) -> tuple[Floats, Floats]:
+        """Requests/s that a replica of each row is sure to serve beside low to high ones, and its TTFT (decode: TPOT) beside
+        the fewest [s]."""
         if not len(rows):
             return np.zeros(0), np.zeros(0)
-        service = _most(self.alive, rows, count, self.mix, self.promise).service
+        service = _sure(self.alive, rows, low, high, self.mix, self.promise)
         waits = service.latency(TPOT_P95 if self.alive.role == "decode" else TTFT_P95)
         return service.requests_per_s, waits.max(axis=1)
 
     def _bold(self, rows: NDArray[np.intp], count: Floats) -> Floats:
-        """Requests/s that a replica of each row does not exceed beside so many."""
+        """Requests/s that a replica of each row does not exceed beside so many or fewer."""
         if not len(rows):
             return np.zeros(0)
-        return _most(self.alive, rows, count, self.mix, self.promise, optimistic=True).reach
+        return _boldest(self.alive, rows, count, self.mix, self.promise).reach
 
 
 def cells_of(
@@ -193,8 +195,8 @@ def cells_of(
     """Rows that could be best in some band: at their most favourable no worse than every rival at its least; None
     where none keeps the promise.
 
-    A row serves more per replica the more replicas share its queue, so the rate at one replica bounds from below (asked of
-    the row of each cell that may serve most) and the optimistic rate at the most replicas from above.
+    A row serves more per replica the more replicas share its queue, but for limits on medians, so the rate at one replica
+    bounds from below (asked of the row of each cell that may serve most) and the optimistic rate at the most from above.
 
     Parameters
     ----------
@@ -203,7 +205,7 @@ def cells_of(
     """
     most = np.array([most_replicas(found.fleet, row.footprint) for row in found.rows], float)
     # Most rows fall far short of the best of their cell, so a rough bound on each is enough to leave them out.
-    rough = _most(found, np.arange(len(found)), most, mix, promise, optimistic=True, width=ROUGH)
+    rough = _boldest(found, np.arange(len(found)), most, mix, promise, width=ROUGH)
     able = rough.reach > 0
     if not able.any():
         return None
@@ -214,13 +216,11 @@ def cells_of(
         boldest.setdefault(cells[number], int(number))
     index = np.array(list(boldest.values()))
     leaders = _cut(alive.keep(index), mix, batch[index])
-    worst = _most(leaders, np.arange(len(index)), np.ones(len(index)), mix, promise).service.requests_per_s
+    worst = _sure(leaders, np.arange(len(index)), np.ones(len(index)), most[index], mix, promise).requests_per_s
     floor = dict(zip(boldest, worst, strict=True))
     kept = np.array([rate >= floor[cell] for cell, rate in zip(cells, best, strict=True)])
     alive = _cut(alive.keep(kept), mix, batch[kept])
-    best = np.minimum(
-        best[kept], _most(alive, np.arange(len(alive)), most[kept], mix, promise, optimistic=True).reach
-    )
+    best = np.minimum(best[kept], _boldest(alive, np.arange(len(alive)), most[kept], mix, promise).reach)
     by_cell: dict[Cell, list[int]] = defaultdict(list)
     for number, candidate in enumerate(alive.rows):
         by_cell[_cell(candidate)].append(number)
@@ -257,6 +257,36 @@ def _typical(found: Candidates, mix: Mix, batch: Floats) -> Load:
         tokens = np.minimum(found.replicas.chunk_tokens, mix.mean(mix.prompt)) * prompts
         return Load.of(prefill=tokens, prefill_keys=mix.mean(mix.cached) + mix.mean(mix.prompt) / 2)
     return Load.of(decode=np.maximum(batch, 1.0) / found.replicas.work.pp, context=mix.context)
+
+
+def _sure(
+    found: Candidates, index: NDArray[np.intp], low: Floats, high: Floats, mix: Mix, promise: Promise
+) -> Service:
+    """The best load of some rows with ``low`` replicas in the pool of each; what they serve is what they are sure to serve with
+    any number up to ``high``."""
+    service = _most(found, index, low, mix, promise).service
+    _, medians = promise.parted()
+    wide = np.flatnonzero(high > low)
+    if not medians.limits or not len(wide):
+        return service
+    rate = service.requests_per_s.copy()
+    there = _most(found, index[wide], high[wide], mix, medians).service.requests_per_s
+    rate[wide] = np.minimum(rate[wide], there)
+    return replace(service, requests_per_s=rate)
+
+
+def _boldest(
+    found: Candidates, index: NDArray[np.intp], high: Floats, mix: Mix, promise: Promise, width: float = WIDTH
+) -> Fullest:
+    """The best load of some rows with so many replicas in the pool of each, most favourably read, and what a replica does not
+    exceed however many of these share its queue."""
+    best = _most(found, index, high, mix, promise, optimistic=True, width=width)
+    others, medians = promise.parted()
+    if not medians.limits:
+        return best
+    ends = [_most(found, index, count, mix, medians, True, width).reach for count in (np.ones(len(index)), high)]
+    eased = _most(found, index, high, mix, others, True, width).reach if others.limits else np.full(len(index), np.inf)
+    return replace(best, reach=np.minimum(eased, np.maximum(*ends)))
 
 
 def _most(

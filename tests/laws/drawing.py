@@ -91,5 +91,16 @@ def _classes(rng: random.Random) -> list[dict[str, Any]]:
 
 
 def _promise(rng: random.Random) -> dict[str, float]:
-    promise = {"ttft_p95": round(10 ** rng.uniform(-0.5, 1.0), 3), "tpot_p95": round(10 ** rng.uniform(-1.9, -0.9), 4)}
-    return promise if rng.random() < 0.8 else {"tpot_p95": promise["tpot_p95"]}
+    """Mostly of the 95th percentile of both latencies; of any other statistic, and of the others, too."""
+
+    def of(quantity: str) -> str:
+        return f"{quantity}_{rng.choice(('p95', 'p95', 'p95', 'p50', 'p99', 'mean'))}"
+
+    promise = {of("tpot"): round(10 ** rng.uniform(-1.9, -0.9), 4)}
+    if rng.random() < 0.8:
+        promise[of("ttft")] = round(10 ** rng.uniform(-0.5, 1.0), 3)
+    if rng.random() < 0.1:
+        promise[of("itl")] = round(10 ** rng.uniform(-1.5, 0.0), 4)
+    if rng.random() < 0.1:
+        promise[of("e2e")] = round(10 ** rng.uniform(0.5, 2.0), 3)
+    return promise

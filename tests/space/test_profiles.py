@@ -15,7 +15,7 @@ from solver.space.candidates import Candidate
 from solver.space.profiles import SINGLE_COUNTS, bands, cells_of
 from solver.space.shapes import most_replicas
 from solver.workload import RequestClass
-from solver.workload.measures import TPOT_P95, TTFT_P95
+from solver.workload.measures import TPOT_P50, TPOT_P95, TTFT_P50, TTFT_P95, Measure
 
 #: Some of its prompts are longer than the usual chunks.
 LONG = {"name": "long", "prompt_tokens": 6900, "prompt_cv": 1.0, "output_tokens": 15, "requests_per_s": 1.0}
@@ -68,6 +68,49 @@ def test_a_row_is_priced_alike_whatever_rows_are_beside_it(role: Role, llm: str)
         assert alone.requests_per_s[0] == pytest.approx(together.requests_per_s[place], rel=1e-9)
         for measure in (TTFT_P95, TPOT_P95):
             assert alone.latency(measure)[0] == pytest.approx(together.latency(measure)[place], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{TPOT_P50: 0.012}, {TPOT_P95: 0.012}, {TPOT_P50: 0.012, TPOT_P95: 0.0125}, {TPOT_P50: 0.03, TTFT_P50: 0.2}],
+    ids=str,
+)
+def test_a_band_holds_for_every_number_of_replicas_in_it(limits: dict[Measure, float]) -> None:
+    """Of a larger pool, tails are shorter and medians longer; a good rate that its most replicas miss is not lost."""
+    role: Role = "unified" if TTFT_P50 in limits else "decode"
+    found, _ = asked("llama-3.1-8b", role=role, forbid=("pp",))
+    assert found is not None
+    promise = Promise(limits)
+    cells = cells_of(found, CHAT, promise, group=0)
+    assert cells is not None
+    assert 1 in {cells.footprint(cell).devices for cell in range(len(cells))}
+    for column in cells.columns([(cell, 1, most) for cell, most in enumerate(cells.most)]):
+        (row,) = [n for n, each in enumerate(cells.alive.rows) if each == column.candidate]
+        counts = np.arange(column.low, column.high + 1, dtype=float)
+        rows = np.full(len(counts), row)
+        every = fullest(
+            role, cells.alive.replicas.rows(rows), counts, CHAT, promise, cells.alive.limit[rows], np.ones(len(counts))
+        )
+        assert (every.service.requests_per_s >= column.rate * (1 - 2 * WIDTH)).all()
+        assert (every.service.requests_per_s <= column.best_rate * (1 + 2 * WIDTH)).all()
+
+
+@pytest.mark.parametrize("role", ["decode", "unified"])
+def test_latencies_grow_with_the_load_where_a_bound_is_priced(role: Role) -> None:
+    """Of stages that are bounded over all cuts, too. Where that bound stands still, latencies vary less in a larger batch: 2 %
+    less at most, or the load at which a promise breaks first would be far from the last that keeps it."""
+    found, _ = asked("gpt-oss-120b", role=role)
+    assert found is not None
+    cells = cells_of(found, CHAT, Promise({TPOT_P95: 0.012}), group=0)
+    assert cells is not None
+    twin = cells.alive.optimistic
+    assert twin.work.floor is not None
+    loads = np.geomspace(1.0, 1000.0, 200)
+    for row in range(len(twin)):
+        rows = np.full(len(loads), row)
+        every = PricedRows(role, twin.rows(rows), np.full(len(loads), 2.0), CHAT, np.ones(len(loads)))
+        tpot = every.at(np.arange(len(loads)), loads).latency(TPOT_P95)[:, 0]
+        assert (tpot >= 0.98 * np.maximum.accumulate(tpot)).all()
 
 
 def _stands_in(row: Candidate, other: Candidate) -> bool:

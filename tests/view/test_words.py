@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from solver import Scenario
+from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import Confirmation, Plan
 from solver.view.ledgers import stage_ledgers
@@ -82,7 +83,7 @@ def test_a_page_prices_pools_as_the_plan_does_also_where_they_keep_idle_kv() -> 
         "billing": "device",
         "options": {"kv_tiers": ["hbm"], "kv_ages_s": [10, 60]},
     }
-    plan = solve_scenario(Scenario.from_mapping(content, "test")).plan
+    plan = solve_scenario(Scenario.from_mapping(content, "test"), Effort(seed=0)).plan
     scene = Scene.of(plan)
     assert any(pool.memory.idle_kv_bytes > 0 for pool in plan.pools)
     for pool in plan.pools:

@@ -51,8 +51,11 @@ class DecodePace:
         """Steps at a mean batch of each rank (R,), and their growth over one standard deviation of it."""
         felt = np.maximum(batch + 0.5 * (1 - 1 / pool.work.dp), 1.0)
         more = felt + np.maximum(np.sqrt(batch), 1.0)
-        step, longer = pool.decode_s(np.stack([felt, more]), mix.context)
-        growth = np.log(np.maximum(longer / step, 1.0)) / np.log(more / felt)
+        sizes = np.stack([felt, more])
+        step, longer = pool.decode_s(sizes, mix.context)
+        # A bound over all cuts may stand still where no cut does, and latencies would seem to fall there.
+        one, further = (step, longer) if pool.work.floor is None else pool.decode_s(sizes, mix.context, bounded=False)
+        growth = np.log(np.maximum(further / one, 1.0)) / np.log(more / felt)
         return cls(felt, step, np.clip(growth, 0.0, MOST_GROWTH))
 
 

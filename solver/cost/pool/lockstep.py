@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,6 +156,12 @@ class RankGroup:
             mix, pool.chunk_tokens, ranks, together, steps, ranks ** (1 / steps), uneven, alone, packed, full
         )
 
+    def rows(self, index: Any) -> RankGroup:
+        """Some of the rows, by index or mask."""
+        names = ("chunk_tokens", "ranks", "together", "steps", "joined", "uneven")
+        prompts = {name: getattr(self, name).rows(index) for name in ("alone", "packed", "full")}
+        return replace(self, **{name: getattr(self, name)[index] for name in names}, **prompts)
+
     @property
     def batch(self) -> Floats:
         """Prompts that the ranks which act as one take at once (R,)."""
@@ -195,15 +202,16 @@ class RankGroup:
         prompts = self.alone.towards(self.packed, own).towards(self.full, others, begin=self.packed)
         return Lockstep.of(prompts, self.mix, self.chunk_tokens, 1 + (self.together - 1) * self.filled(taken))
 
-    def service(self, taken: Floats, beside: Floats) -> Moments:
-        """How long so many prompts that are taken at once hold their ranks; parameters as :meth:`lockstep` has them."""
-        steps, ranks = self.lockstep(taken, beside), self.active(taken) + beside
+    def service(self, steps: Lockstep, taken: Floats, beside: Floats) -> Moments:
+        """How long so many prompts that are taken at once hold their ranks, by the steps that :meth:`lockstep` says."""
+        ranks = self.active(taken) + beside
         apart = steps.prompts.moments(steps.beside(ranks - 1))
         return steps.slowest(ranks).times(self.steps).towards(apart, 1 - 1 / self.steps)
 
     def full_service(self) -> Moments:
         """How long prompts hold their ranks where all take as many as they can."""
-        return self.service(self.batch, self.ranks - self.joined)
+        beside = self.ranks - self.joined
+        return self.service(self.lockstep(self.batch, beside), self.batch, beside)
 
 
 def _evened(prompts: Prefill, together: Floats) -> Floats:

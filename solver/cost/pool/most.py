@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.cost.pool.lockstep import RankGroup
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.operating_point import WIDTH, Rows, best_load, bracket
 from solver.cost.pool.promise import Promise
 from solver.cost.pool.serving import Service, Stretch, decode_at, prefill_at, sequences_that_fit, unified_at
+from solver.cost.pool.waiting import Moments
 from solver.cost.steps.replicas import Replicas
 from solver.replica import Role
 
@@ -65,12 +68,20 @@ class PricedRows:
         return found if self.stretch is None else found.stretched(self.stretch.rows(rows))
 
     def _at(self, rows: Rows, load: Floats) -> Service:
-        pool = self.pool if np.array_equal(rows, np.arange(len(self.pool))) else self.pool.rows(rows)
+        every = np.array_equal(rows, np.arange(len(self.pool)))
+        pool = self.pool if every else self.pool.rows(rows)
         if self.role == "decode":
             return decode_at(pool, self.replicas[rows], self.mix, load)
         if self.role == "unified":
             return unified_at(pool, self.replicas[rows], self.mix, load)
-        return prefill_at(pool, self.replicas[rows], self.mix, load, self.prompts_per_step[rows])
+        group, full = self._ranks if every else (self._ranks[0].rows(rows), self._ranks[1].rows(rows))
+        return prefill_at(pool, group, full, self.replicas[rows], self.mix, load)
+
+    @cached_property
+    def _ranks(self) -> tuple[RankGroup, Moments]:
+        """Ranks of the prefill replicas, and their services when all are full: the same whatever the load."""
+        group = RankGroup.of(self.pool, self.mix, self.prompts_per_step)
+        return group, group.full_service()
 
     def requests_per_s(self, rows: Rows, load: Floats) -> Floats:
         """What one replica of each row serves."""

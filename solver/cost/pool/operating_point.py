@@ -9,15 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.cost.pool.roots import crossing_between
+from solver.cost.pool.roots import CEILING, crossing_between
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 #: Points that one evaluation takes for little more than one, and the most of them that one row gets.
 ROWS_AT_ONCE, MOST_POINTS = 384, 47
-#: With more rows than this the root is interpolated; fewer are parted into so many sections that it does not pay.
+#: With more rows than this each is asked for one point at a time; fewer get so many that they close in from both sides.
 MANY_ROWS = 96
+#: Share of the points that lie close about where the root should be, how far from it the farthest of them do, and how near to
+#: an end it is looked for, both of the interval.
+NEAR_ROOT, FARTHEST, INSIDE = 0.6, 0.1, 1e-3
 #: Least share of a limit that counts while the root is interpolated.
 NEGLIGIBLE = 1e-9
 #: How far apart the ends of a bracket may lie unless it is said, as a ratio less 1.
@@ -56,8 +59,8 @@ def bracket(
 ) -> Bracket:
     """The largest value in [low, high] at which ``excess`` is at most 0, between two that are next to each other.
 
-    ``excess(rows, values)`` must grow with the value and may be infinite; a row may occur several times. The
-    roots of many rows are interpolated over the logarithm; few are parted into many sections at once.
+    ``excess(rows, values)`` must grow with the value and may be infinite; a row may occur several times. Roots are interpolated
+    over the logarithm: those of many rows point by point, of few at many points at once.
 
     Parameters
     ----------
@@ -69,43 +72,83 @@ def bracket(
     (True, True)
     """
     high = np.maximum(high, low)
-    kept, failed = np.zeros_like(high), np.full_like(high, np.inf)
+    # The two values next to the root on either side, and the excess there. What was not seen yet: 0 keeps all, infinity none.
+    values = np.tile([0.0, 0.0, np.inf, np.inf], (len(high), 1))
+    overs = np.tile([-1.0, -1.0, np.inf, np.inf], (len(high), 1))
 
     def seen(rows: Rows, points: Floats) -> Floats:
-        """The excess of some rows at some growing values of each (r, n), which are remembered."""
-        value = excess(np.repeat(rows, points.shape[1]), points.ravel()).reshape(points.shape)
-        good = np.where(value <= 0, points, 0.0).max(axis=1)
-        kept[rows] = np.maximum(kept[rows], good)
-        # Of what was seen to fail, the first beyond all that was seen to be allowed.
-        bad = np.where((value > 0) & (points > kept[rows][:, None]), points, np.inf).min(axis=1)
-        failed[rows] = np.minimum(np.where(failed[rows] > kept[rows], failed[rows], np.inf), bad)
-        return value
+        """The excess of some rows at some values of each (r, n), which are remembered."""
+        found = excess(np.repeat(rows, points.shape[1]), points.ravel()).reshape(points.shape)
+        beyond = np.full((len(rows), 2), np.inf)
+        value, over = np.hstack([values[rows], points, beyond]), np.hstack([overs[rows], found, beyond])
+        order = np.argsort(value, axis=1, kind="stable")
+        value, over = np.take_along_axis(value, order, axis=1), np.take_along_axis(over, order, axis=1)
+        # What fails counts from beyond all that was seen to be allowed.
+        last = value.shape[1] - 1 - np.argmax((over <= 0)[:, ::-1], axis=1)
+        next_to = last[:, None] + np.arange(-1, 3)
+        values[rows], overs[rows] = np.take_along_axis(value, next_to, axis=1), np.take_along_axis(over, next_to, axis=1)
+        return found
 
-    rows = np.arange(len(low))
-    ends = seen(rows, np.stack([low, high], axis=1))
-    # Only rows whose ends differ in sign hold a root.
-    rows = np.flatnonzero((ends[:, 0] <= 0) & (ends[:, 1] > 0))
+    everyone = np.arange(len(low))
+    first = inner_points(len(low)) if 0 < len(low) <= MANY_ROWS else 0
+    ends = seen(everyone, np.hstack([low[:, None], _between(low, high, first), high[:, None]]))
+    # Only rows that keep to it somewhere, and not everywhere, hold a root.
+    rows = everyone[(values[:, 1] > 0) & np.isfinite(values[:, 2])]
     if len(rows) > MANY_ROWS:
-        # Latencies over their limits are nearly powers of the load.
-        def logarithm(over: Floats) -> Floats:
-            return np.log1p(np.maximum(over, NEGLIGIBLE - 1))
-
         crossing_between(
-            lambda some, x: logarithm(seen(rows[some], np.exp(x)[:, None])[:, 0]),
+            lambda some, x: _logarithm(seen(rows[some], np.exp(x)[:, None])[:, 0]),
             np.log(low[rows]),
             np.log(high[rows]),
-            *logarithm(ends[rows].T),
+            *_logarithm(ends[rows].T),
             evaluations=MOST_EVALUATIONS,
             width=width,
             few=MANY_ROWS,
         )
     for _ in range(MOST_EVALUATIONS):
-        rows = rows[failed[rows] > kept[rows] * (1 + 1.01 * width)]
+        rows = rows[values[rows, 2] > values[rows, 1] * (1 + 1.01 * width)]
         if not len(rows):
             break
-        # Loads are compared as ratios, so parts are even in the logarithm.
-        seen(rows, _between(kept[rows], failed[rows], inner_points(len(rows))))
-    return Bracket(kept, np.where(np.isfinite(failed), failed, high))
+        seen(rows, _about_root(values[rows], overs[rows], width, inner_points(len(rows))))
+    return Bracket(values[:, 1], np.where(np.isfinite(values[:, 2]), values[:, 2], high))
+
+
+def _logarithm(over: Floats) -> Floats:
+    """Of a quantity over its limit: latencies are nearly powers of the load."""
+    return np.asarray(np.log1p(np.clip(over, NEGLIGIBLE - 1, CEILING)))
+
+
+def _about_root(values: Floats, overs: Floats, width: float, count: int) -> Floats:
+    """So many values between the second and the third of four of each row, between which its excess crosses 0 (R, count).
+
+    Some part the interval evenly, in the logarithm; the others lie ever closer about where the root should be, from both sides.
+    """
+    low, high = values[:, 1], values[:, 2]
+    each_side = int(count * NEAR_ROOT / 2)
+    even = np.arange(1, count - 2 * each_side + 1) / (count - 2 * each_side + 1)
+    with np.errstate(divide="ignore"):
+        x, f = np.log(values), _logarithm(overs)
+    root = _root(x, f)[:, None]
+    length = np.log(high / low)[:, None]
+    way = (np.arange(each_side) + 1) / max(each_side, 2)
+    near = FARTHEST ** (1 - way) * np.minimum(width / 2 / length, FARTHEST) ** way
+    parts = np.hstack([np.broadcast_to(even, (len(low), len(even))), root * (1 - near), root + (1 - root) * near])
+    return low[:, None] * np.exp(parts * length)
+
+
+def _root(x: Floats, f: Floats) -> Floats:
+    """Where f is 0 between the second and the third of four points (R, 4), as a share of the way (R,).
+
+    By inverse quadratic interpolation with the third nearest, or on the straight line.
+    """
+    b, a, fb, fa = x[:, 1], x[:, 2], f[:, 1], f[:, 2]
+    third = np.where(np.abs(fa) < np.abs(fb), 3, 0), np.arange(len(x))
+    c, fc = x[third[::-1]], f[third[::-1]]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        straight = fb / (fb - fa)
+        at = a * fb * fc / ((fa - fb) * (fa - fc)) + b * fa * fc / ((fb - fa) * (fb - fc))
+        curved = (at + c * fa * fb / ((fc - fa) * (fc - fb)) - b) / (a - b)
+    share = np.where((curved > 0) & (curved < 1), curved, straight)
+    return np.clip(share, INSIDE, 1 - INSIDE)
 
 
 def inner_points(rows: int) -> int:

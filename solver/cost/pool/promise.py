@@ -37,6 +37,12 @@ class Promise:
         """Limits on one latency."""
         return {measure: limit for measure, limit in self.limits.items() if measure.quantity == quantity}
 
+    def parted(self) -> tuple[Promise, Promise]:
+        """Limits on tails and means, which a pool of more replicas keeps the more easily, and those on medians, which it may
+        not: the less latencies vary, the nearer medians come to the mean."""
+        medians = {m: limit for m, limit in self.limits.items() if m.share is not None and not m.tail}
+        return Promise({m: limit for m, limit in self.limits.items() if m not in medians}), Promise(medians)
+
     @property
     def end_to_end(self) -> bool:
         """Whether anything was promised about the time to the last token."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +107,10 @@ class Prefill:
         latency, occupied, steps = np.moveaxis(np.maximum(columns, 0.0), (0, 1, 2, 3), (2, 0, 3, 1))
         # Interpolated, one step may be 1 + 2e-16, and is then taken for two.
         return cls(latency, occupied, np.round(steps, 9), mix.share[:, None] * mix.weights)
+
+    def rows(self, index: Any) -> Prefill:
+        """Some of the rows, by index or mask."""
+        return Prefill(self.latency[index], self.occupied[index], self.steps[index], self.share)
 
     def towards(self, other: Prefill, part: Floats, begin: Prefill | None = None) -> Prefill:
         """Moved by part of the way from one (this, unless told) to another, linear in between (R,)."""

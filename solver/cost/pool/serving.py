@@ -136,28 +136,31 @@ def decode_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Serv
 
 
 def prefill_at(
-    pool: Replicas, replicas: Floats, mix: Mix, utilisation: Floats, prompts_per_step: Floats | float = 1.0
+    pool: Replicas, group: RankGroup, full: Moments, replicas: Floats, mix: Mix, utilisation: Floats
 ) -> Service:
     """Prefill pool that gets a share ``utilisation`` of the most that it can serve.
 
-    Each rank prefills up to ``prompts_per_step`` prompts at a time, as many as are there. Data-parallel ranks step together,
-    as slowly as the slowest of them (:class:`~solver.cost.pool.lockstep.RankGroup`): they are one server, which takes a batch,
-    and who comes meanwhile boards the next. The first token is out when the KV cache has reached a decode replica.
+    Data-parallel ranks step together, as slowly as the slowest of them: they are one server, which takes a batch, and who comes
+    meanwhile boards the next. The first token is out when the KV cache has reached a decode replica.
+
+    Parameters
+    ----------
+    group: the ranks of every row's replicas, with their prompts priced. full: their services when all take what they can.
     """
-    group = RankGroup.of(pool, mix, np.broadcast_to(np.asarray(prompts_per_step, float), utilisation.shape))
-    ranks, batch, full = group.ranks, group.batch, group.full_service()
+    ranks, batch = group.ranks, group.batch
     # Arrivals at a rank: the share of what it serves when every step is full.
     arrivals = utilisation * group.together / full.mean
     servers, beside = replicas * ranks / group.joined, group.beside(utilisation)
     one = np.ones_like(ranks)
-    lone, first = group.lockstep(one, beside), group.service(one, beside)
+    lone = group.lockstep(one, beside)
+    first = group.service(lone, one, beside)
     # What each further prompt adds to the results of those in its step.
     other = group.full.moments(group.full.latency - lone.prompts.latency)
     other = other.times(pool.speeds.first_token / np.maximum(batch - 1, 1.0))
     taken = batch
     for _ in range(_SECANTS):
         # Each further prompt lengthens the slowest rank's step less than the one before it: on average over those taken.
-        service = group.service(taken, beside)
+        service = group.service(group.lockstep(taken, beside), taken, beside)
         more = (service.mean - first.mean) / np.maximum(taken - 1, 1e-9)
         spread = service.square - service.mean**2
         gathered = gather(
@@ -169,6 +172,7 @@ def prefill_at(
             together=batch,
             burstiness=mix.burstiness,
             counted=True,
+            near=taken,
         )
         # Half the way: longer secants are less steep, and the next batches smaller.
         taken = (taken + np.clip(gathered.taken, np.minimum(1.01, batch), batch)) / 2
@@ -237,6 +241,7 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
     # The first token comes out of the prompt's last pass; only the others take steps.
     later_tokens = max(mix.mean_output - 1, 1.0)
     company = shared = np.zeros_like(batch)
+    taken = np.ones_like(batch)
     # Fixed point of TPOT, arrivals (Little), how often the other ranks prefill in the same step, and how often prompts
     # share chunks.
     for _ in range(_ROUNDS):
@@ -259,7 +264,9 @@ def unified_at(pool: Replicas, replicas: Floats, mix: Mix, batch: Floats) -> Ser
             other=more.times(speeds.first_token),
             together=together,
             burstiness=mix.burstiness,
+            near=taken,
         )
+        taken = gathered.taken
         shared = several * (1 - 1 / gathered.taken) + behind
 
     boarding = speeds.admission_steps * step

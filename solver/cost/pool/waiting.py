@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,14 +44,21 @@ class Moments:
     square: Floats
     cube: Floats
 
+    def rows(self, index: Any) -> Moments:
+        """Some of the rows, by index or mask."""
+        return Moments(self.mean[index], self.square[index], self.cube[index])
+
     def times(self, factor: Floats) -> Moments:
         """Of a multiple."""
         return Moments(self.mean * factor, self.square * factor**2, self.cube * factor**3)
 
     def towards(self, other: Moments, part: Floats) -> Moments:
         """Of a mixture in which a part is of another."""
-        mixed = (ours + part * (theirs - ours) for ours, theirs in zip(astuple(self), astuple(other), strict=True))
-        return Moments(*mixed)
+        return Moments(
+            self.mean + part * (other.mean - self.mean),
+            self.square + part * (other.square - self.square),
+            self.cube + part * (other.cube - self.cube),
+        )
 
 
 @dataclass(frozen=True)
@@ -158,6 +166,7 @@ def gather(
     together: Floats,
     burstiness: float = 1.0,
     counted: bool = False,
+    near: Floats | None = None,
 ) -> Gathered:
     """Batches that form by themselves: what came during a service is taken in the next one.
 
@@ -168,6 +177,7 @@ def gather(
     other: by how much each further one delays the others' results.
     together: most that are taken at once; between 1 and 2, how often two are.
     counted: whether servers count requests, so that never more are taken; else it is the most of mean size.
+    near: about how many are taken, where that is known.
 
     The number taken is a branching process with immigration: those that come during a service are Poisson given its
     length, which grows with the number it took.
@@ -203,15 +213,22 @@ def gather(
     def grows(size: Floats) -> Floats:
         return np.asarray(np.log(next_batch(np.exp(size))[0]) - size)
 
-    low, high = np.zeros_like(arrivals), np.log(most) + np.zeros_like(arrivals)
-    sizes = low.copy()
+    largest = np.log(most) + np.zeros_like(arrivals)
+    sizes = np.zeros_like(arrivals) if near is None else np.minimum(np.log(near), largest)
 
     def asked(rows: Rows, size: Floats) -> Floats:
         sizes[rows] = size
         return grows(sizes)[rows]
 
-    ends = low, high, grows(low), grows(high)
-    taken = np.exp(crossing_between(asked, *ends, evaluations=_ROUNDS, width=_CLOSE))
+    # It is no further away than a batch grows that is followed by another, but for how unlike batches are.
+    one, at_one = sizes.copy(), grows(sizes)
+    far = np.clip(one + at_one, 0.0, largest)
+    at_far = grows(far)
+    apart = at_one * at_far > 0
+    if apart.any():
+        one, far = np.where(apart, 0.0, one), np.where(apart, largest, far)
+        at_one, at_far = np.where(apart, grows(one), at_one), np.where(apart, grows(far), at_far)
+    taken = np.exp(crossing_between(asked, one, far, at_one, at_far, evaluations=_ROUNDS, width=_CLOSE))
     _, varied, met = next_batch(taken)
     mean = alone.mean + (taken - 1) * more
     busy = np.clip(arrivals * mean / taken, 0.0, 1.0)

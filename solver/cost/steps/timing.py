@@ -59,19 +59,24 @@ class Timing:
         found = step(self.work, self.speeds, self.group, load)
         return found if np.all(self.pace == 1) else found.times(self.pace)
 
-    def decode_s(self, batch: Floats, context: Floats | float) -> Floats:
+    def decode_s(self, batch: Floats, context: Floats | float, bounded: bool = True) -> Floats:
         """Seconds between two tokens of a sequence when each rank runs ``batch`` of them, on average over drafts (R,)."""
-        return self.round_s(batch, context) / self.accepted
+        return self.round_s(batch, context, bounded) / self.accepted
 
-    def round_s(self, batch: Floats, context: Floats | float) -> Floats:
+    def round_s(self, batch: Floats, context: Floats | float, bounded: bool = True) -> Floats:
         """Seconds of one step of every sequence when each rank runs ``batch`` of them, drafting included (R,).
 
         A pipeline keeps as many micro-batches in flight as it has stages; the slowest stage or the whole way round
         decides. Every draft is one more pass through a draft layer, the head and the sampler.
+
+        Parameters
+        ----------
+        bounded: with what the heaviest stage of any cut weighs at least, where replicas are priced for a bound.
         """
         running = batch / self.work.pp
         taken = self.step(Load.of(decode=running, context=context, queries=1 + self.draft_tokens))
-        verified = np.maximum(taken.latency_s, self.work.pp * taken.slowest_s)
+        slowest = taken.slowest_s if bounded else taken.stage_s.max(axis=-1)
+        verified = np.maximum(taken.latency_s, self.work.pp * slowest)
         if not np.any(self.draft_tokens > 0):
             return verified
         alone = self.step(Load.of(decode=running, context=context))

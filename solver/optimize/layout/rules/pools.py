@@ -21,7 +21,8 @@ def bands(program: LayoutProgram) -> Iterator[Demand]:
 
 @rule("one column", "pools of the same footprint and role would share one queue")
 def one_column(program: LayoutProgram) -> Iterator[Demand]:
-    """Two pools of one footprint could always be merged: more replicas behind one queue serve no less."""
+    """Two pools of one footprint could always be merged: more replicas behind one queue serve no less. Where limits on medians
+    make them serve less, the bound counts each as if it were in the pool in which it serves most."""
     alike: dict[tuple[object, ...], list[Choice]] = defaultdict(list)
     for choice in program.choices:
         column = choice.column
