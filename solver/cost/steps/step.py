@@ -296,9 +296,12 @@ def _prefill_attention(work: Work, speeds: Speeds, load: Load) -> _Block:
     hidden = _column(work.hidden)
     width = 2 * (2 * hidden + (work.project_in + work.project_out) / hidden)
     moved = _column(load.prefill * speeds.prompt.move) * width
+    compute, selects = flop * _column(speeds.prompt.flop), _selects(work)
+    if not np.any(selects):
+        return _Block(compute, np.zeros_like(flop), moved)
     moved = moved + _column(load.prefill * speeds.attention.move) * scored * SCORE_BYTES
-    gathered = _column(load.prefill * speeds.prompt.byte) * _selects(work) * keys * work.key_bytes
-    return _Block(flop * _column(speeds.prompt.flop), gathered, moved)
+    gathered = _column(load.prefill * speeds.prompt.byte) * selects * keys * work.key_bytes
+    return _Block(compute, gathered, moved)
 
 
 def _selects(work: Work) -> NDArray[np.bool_]:
