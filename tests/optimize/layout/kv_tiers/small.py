@@ -45,13 +45,13 @@ def varied(seed: int) -> Scenario:
         "idle_s": {"median": (median := rng.choice([10, 60, 400])), "p90": median * rng.choice([2, 10])},
         "return_fraction": rng.uniform(0.3, 0.95),
     }
-    llm, tokens_per_s = rng.choice([("llama-3.1-8b", 100_000), ("llama-3.1-70b-fp8", 15_000)])
+    llm, tokens_per_s = rng.choice([("llama-3.1-8b", 50_000), ("llama-3.1-70b-fp8", 7_500)])
     return scenario(
         rng.uniform(0.5, 1.0) * tokens_per_s / prompt,
         chat=chat,
         options={"disaggregate": rng.choice([False, False, True]), "kv_ages_s": [30.0, 300.0]},
         llm={"config": llm},
-        cluster={"builder": "hgx", "nodes": 1, "device": rng.choice(["h100", "h200"])},
+        cluster={"builder": "hgx", "nodes": 1, "device": rng.choice(["h100", "h200"]), "devices_per_host": 4},
         billing=rng.choice(["device", "device", "host"]),
         objective=rng.choice(["cost", "cost", "throughput"]),
     )
