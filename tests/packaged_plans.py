@@ -29,11 +29,11 @@ def share(folder: Path | None = None) -> Path:
 @cache
 def solved(name: str, engine: str | None = None) -> Plan:
     """The plan of a packaged scenario, for its own engine or another; the same in every run."""
-    path = share() / f"{name}.{engine}.json"
+    content, _ = read_content(name)
+    scenario = Scenario.from_mapping({**content, **({"engine": engine} if engine else {})}, name)
+    path = share() / f"{name}.{scenario.engine}.json"
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            content, _ = read_content(name)
-            scenario = Scenario.from_mapping({**content, **({"engine": engine} if engine else {})}, name)
             solve_scenario(scenario, Effort(seed=1)).plan.save(path)
     return Plan.load(path)

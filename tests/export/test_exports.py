@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from command_line import rackplan
 from deployments import Deployed
 from packaged_plans import SCENARIOS, solved
 
@@ -330,16 +330,12 @@ def test_what_an_engine_cannot_say_is_said() -> None:
 def test_the_command_and_its_errors(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     solved("llama-70b-16xh100").save(path)
-    rackplan = Path(sys.executable).with_name("rackplan")
     for target in TARGETS:
-        words = [rackplan, "export", path, "--engine", target, "-o", tmp_path / target]
-        ran = subprocess.run(words, capture_output=True, text=True, check=False)
-        assert ran.returncode == 0, ran.stderr
+        ran = rackplan("export", path, "--engine", target, "-o", tmp_path / target)
+        assert ran.status == 0, ran.error
         assert list((tmp_path / target).iterdir())
-    ran = subprocess.run(
-        [rackplan, "export", path, "--engine", "vlm", "-o", tmp_path], capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 2
-    assert "vllm" in ran.stderr
+    ran = rackplan("export", path, "--engine", "vlm", "-o", tmp_path)
+    assert ran.status == 2
+    assert "vllm" in ran.error
     with pytest.raises(BadInput, match="target"):
         export(solved("llama-70b-16xh100"), "ollama")

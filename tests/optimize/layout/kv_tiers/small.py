@@ -10,7 +10,7 @@ from solver.workload import Scenario
 AGES_S = [60.0, 300.0, 1800.0]
 
 
-def scenario(requests_per_s: float = 20.0, **fields: Any) -> Scenario:
+def scenario(requests_per_s: float = 10.0, **fields: Any) -> Scenario:
     """A chat whose turns repeat most of the prompt, on one host."""
     chat = {
         "name": "chat",
@@ -23,7 +23,7 @@ def scenario(requests_per_s: float = 20.0, **fields: Any) -> Scenario:
     }
     content: dict[str, Any] = {
         "llm": {"config": "llama-3.1-8b"},
-        "cluster": {"builder": "hgx", "nodes": 1, "device": "h100"},
+        "cluster": {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 4},
         "traffic": {"classes": [chat | fields.pop("chat", {})], "routing": fields.pop("routing", "prefix_aware")},
         "slo": {"ttft_p95": "2s", "tpot_p95": "50ms"},
         "options": {"disaggregate": False, "kv_ages_s": AGES_S} | fields.pop("options", {}),
