@@ -49,6 +49,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "llm": {"config": "llama-3.1-8b"},
         "traffic": {"classes": [CHAT, SHORT | {"slo": {"ttft_p95": "3s", "tpot_p95": "60ms"}}]},
         "objective": "throughput",
+        "options": {"disaggregate": False},
     },
 }  # fmt: skip
 #: What does not follow from a scenario: see :func:`solver.check.attested`.
