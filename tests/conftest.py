@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +21,22 @@ SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 for folder in (Path(__file__).parent, *sorted(Path(__file__).parent.rglob("*/"))):
     if folder.name != "__pycache__":
         sys.path.append(str(folder))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A test process of several takes the packaged plans from where the others put them."""
+    if hasattr(config, "workerinput"):
+        from packaged_plans import share
+
+        share(Path(config.workerinput["packaged_plans"]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Where the packaged plans of this run lie."""
+    from packaged_plans import share
+
+    node.workerinput["packaged_plans"] = str(share())
 
 
 @pytest.fixture(scope="session")

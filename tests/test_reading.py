@@ -68,8 +68,12 @@ class Newcomer:
     def __init__(self, folder: Path, what: str) -> None:
         self._folder = folder
         self._allowed = rows()[what]
+        self._env = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
         for name in ("solver", "topologies", "tests"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
+        told = "import solver; print(solver.__file__)"
+        where = subprocess.run([sys.executable, "-c", told], cwd=folder, env=self._env, capture_output=True, text=True)
+        assert Path(where.stdout.strip()).is_relative_to(folder), where.stderr
 
     def edits(self, path: str, edit: Edit) -> None:
         """Change a file that the README names."""
@@ -80,13 +84,9 @@ class Newcomer:
         assert file.read_text(encoding="utf-8") != before, f"{path}: nothing changed"
 
     def passes(self, *arguments: str) -> bool:
-        """Whether tests pass on the copy."""
-        command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "--import-mode=importlib", "-p", "no:cacheprovider"]
-        told = "import solver; print(solver.__file__)"
-        env = os.environ | {"PYTHONPATH": str(self._folder), "PYTHONDONTWRITEBYTECODE": "1"}
-        where = subprocess.run([sys.executable, "-c", told], cwd=self._folder, env=env, capture_output=True, text=True)
-        assert Path(where.stdout.strip()).is_relative_to(self._folder), where.stderr
-        ran = subprocess.run([*command, *arguments], cwd=self._folder, env=env, capture_output=True, text=True)
+        """Whether tests pass on the copy; the first that fails decides."""
+        command = [sys.executable, "-m", "pytest", "-qx", "-n", "0", "--import-mode=importlib", "-p", "no:cacheprovider"]
+        ran = subprocess.run([*command, *arguments], cwd=self._folder, env=self._env, capture_output=True, text=True)
         assert ran.returncode in (0, 1), ran.stdout + ran.stderr
         return ran.returncode == 0
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from command_line import rackplan
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -94,5 +95,6 @@ def test_every_command_named_exists() -> None:
     "command", ["solve", "check", "predict", "view", "diff", "experts", "pipelines", "simulate", "fidelity", "schema"]
 )
 def test_every_command_has_help_with_an_example(command: str) -> None:
-    told = subprocess.run([RACKPLAN, command, "--help"], capture_output=True, text=True, check=True).stdout
-    assert "Example" in told
+    told = rackplan(command, "--help")
+    assert told.status == 0
+    assert "Example" in told.out

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from time import monotonic
 
-import plans
 import pytest
+from packaged_plans import SCENARIOS, solved
 
 from solver.live.job import starter
 from solver.live.session import Session
@@ -21,7 +21,7 @@ LONG_S = 120.0
 @pytest.mark.benchmark
 def test_pages() -> None:
     pages = {}
-    for name in plans.SCENARIOS:
+    for name in SCENARIOS:
         session = _session(name)
         start = monotonic()
         assert session.step.page
@@ -32,13 +32,13 @@ def test_pages() -> None:
 
 @pytest.mark.benchmark
 def test_edits() -> None:
-    for name in plans.SCENARIOS:
+    for name in SCENARIOS:
         planned, confirmed = waited(_session(name), {"slo.tpot_p95": "25ms"})
         print(f"{name}: after an edit the plan {planned:.1f} s, confirmed {confirmed:.1f} s")
 
 
 def _session(name: str) -> Session:
-    return Session(plans.solved(name), Path("."), starter(Path("."), Effort()))
+    return Session(solved(name), Path("."), starter(Path("."), Effort()))
 
 
 def waited(session: Session, texts: dict[str, str]) -> tuple[float, float]:

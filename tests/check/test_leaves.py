@@ -18,7 +18,7 @@ from solver.optimize.solve import solve_scenario
 from solver.workload import Scenario
 
 Path = tuple[str | int, ...]
-CHAT = {"name": "chat", "prompt_tokens": 3000, "output_tokens": 400, "requests_per_s": 20}
+CHAT = {"name": "chat", "prompt_tokens": 3000, "output_tokens": 400, "requests_per_s": 10}
 SHORT = {"name": "short", "prompt_tokens": 500, "output_tokens": 100, "requests_per_s": 3}
 PROMISE = {"ttft_p95": "1s", "tpot_p95": "30ms"}
 KINDS: dict[str, dict[str, Any]] = {
@@ -49,6 +49,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "llm": {"config": "llama-3.1-8b"},
         "traffic": {"classes": [CHAT, SHORT | {"slo": {"ttft_p95": "3s", "tpot_p95": "60ms"}}]},
         "objective": "throughput",
+        "options": {"disaggregate": False},
     },
 }  # fmt: skip
 #: What does not follow from a scenario: see :func:`solver.check.attested`.
@@ -58,7 +59,8 @@ DRAWN = 30
 
 @functools.cache
 def solved(kind: str) -> str:
-    content = {"cluster": {"builder": "hgx", "nodes": 2, "device": "h100"}, "slo": PROMISE} | KINDS[kind]
+    cluster = {"builder": "hgx", "nodes": 2, "device": "h100", "devices_per_host": 4}
+    content = {"cluster": cluster, "slo": PROMISE} | KINDS[kind]
     return solve_scenario(Scenario.from_mapping(content, "test"), Effort(time_limit_s=120, seed=1)).plan.dumps()
 
 

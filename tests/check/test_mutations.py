@@ -274,8 +274,16 @@ def test_a_bent_field_is_rejected(name: str) -> None:
     found = violations(plan)
     assert found, f"{name}: accepted"
     assert all(isinstance(sentence, str) and "\n" not in sentence for sentence in found)
-    with pytest.raises(CheckFailed):
+
+
+@pytest.mark.parametrize("name", ["TTFT", "hosts", "failures survived"])
+def test_a_check_fails_with_what_is_violated(name: str) -> None:
+    content = json.loads(disaggregated())
+    MUTATIONS[name](content)
+    plan = reread(content)
+    with pytest.raises(CheckFailed) as error:
         check(plan)
+    assert all(sentence in str(error.value) for sentence in violations(plan))
 
 
 def test_the_hash_is_that_of_the_scenario() -> None:

@@ -13,6 +13,7 @@ from solver.check.evidence import Evidence
 from solver.check.promises import promises_are_kept
 from solver.cost.instance import Instance
 from solver.optimize.arithmetic.run import Effort
+from solver.optimize.assembly.outcome import Outcome
 from solver.optimize.solve import solve_scenario
 from solver.plan import Latency, Plan
 from solver.simulate.report import Figures
@@ -21,22 +22,26 @@ from solver.workload.measures import MEASURES, Measure
 
 SCENARIO = {
     "llm": {"config": "llama-3.1-8b"},
-    "cluster": {"builder": "hgx", "nodes": 1, "device": "h100"},
+    "cluster": {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 4},
     "traffic": {"classes": [{"name": "chat", "prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 10}]},
     "billing": "device",
 }
 
 
 @cache
+def outcome() -> Outcome:
+    return solve_scenario(Scenario.from_mapping(SCENARIO, "test"), Effort(workers=1, seed=1))
+
+
 def plan() -> Plan:
-    return solve_scenario(Scenario.from_mapping(SCENARIO, "test"), Effort(workers=1, seed=1)).plan
+    return outcome().plan
 
 
 def test_a_scenario_without_promises_has_a_plan_that_tells_every_measure() -> None:
     found = plan()
     assert all(found.prediction.figure(measure) for measure in MEASURES)
     assert set(found.prediction.interval_80) >= {measure.field for measure in MEASURES}
-    assert "no promise" in str(solve_scenario(found.scenario, Effort(workers=1, seed=1)))
+    assert "no promise" in str(outcome())
 
 
 def test_what_can_be_promised_is_predicted_and_replayed() -> None:

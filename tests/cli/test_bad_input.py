@@ -9,29 +9,26 @@ from pathlib import Path
 
 import pytest
 import yaml
+from command_line import Ran, rackplan
 
 import topologies
 
-RACKPLAN = Path(sys.executable).with_name("rackplan")
 SMALL = {
     "llm": {"config": "llama-3.1-8b"},
-    "cluster": {"builder": "hgx", "nodes": 1, "device": "h100"},
+    "cluster": {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 2},
     "traffic": {"classes": [{"name": "chat", "prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 4}]},
     "slo": {"ttft_p95": "2s", "tpot_p95": "40ms"},
+    "options": {"disaggregate": False},
 }
 
 
-def rackplan(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([RACKPLAN, *map(str, words)], capture_output=True, text=True, check=False, timeout=300)
-
-
-def refused(ran: subprocess.CompletedProcess[str], status: int, *said: str) -> None:
-    assert ran.returncode == status, ran.stderr
-    assert ran.stderr.count("\n") == 1, ran.stderr
-    assert ran.stderr.startswith("rackplan: ")
-    assert "Traceback" not in ran.stderr
+def refused(ran: Ran, status: int, *said: str) -> None:
+    assert ran.status == status, ran.error
+    assert ran.error.count("\n") == 1, ran.error
+    assert ran.error.startswith("rackplan: ")
+    assert "Traceback" not in ran.error
     for words in said:
-        assert words in ran.stderr
+        assert words in ran.error
 
 
 def scenario(folder: Path, **changes: object) -> Path:
@@ -61,6 +58,12 @@ def scenario(folder: Path, **changes: object) -> Path:
 )
 def test_bad_words(words: list[str], said: list[str]) -> None:
     refused(rackplan(*words), 2, *said)
+
+
+def test_a_shell_sees_the_same() -> None:
+    words = [Path(sys.executable).with_name("rackplan"), "solv"]
+    ran = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
+    refused(Ran(ran.returncode, ran.stdout, ran.stderr), 2, "solv")
 
 
 def test_malformed_files(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_an_answer_without_a_search(question):
 def folder(tmp_path_factory):
     """What the list names: a scenario from ``init``, its plan, recorded requests."""
     made = tmp_path_factory.mktemp("newcomer")
-    small = ("--llm", "llama-3.1-8b", "--cluster", "hgx:nodes=2,device=h100", "--requests-per-s", 5)
+    small = ("--llm", "llama-3.1-8b", "--cluster", "hgx:nodes=2,device=h100,devices_per_host=2", "--requests-per-s", 5)
     assert rackplan("init", "-o", made / "mine.yaml", *small).status == 0
     assert rackplan("solve", made / "mine.yaml", "-o", made / "plan.json").status == 0
     rows = [f"{second},{100 + second},{10 + second % 3}" for second in range(60)]

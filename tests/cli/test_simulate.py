@@ -14,6 +14,7 @@ cluster: {builder: hgx, nodes: 1, device: h100}
 traffic: {classes: [{name: chat, prompt_tokens: 1500, output_tokens: 120, requests_per_s: 30}]}
 slo: {ttft_p95: 1s, tpot_p95: 20ms}
 billing: device
+options: {disaggregate: false}
 """
 
 

@@ -87,7 +87,8 @@ def test_empty_and_missing(tmp_path: Path) -> None:
 def scenario(trace: Path, tmp_path: Path, **traffic: object) -> Path:
     content = {
         "llm": {"config": "llama-3.1-8b"},
-        "cluster": {"builder": "hgx", "nodes": 1, "device": "h100"},
+        "cluster": {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 4},
+        "options": {"disaggregate": False},
         "traffic": {"trace": trace.name, "format": "mooncake", "classes": 2, **traffic},
         "slo": {"ttft_p95": "2s", "tpot_p95": "50ms"},
     }

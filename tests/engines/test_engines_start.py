@@ -6,10 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import deployments
 import pytest
 from checkpoints import folder_of
-from deployments import plan
+from packaged_plans import SCENARIOS, solved
 
 from solver.errors import BadInput
 from solver.export.start import ENVIRONMENTS, EngineStart, judge
@@ -19,17 +18,17 @@ OF_KERNELS = {"gpt-oss-120b"}
 
 
 def asked(name: str, engine: str, engines: Path, folder: Path) -> EngineStart:
-    found = plan(name, engine)
+    found = solved(name, engine)
     return judge(found, folder_of(str(found.scenario.llm.config), folder), engines)
 
 
-@pytest.mark.parametrize("name", deployments.SCENARIOS)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_vllm_accepts_and_builds_what_the_ledger_says(name: str, engines: Path, tmp_path: Path) -> None:
     start = asked(name, "vllm", engines, tmp_path)
     assert [str(verdict) for verdict in start.verdicts if not verdict.accepted] == []
-    assert {verdict.pool for verdict in start.verdicts} == {pool.name for pool in plan(name, "vllm").pools}
+    assert {verdict.pool for verdict in start.verdicts} == {pool.name for pool in solved(name, "vllm").pools}
     for verdict in start.verdicts:
-        if plan(name, "vllm").scenario.llm.config in OF_KERNELS:
+        if solved(name, "vllm").scenario.llm.config in OF_KERNELS:
             continue
         for stage in verdict.stages:
             assert stage.planned_bytes == pytest.approx(stage.built_bytes, rel=0.005), verdict
@@ -39,7 +38,7 @@ def test_vllm_accepts_and_builds_what_the_ledger_says(name: str, engines: Path, 
             assert verdict.planned_tokens == pytest.approx(verdict.built_tokens, rel=0.001)
 
 
-@pytest.mark.parametrize("name", deployments.SCENARIOS)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_sglang_accepts(name: str, engines: Path, tmp_path: Path) -> None:
     start = asked(name, "sglang", engines, tmp_path)
     assert [str(verdict) for verdict in start.verdicts if not verdict.accepted] == []
@@ -48,7 +47,7 @@ def test_sglang_accepts(name: str, engines: Path, tmp_path: Path) -> None:
 
 def test_a_layout_that_vllm_refuses_is_refused_in_its_words(engines: Path, tmp_path: Path) -> None:
     """Tensor parallelism of 3 over 64 heads, of which the plan's file was changed by hand."""
-    found = plan("llama-70b-16xh100", None)
+    found = solved("llama-70b-16xh100", None)
     pools = tuple(
         pool.model_copy(update={"parallelism": pool.parallelism.model_copy(update={"tp": 3}), "limits": pool.limits})
         if pool.role == "decode"
@@ -68,7 +67,7 @@ def test_rules_that_differ_between_versions_are_named(engines: Path, tmp_path: P
 
 def test_the_command_asks(engines: Path, tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    plan("llama-70b-16xh100", "vllm").save(path)
+    solved("llama-70b-16xh100", "vllm").save(path)
     model = folder_of("llama-3.1-70b-fp8", tmp_path)
     rackplan = Path(sys.executable).with_name("rackplan")
     words = [rackplan, "check", path, "--engine-start", "--model", model]
@@ -82,8 +81,8 @@ def test_the_command_asks(engines: Path, tmp_path: Path) -> None:
 def test_without_engines_the_way_to_them_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(ENVIRONMENTS, raising=False)
     with pytest.raises(BadInput, match="tests/engines/setup"):
-        judge(plan("llama-70b-16xh100", None))
+        judge(solved("llama-70b-16xh100", None))
     with pytest.raises(BadInput, match="tests/engines/setup"):
-        judge(plan("llama-70b-16xh100", None), environments=tmp_path)
+        judge(solved("llama-70b-16xh100", None), environments=tmp_path)
     with pytest.raises(BadInput, match="trtllm cannot be asked"):
-        judge(plan("gpt-oss-120b-8xb200", None))
+        judge(solved("gpt-oss-120b-8xb200", None))

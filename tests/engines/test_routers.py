@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import deployments
 import pytest
-from deployments import Deployed, own_ports, plan
+from deployments import Deployed, own_ports
+from packaged_plans import SCENARIOS, solved
 
 from solver.export import export
 
@@ -30,9 +30,9 @@ PACKAGES = {"vllm": "vllm_router", "sglang": "sglang_router"}
 
 
 @pytest.mark.parametrize("engine", PACKAGES)
-@pytest.mark.parametrize("name", deployments.SCENARIOS)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_routers_read_their_commands(name: str, engine: str, engines: Path, tmp_path: Path) -> None:
-    ours = Deployed(plan(name, engine), engine, tmp_path)
+    ours = Deployed(solved(name, engine), engine, tmp_path)
     for router, started in ours.routers().items():
         if router == "front":
             continue
@@ -55,9 +55,9 @@ needs_nginx = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is
 
 
 @needs_nginx
-@pytest.mark.parametrize("name", deployments.SCENARIOS)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_nginx_reads_the_front(name: str, tmp_path: Path) -> None:
-    found = plan(name)
+    found = solved(name)
     ours = Deployed(found, found.pools[0].engine, tmp_path)
     if not any(router["name"] == "front" for router in ours.hosts["routers"]):
         pytest.skip("the plan needs no front")
@@ -93,7 +93,7 @@ def _ports() -> Iterator[None]:
 @pytest.mark.usefixtures("_ports")
 def test_the_front_gives_every_router_its_share(tmp_path: Path) -> None:
     """Real nginx before stand-ins of the routers: shares of 2,000 requests, and classes by their header."""
-    found = plan("qwen3-235b-16xh200")
+    found = solved("qwen3-235b-16xh200")
     export(found, "vllm").save(tmp_path)
     table = json.loads((tmp_path / "hosts.json").read_text())
     shares = {each["router"]: each["share"] for each in table["shares"]["chat"]}

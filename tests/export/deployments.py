@@ -1,9 +1,8 @@
-"""Packaged scenarios, planned and exported, and their scripts run with a stand-in for the engine."""
+"""Plans exported, and their scripts run with a stand-in for the engine."""
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import subprocess
@@ -11,48 +10,14 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import solver
-from solver import Scenario
 from solver.export import export
-from solver.optimize.arithmetic.run import Effort
-from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
-from solver.workload.files import packaged, read_content
 
-SCENARIOS = packaged()
-#: Rooms on which no plan depends.
-APART = ("export", "cli", "view", "simulate", "economics", "study", "training")
 #: Programs that scripts start.
 PROGRAMS = ("vllm", "python3", "trtllm-serve", "mpirun", "vllm-router", "nginx", "sshd")
-
-
-@cache
-def sources() -> str:
-    """A digest of everything that a plan depends on, so that test processes share plans."""
-    root, digest = Path(solver.__file__).parent, hashlib.sha256()
-    for path in sorted(path for path in root.rglob("*") if path.suffix in (".py", ".json", ".yaml")):
-        if path.relative_to(root).parts[0] not in APART:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-@cache
-def plan(name: str, engine: str | None = None) -> Plan:
-    """The plan of a packaged scenario, for its own engine or another."""
-    folder = Path(tempfile.gettempdir()) / f"rackplan-tests-{os.getuid()}-{sources()}"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{name}.{engine}.json"
-    if not path.exists():
-        content, _ = read_content(name)
-        scenario = Scenario.from_mapping({**content, **({"engine": engine} if engine else {})}, name)
-        own = path.with_suffix(f".{os.getpid()}")
-        solve_scenario(scenario, Effort(time_limit_s=120, gap=0.05)).plan.save(own)
-        own.rename(path)
-    return Plan.load(path)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deployments import own_ports, plan
+from deployments import own_ports
+from packaged_plans import solved
 
 from solver.export import export
 
@@ -47,7 +48,7 @@ def _ports() -> Iterator[None]:
 
 def test_up_and_down(tmp_path: Path) -> None:
     out, programs, notes = tmp_path / "out", tmp_path / "bin", tmp_path / "notes"
-    export(plan("llama-70b-16xh100"), "vllm").save(out)
+    export(solved("llama-70b-16xh100"), "vllm").save(out)
     table = json.loads((out / "hosts.json").read_text())
     ports = [int(e["environment"]["PORT"]) for e in table["start"]] + [each["port"] for each in table["routers"]]
     if any(map(listens, ports)):
@@ -77,7 +78,7 @@ def test_up_and_down(tmp_path: Path) -> None:
 
 
 def test_names_of_the_plan_are_no_addresses(tmp_path: Path) -> None:
-    export(plan("llama-70b-16xh100"), "vllm").save(tmp_path)
+    export(solved("llama-70b-16xh100"), "vllm").save(tmp_path)
     ran = subprocess.run([sys.executable, tmp_path / "deploy.py", "up"], capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     assert "hosts.json" in ran.stderr

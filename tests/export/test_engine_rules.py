@@ -9,10 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import deployments
 import pytest
-from deployments import plan
 from engine_conditions import Files, broken, pod_files, script_files
+from packaged_plans import SCENARIOS, solved
 
 from solver.export import export
 
@@ -20,7 +19,7 @@ from solver.export import export
 HARMLESS = {"info", "silently_slow"}
 OTHERS = [("deepseek-v3-32xh200", "vllm"), ("deepseek-v3-32xh200", "trtllm"), ("deepseek-v3-2xnvl72", "vllm")]
 OTHERS += [("qwen3-235b-16xh200", "sglang"), ("llama-70b-16xh100", "trtllm")]
-CASES: list[tuple[str, str | None]] = [(name, None) for name in deployments.SCENARIOS] + OTHERS
+CASES: list[tuple[str, str | None]] = [(name, None) for name in SCENARIOS] + OTHERS
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +29,7 @@ def rules(shared_data: Path) -> list[Mapping[str, Any]]:
 
 
 def exported(name: str, engine: str | None, target: str, folder: Path) -> Files:
-    found = plan(name, engine)
+    found = solved(name, engine)
     own = found.pools[0].engine
     bundle = export(found, own if target == "shell" else target)
     bundle.save(folder)
@@ -87,7 +86,7 @@ def test_what_a_file_forgets_is_noticed(rule: str, rules: list[Mapping[str, Any]
     pattern, part, other = FORGOTTEN[rule]
     wanted, noticed = ENGINE_OF[rule[0]], []
     for number, (name, engine) in enumerate(CASES):
-        found = plan(name, engine)
+        found = solved(name, engine)
         if found.pools[0].engine != wanted:
             continue
         folder = tmp_path / str(number)

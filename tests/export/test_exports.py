@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import deployments
 import jsonschema
 import pytest
 import yaml
-from deployments import Deployed, plan
+from command_line import rackplan
+from deployments import Deployed
+from packaged_plans import SCENARIOS, solved
 
 from solver import BadInput
 from solver.export import TARGETS, export
@@ -26,11 +27,11 @@ FLAGS = {"vllm": "vllm-0.33.0.flags.json", "sglang": "sglang-0.5.23.flags.json"}
 LAUNCHER = {"--host", "--port", "--headless", "--api-server-count", "--no-enable-prefix-caching"}
 OTHERS = [("deepseek-v3-32xh200", "vllm"), ("deepseek-v3-32xh200", "trtllm"), ("deepseek-v3-2xnvl72", "vllm")]
 OTHERS += [("qwen3-235b-16xh200", "sglang"), ("llama-70b-16xh100", "trtllm")]
-CASES: list[tuple[str, str | None]] = [(name, None) for name in deployments.SCENARIOS] + OTHERS
+CASES: list[tuple[str, str | None]] = [(name, None) for name in SCENARIOS] + OTHERS
 
 
 def deployed(name: str, engine: str | None, folder: Path) -> Deployed:
-    found = plan(name, engine)
+    found = solved(name, engine)
     return Deployed(found, found.pools[0].engine, folder)
 
 
@@ -155,7 +156,7 @@ def test_routers_reach_every_replica_with_the_plans_shares(name: str, engine: st
 
 
 def test_one_replica_serves_by_itself(tmp_path: Path) -> None:
-    found = plan("gpt-oss-120b-8xb200")
+    found = solved("gpt-oss-120b-8xb200")
     [pool] = found.pools
     placement = tuple(place for place in found.placement if place.replica == 0)
     one = found.model_copy(update={"pools": (pool.model_copy(update={"replicas": 1}),), "placement": placement})
@@ -187,7 +188,7 @@ def kept(found: Plan, sizes: dict[str, float]) -> Plan:
 def test_idle_kv_is_kept_where_the_plan_keeps_it(tmp_path: Path) -> None:
     """A connector of vLLM beside that of the hand-over, HiCache, and a host cache; a part for every engine or rank."""
     sizes = {"dram": 64e9, "flash": 512e9}
-    handed = plan("llama-70b-16xh100")
+    handed = solved("llama-70b-16xh100")
     vllm = Deployed(kept(handed, sizes), "vllm", tmp_path / "vllm")
     transfer = json.loads(vllm.started(vllm.entries("prefill")[0]).flags()["--kv-transfer-config"][0])
     assert (transfer["kv_connector"], transfer["kv_role"]) == ("MultiConnector", "kv_producer")
@@ -195,7 +196,7 @@ def test_idle_kv_is_kept_where_the_plan_keeps_it(tmp_path: Path) -> None:
     assert handing["kv_connector"] == handed.pools[0].connector
     assert keeping["kv_connector_extra_config"]["cpu_bytes_to_use"] == 64_000_000_000 // handed.pools[0].replicas
     assert [tier["type"] for tier in keeping["kv_connector_extra_config"]["secondary_tiers"]] == ["fs"]
-    found = plan("deepseek-v3-32xh200")
+    found = solved("deepseek-v3-32xh200")
     [prefill, *_] = found.pools
     sglang = Deployed(kept(found, sizes), "sglang", tmp_path / "sglang")
     flags = sglang.started(sglang.entries(prefill.name)[0]).flags()
@@ -203,7 +204,7 @@ def test_idle_kv_is_kept_where_the_plan_keeps_it(tmp_path: Path) -> None:
     assert int(flags["--hicache-size"][0]) == pytest.approx(64 / ranks, abs=0.5)
     assert flags["--hicache-storage-backend"] == ["file"]
     assert "--disable-radix-cache" not in flags
-    found = plan("gpt-oss-120b-8xb200")
+    found = solved("gpt-oss-120b-8xb200")
     trtllm = export(kept(found, sizes), "trtllm")
     content = yaml.safe_load(trtllm.files["unified.yaml"])
     assert content["kv_cache_config"]["host_cache_size"] == int(64e9 / found.pools[0].devices)
@@ -228,7 +229,7 @@ def test_every_flag_and_choice_exists(name: str, engine: str | None, tmp_path: P
 
 @pytest.mark.parametrize("name", ["deepseek-v3-32xh200", "llama-70b-16xh100"])
 def test_scripts_are_shell(name: str, tmp_path: Path) -> None:
-    export(plan(name), "sglang").save(tmp_path)
+    export(solved(name), "sglang").save(tmp_path)
     for script in (*tmp_path.glob("*.sh"), tmp_path / "slurm.sbatch"):
         subprocess.run(["bash", "-n", script], check=True)
 
@@ -244,13 +245,11 @@ def test_the_model_is_a_name_of_hugging_face_or_a_path(tmp_path: Path) -> None:
 @pytest.mark.skipif(not ENGINES.exists(), reason="the schema of LeaderWorkerSet is not here")
 @pytest.mark.parametrize(("name", "engine"), CASES)
 def test_leader_worker_sets_keep_their_schema(name: str, engine: str | None) -> None:
-    crd = next(yaml.safe_load_all((ENGINES / "leaderworkerset.crd.yaml").read_text()))
-    schema = closed(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
-    found = plan(name, engine)
+    found = solved(name, engine)
     bundle = export(found, "lws")
     for pool in found.pools:
         manifest = next(yaml.safe_load_all(bundle.files[f"{safe(pool.name)}.yaml"]))
-        jsonschema.validate(manifest, schema)
+        assert [error.message for error in leader_worker_sets().iter_errors(manifest)] == []
         spec = manifest["spec"]
         assert spec["replicas"] == pool.replicas
         pod = spec["leaderWorkerTemplate"]["workerTemplate"]["spec"]
@@ -259,6 +258,16 @@ def test_leader_worker_sets_keep_their_schema(name: str, engine: str | None) -> 
         assert allowed_hosts(pod) == hosts_of(found, pool.name)
     services = [d for d in yaml.safe_load_all(bundle.files["serve.yaml"]) if d["kind"] == "Service"]
     assert any(service["metadata"]["name"] == "serve" for service in services)
+
+
+@cache
+def leader_worker_sets() -> jsonschema.protocols.Validator:
+    """What a LeaderWorkerSet may say."""
+    crd = next(yaml.load_all((ENGINES / "leaderworkerset.crd.yaml").read_text(), yaml.CSafeLoader))
+    schema = closed(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+    kind = jsonschema.validators.validator_for(schema)
+    kind.check_schema(schema)
+    return kind(schema)
 
 
 def closed(schema: Any) -> Any:
@@ -286,7 +295,7 @@ def hosts_of(found: Plan, pool: str) -> set[str]:
 
 @pytest.mark.parametrize(("name", "engine"), CASES)
 def test_a_dynamo_graph_has_a_component_for_every_pool(name: str, engine: str | None) -> None:
-    found = plan(name, engine)
+    found = solved(name, engine)
     bundle = export(found, "dynamo")
     graph = next(yaml.safe_load_all(bundle.files["dynamo.yaml"]))
     assert (graph["apiVersion"], graph["kind"]) == ("nvidia.com/v1beta1", "DynamoGraphDeployment")
@@ -305,7 +314,7 @@ def test_a_dynamo_graph_has_a_component_for_every_pool(name: str, engine: str | 
 
 
 def test_what_an_engine_cannot_say_is_said() -> None:
-    found = plan("deepseek-v3-32xh200")
+    found = solved("deepseek-v3-32xh200")
     assert any("planned for sglang" in warning for warning in export(found, "vllm").warnings)
     pools = [pool for pool in found.pools if pool.parallelism.ep > 1]
     turned = tuple(m.model_copy(update={"physical_to_logical": m.physical_to_logical[::-1]}) for m in found.experts)
@@ -320,17 +329,13 @@ def test_what_an_engine_cannot_say_is_said() -> None:
 
 def test_the_command_and_its_errors(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    plan("llama-70b-16xh100").save(path)
-    rackplan = Path(sys.executable).with_name("rackplan")
+    solved("llama-70b-16xh100").save(path)
     for target in TARGETS:
-        words = [rackplan, "export", path, "--engine", target, "-o", tmp_path / target]
-        ran = subprocess.run(words, capture_output=True, text=True, check=False)
-        assert ran.returncode == 0, ran.stderr
+        ran = rackplan("export", path, "--engine", target, "-o", tmp_path / target)
+        assert ran.status == 0, ran.error
         assert list((tmp_path / target).iterdir())
-    ran = subprocess.run(
-        [rackplan, "export", path, "--engine", "vlm", "-o", tmp_path], capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 2
-    assert "vllm" in ran.stderr
+    ran = rackplan("export", path, "--engine", "vlm", "-o", tmp_path)
+    assert ran.status == 2
+    assert "vllm" in ran.error
     with pytest.raises(BadInput, match="target"):
-        export(plan("llama-70b-16xh100"), "ollama")
+        export(solved("llama-70b-16xh100"), "ollama")

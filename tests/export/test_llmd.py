@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import deployments
 import pytest
 import yaml
-from deployments import plan
+from packaged_plans import SCENARIOS, solved
 
 from solver.errors import BadInput
 from solver.export import export
@@ -16,7 +15,7 @@ from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.workload import Scenario
 
-CASES = [(name, "vllm") for name in deployments.SCENARIOS] + [("qwen3-235b-16xh200", "sglang")]
+CASES = [(name, "vllm") for name in SCENARIOS] + [("qwen3-235b-16xh200", "sglang")]
 #: Plugins of llm-d's router 0.9 that a picker may name.
 PLUGINS = {
     "approx-prefix-cache-producer", "prefix-cache-scorer", "queue-scorer", "prefill-filter", "decode-filter",
@@ -41,7 +40,7 @@ def leaders(found: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]
 
 def exportable(name: str, engine: str) -> Plan:
     """A packaged plan, if llm-d's sidecar has a protocol for its connector."""
-    found = plan(name, engine)
+    found = solved(name, engine)
     if any("Push" in (pool.connector or "") for pool in found.pools):
         with pytest.raises(BadInput, match="sidecar"):
             export(found, "llm-d")
@@ -134,4 +133,4 @@ def test_classes_with_pools_of_their_own_are_told_apart_by_header() -> None:
 
 def test_tensorrt_llm_is_refused() -> None:
     with pytest.raises(BadInput, match="trtllm"):
-        export(plan("llama-70b-16xh100", "trtllm"), "llm-d")
+        export(solved("llama-70b-16xh100", "trtllm"), "llm-d")

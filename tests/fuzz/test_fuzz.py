@@ -31,10 +31,10 @@ CLASS = {
 }  # fmt: skip
 SCENARIO: dict[str, Any] = {
     "llm": {"config": "llama-3.1-8b", "weights": "fp8", "kv_cache": "fp8"},
-    "cluster": {"builder": "hgx", "nodes": 1, "device": "h100"},
+    "cluster": {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 4},
     "traffic": {"classes": [CLASS], "routing": "sticky"},
     "slo": {"ttft_p95": "2s", "tpot_p95": "40ms"},
-    "options": {"max_pools": 2, "gap": 0.01, "kv_tiers": ["hbm", "dram"], "kv_ages_s": [1, 60]},
+    "options": {"disaggregate": False, "max_pools": 2, "gap": 0.01, "kv_tiers": ["hbm", "dram"], "kv_ages_s": [1, 60]},
     "constraints": {"max_tp": 8, "pools": [{"role": "unified", "parallelism": {"tp": 2}, "replicas": 1}]},
     "billing": "device",
     "prices": {"h100": 2.0, "dram_usd_per_GB_hour": 0.01},
@@ -47,7 +47,7 @@ few = settings(max_examples=100, derandomize=True, deadline=5000, suppress_healt
 
 @cache
 def cluster() -> dict[str, Any]:
-    return topologies.to_plain(topologies.hgx(nodes=1, device="h100"))
+    return topologies.to_plain(topologies.hgx(nodes=1, device="h100", devices_per_host=4))
 
 
 @cache

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import plans
+from packaged_plans import solved
 
 from solver.live.job import starter
 from solver.live.messages import Message
@@ -24,7 +25,7 @@ LONG_S = 90.0
 
 def real() -> Session:
     """A sitting whose searches are made, in processes of their own."""
-    return Session(plans.solved(plans.SMALL), Path("."), starter(Path("."), SEEDED))
+    return Session(solved(plans.SMALL), Path("."), starter(Path("."), SEEDED))
 
 
 class Search:
@@ -42,7 +43,7 @@ class Sitting:
 
     def __init__(self) -> None:
         self.searches: list[Search] = []
-        self.session = Session(plans.solved(plans.SMALL), Path("."), self._start)
+        self.session = Session(solved(plans.SMALL), Path("."), self._start)
 
     def _start(self, *about: Any) -> Search:
         self.searches.append(Search(*about))

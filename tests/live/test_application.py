@@ -11,6 +11,7 @@ from typing import Any
 import plans
 import pytest
 import yaml
+from packaged_plans import solved
 from reading import read
 from sitting import LONG_S, RATE, SEEDED, Sitting, now, real, settled
 from starlette.testclient import TestClient
@@ -56,7 +57,7 @@ def test_the_page_has_a_form_of_the_scenario_beside_the_plan(browser: TestClient
     groups = {"promises", "rates", "devices", "prices", "pins", "further promises"}
     assert {label.text for label in root.find("legend")} == groups
     assert root.one("iframe").attributes["src"] == "/plan?0"
-    assert browser.get("/plan?0").text == html.render(plans.solved(plans.SMALL))
+    assert browser.get("/plan?0").text == html.render(solved(plans.SMALL))
 
 
 def test_a_change_is_solved_again_and_the_plan_differs(browser: TestClient, session: Session) -> None:
@@ -107,7 +108,7 @@ def test_promises_that_cannot_hold_leave_the_plan(browser: TestClient, session: 
     problem = settled(session)["problem"]
     assert "No plan exists" in problem
     assert "\n" not in problem
-    assert session.step.plan == plans.solved(plans.SMALL)
+    assert session.step.plan == solved(plans.SMALL)
 
 
 def test_the_latest_of_two_edits_wins(browser: TestClient, session: Session) -> None:
@@ -115,7 +116,7 @@ def test_the_latest_of_two_edits_wins(browser: TestClient, session: Session) -> 
     edit(browser, **{RATE: "90"})
     settled(session)
     assert session.step.plan.scenario.traffic.requests_per_s == 90
-    assert session.step.before == plans.solved(plans.SMALL)
+    assert session.step.before == solved(plans.SMALL)
 
 
 class Heard:
@@ -134,7 +135,7 @@ class Heard:
 
 def test_a_cancelled_process_is_gone_and_silent() -> None:
     heard = Heard()
-    job = Job(plans.solved(plans.SMALL).scenario, Path("."), SEEDED, heard.messages.append)
+    job = Job(solved(plans.SMALL).scenario, Path("."), SEEDED, heard.messages.append)
     assert job.running
     job.cancel()
     assert not job.running
@@ -143,17 +144,17 @@ def test_a_cancelled_process_is_gone_and_silent() -> None:
 
 def test_a_job_tells_the_plan_first_and_its_confirmation_after() -> None:
     heard = Heard()
-    Job(plans.solved(plans.SMALL).scenario, Path("."), SEEDED, heard.messages.append)
+    Job(solved(plans.SMALL).scenario, Path("."), SEEDED, heard.messages.append)
     heard.wait(lambda messages: any(isinstance(m, Planned) and m.final for m in messages))
     first, last = (Plan.model_validate_json(m.text) for m in heard.messages if isinstance(m, Planned))
-    assert first == plans.solved(plans.SMALL)
+    assert first == solved(plans.SMALL)
     assert first.confirmation is None
     assert last.confirmation is not None
 
 
 def test_a_process_that_dies_is_told_of() -> None:
     heard = Heard()
-    job = Job(plans.solved(plans.SMALL).scenario, Path("."), SEEDED, heard.messages.append)
+    job = Job(solved(plans.SMALL).scenario, Path("."), SEEDED, heard.messages.append)
     job._process.kill()
     heard.wait(bool)
     assert heard.messages == [Refused("the search ended without an answer (exit status -9)")]

@@ -15,6 +15,7 @@ from pathlib import Path
 import plans
 import pytest
 from command_line import rackplan
+from packaged_plans import solved
 from sitting import LONG_S, RATE
 
 RACKPLAN = Path(sys.executable).with_name("rackplan")
@@ -23,7 +24,7 @@ RACKPLAN = Path(sys.executable).with_name("rackplan")
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("plan") / "plan.json"
-    plans.solved(plans.SMALL).save(target)
+    solved(plans.SMALL).save(target)
     return target
 
 

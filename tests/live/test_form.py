@@ -7,6 +7,7 @@ from typing import Any
 
 import plans
 import pytest
+from packaged_plans import SCENARIOS, solved
 
 from solver.cost.instance import Instance
 from solver.errors import BadInput
@@ -35,9 +36,9 @@ def leaf(scenario: Scenario, name: str) -> Any:
     return here
 
 
-@pytest.mark.parametrize("name", plans.SCENARIOS)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_an_untouched_form_asks_for_the_same_scenario(name: str) -> None:
-    plan = plans.solved(name)
+    plan = solved(name)
     shown = fields(plan, Instance.of(plan.scenario))
     assert edited(plan.scenario, shown, form_of(plan), HERE) == plan.scenario
     assert len({entry.name for entry in shown}) == len(shown)
@@ -56,7 +57,7 @@ def test_an_untouched_form_asks_for_the_same_scenario(name: str) -> None:
     ],
 )
 def test_an_edit_changes_its_field_alone(name: str, text: str, value: object) -> None:
-    plan = plans.solved(plans.SMALL)
+    plan = solved(plans.SMALL)
     wanted = edit(plan, **{name: text})
     assert leaf(wanted, name) == value
     texts = {
@@ -66,7 +67,7 @@ def test_an_edit_changes_its_field_alone(name: str, text: str, value: object) ->
 
 
 def test_the_pools_that_the_plan_has_can_be_pinned_as_the_form_offers_them() -> None:
-    plan = plans.solved(plans.NVL72)
+    plan = solved(plans.NVL72)
     instance = Instance.of(plan.scenario)
     offered = next(entry.hint for entry in fields(plan, instance) if entry.name == "constraints.pools")
     assert [(pool.role, pool.replicas, pool.device) for pool in proposed_pools(offered, instance)] == [
@@ -100,6 +101,6 @@ def test_the_pools_that_the_plan_has_can_be_pinned_as_the_form_offers_them() -> 
 )
 def test_what_is_wrong_is_one_line(name: str, text: str, said: str) -> None:
     with pytest.raises(BadInput) as refused:
-        edit(plans.solved(plans.SMALL), **{name: text})
+        edit(solved(plans.SMALL), **{name: text})
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)

@@ -105,7 +105,8 @@ def test_context_parallelism_can_be_pinned() -> None:
 
 
 def test_of_several_engines_the_least_bound_holds() -> None:
-    shared = {"llm": {"config": "llama-3.1-8b"}, "cluster": {"builder": "hgx", "nodes": 1, "device": "h100"}}
+    four = {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 4}
+    shared = {"llm": {"config": "llama-3.1-8b"}, "cluster": four}
     best = solved(**shared, engine="auto", billing="device")
     for engine in ("vllm", "sglang", "trtllm"):
         one = solved(**shared, engine=engine, billing="device")

@@ -14,6 +14,7 @@ SCENARIO: dict[str, Any] = {
     "llm": {"config": "llama-3.1-8b"},
     "cluster": {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 2},
     "billing": "device",
+    "options": {"disaggregate": False},
 }
 
 

@@ -17,6 +17,7 @@ from solver.plan import Plan
 from solver.workload import Scenario
 
 EFFORT = Effort(time_limit_s=120, seed=0)
+TOGETHER = {"disaggregate": False}
 STRICT, LOOSE = {"ttft_p95": "400ms", "tpot_p95": "12ms"}, {"ttft_p95": "20s", "tpot_p95": "200ms"}
 
 
@@ -42,7 +43,7 @@ def pools_of(plan: Plan) -> set[tuple[str, ...]]:
 
 
 def test_three_promises_share_a_device_that_keeps_the_strictest() -> None:
-    three = scenario([chat(1, STRICT), chat(1, {"ttft_p95": "2s", "tpot_p95": "60ms"}), chat(1)])
+    three = scenario([chat(1, STRICT), chat(1, {"ttft_p95": "2s", "tpot_p95": "60ms"}), chat(1)], options=TOGETHER)
     plan = solve_scenario(three, EFFORT).plan
     assert plan.devices == 1
     assert pools_of(plan) == {("class-0", "class-1", "class-2")}
@@ -53,9 +54,10 @@ def test_three_promises_share_a_device_that_keeps_the_strictest() -> None:
 def test_promises_that_hinder_each_other_have_their_own_pools() -> None:
     """Prompts of 30,000 tokens would make everybody run at the pace that the few in a hurry were promised."""
     hurried, patient = chat(2, {"ttft_p95": "300ms", "tpot_p95": "9ms"}), chat(3, prompt=30_000, output=300)
-    plan = solve_scenario(scenario([hurried, patient]), EFFORT).plan
+    plan = solve_scenario(scenario([hurried, patient], options=TOGETHER), EFFORT).plan
     assert pools_of(plan) == {("class-0",), ("class-1",)}
-    together = solve_scenario(scenario([hurried, chat(3, hurried["slo"], 30_000, 300)]), EFFORT).found
+    alike = scenario([hurried, chat(3, hurried["slo"], 30_000, 300)], options=TOGETHER)
+    together = solve_scenario(alike, EFFORT).found
     assert together is None or together.objective.usd_per_hour > plan.objective.usd_per_hour
 
 

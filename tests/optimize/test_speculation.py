@@ -9,6 +9,7 @@ import pytest
 
 from solver import BadInput, Scenario
 from solver.check import check
+from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
 from solver.plan import Plan
 from solver.workload.scenario import Speculation
@@ -20,15 +21,16 @@ ACCEPTANCE = (0.85, 0.7, 0.55)
 def plan(drafts: int | str | None, acceptance: tuple[float, ...] = ACCEPTANCE) -> Plan:
     content: dict[str, Any] = {
         "llm": {"config": "deepseek-v3"},
-        "cluster": {"builder": "hgx", "nodes": 3, "device": "h200"},
+        "cluster": {"builder": "hgx", "nodes": 2, "device": "h200"},
         "traffic": {"classes": [{"name": "chat", "prompt_tokens": 2000, "output_tokens": 500, "requests_per_s": 1}]},
         "slo": {"ttft_p95": "2s", "tpot_p95": "25ms"},
         "objective": "throughput",
         "engine": "sglang",
+        "options": {"disaggregate": False},
     }
     if drafts is not None:
         content["speculation"] = {"draft_tokens": drafts, "acceptance": list(acceptance)}
-    found = solve_scenario(Scenario.from_mapping(content, "test")).plan
+    found = solve_scenario(Scenario.from_mapping(content, "test"), Effort(seed=1)).plan
     check(found)
     return found
 

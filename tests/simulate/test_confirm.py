@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 
 import pytest
 
@@ -47,11 +48,18 @@ def bursty(objective: str = "throughput", requests_per_s: float = 30) -> Scenari
     )
 
 
-def missed(share: float = 0.97) -> Outcome:
+@cache
+def cheapest() -> Outcome:
+    """The plan of least cost for these bursts."""
+    return solve_scenario(bursty("cost"), EFFORT)
+
+
+@cache
+def missed() -> Outcome:
     """A plan whose promise on TPOT is a little below what its replay finds."""
     outcome = solve_scenario(bursty(requests_per_s=10), EFFORT)
     seen = replay(outcome.plan, Run(requests=TRIAL.requests, seed=1)).overall.tpot_p95_s
-    tight = outcome.plan.scenario.slo.model_copy(update={"tpot_p95_s": share * seen})
+    tight = outcome.plan.scenario.slo.model_copy(update={"tpot_p95_s": 0.97 * seen})
     scenario = outcome.plan.scenario.model_copy(update={"slo": tight})
     name = hashlib.sha256(scenario.model_dump_json(by_alias=True).encode()).hexdigest()
     provenance = outcome.plan.provenance.model_copy(
@@ -73,7 +81,7 @@ def test_a_miss_is_tightened_until_it_holds() -> None:
 
 
 def test_a_plan_that_holds_is_left_alone() -> None:
-    first = solve_scenario(bursty("cost"), EFFORT).plan
+    first = cheapest().plan
     loose = first.scenario.slo.model_copy(update={"ttft_p95_s": 30.0, "tpot_p95_s": 1.0})
     easy = first.model_copy(update={"scenario": first.scenario.model_copy(update={"slo": loose})})
     plan = confirm(easy.scenario, Outcome("optimal", easy), EFFORT, trial=TRIAL).plan
@@ -93,7 +101,7 @@ def test_classes_go_on_sharing_their_promise() -> None:
 
 
 def test_an_earlier_bound_stays_and_the_gap_follows() -> None:
-    first = solve_scenario(bursty("cost"), EFFORT).plan
+    first = cheapest().plan
     twice = 2 * first.objective.usd_per_million_output_tokens
     dearer = first.objective.model_copy(update={"usd_per_million_output_tokens": twice, "least": twice})
     plan = as_asked(first.model_copy(update={"objective": dearer}), first)
@@ -103,7 +111,7 @@ def test_an_earlier_bound_stays_and_the_gap_follows() -> None:
 
 
 def test_how_a_tightened_plan_was_chosen_is_said_first() -> None:
-    first = solve_scenario(bursty("cost"), EFFORT).plan
+    first = cheapest().plan
     assert first.binding
     chosen = Binding(rule="evidence", because="The plan rests on pipelined prefill, which no measured run had.", slack=0.5)
     tighter = first.model_copy(update={"binding": (chosen, *first.binding)})
@@ -113,7 +121,7 @@ def test_how_a_tightened_plan_was_chosen_is_said_first() -> None:
 
 
 def test_the_record_survives_its_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    first = solve_scenario(bursty("cost"), EFFORT)
+    first = cheapest()
     plan = confirm(bursty("cost"), first, EFFORT, trial=Trial(seeds=(1,), requests=500)).plan
     plan.save(tmp_path / "plan.json")
     assert Plan.load(tmp_path / "plan.json").dumps() == plan.dumps()
@@ -121,7 +129,7 @@ def test_the_record_survives_its_file(tmp_path) -> None:  # type: ignore[no-unty
 
 def test_no_stricter_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits between those that failed and those that held are tried where holding was dear."""
-    first = solve_scenario(bursty("cost"), EFFORT).plan
+    first = cheapest().plan
     base, limit = first.objective.usd_per_million_output_tokens, first.prediction.ttft_p95_s
     recorded = replay(first, Run(requests=400, seed=1))
     asked: list[float] = []
@@ -153,7 +161,7 @@ def test_no_stricter_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_half_a_step_where_nothing_keeps_the_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = solve_scenario(bursty("cost"), EFFORT).plan
+    first = cheapest().plan
     recorded = replay(first, Run(requests=400, seed=1))
     limit = first.prediction.ttft_p95_s
     missed = dataclasses.replace(recorded, verdicts=(PromiseVerdict("chat", TTFT_P95, limit, 2 * limit, 0.0),))
@@ -180,7 +188,7 @@ def test_half_a_step_where_nothing_keeps_the_whole_one(monkeypatch: pytest.Monke
 
 def test_a_glance_stops_as_soon_as_it_is_sure() -> None:
     """Promises that hold by far need no more requests than a verdict takes; the plan is left as it was."""
-    first = solve_scenario(bursty("cost"), EFFORT).plan
+    first = cheapest().plan
     loose = first.scenario.slo.model_copy(update={"ttft_p95_s": 30.0, "tpot_p95_s": 1.0})
     easy = first.model_copy(update={"scenario": first.scenario.model_copy(update={"slo": loose})})
     plan = confirm(easy.scenario, Outcome("optimal", easy), EFFORT, trial=Glance(cpu_s=None)).plan
@@ -222,7 +230,7 @@ def test_nobody_asks_why_tightened_promises_cannot_be_kept(monkeypatch: pytest.M
 
 def test_a_glance_does_not_judge_what_it_cannot_see() -> None:
     """Where those who wait for their last token are more than a glance serves, nothing is claimed."""
-    first = solve_scenario(bursty("cost"), EFFORT).plan
+    first = cheapest().plan
     crowd = first.prediction.model_copy(update={"requests_per_s": 1e6})
     outcome = Outcome("optimal", first.model_copy(update={"prediction": crowd}))
     assert confirm(first.scenario, outcome, EFFORT, trial=Glance(cpu_s=None)) == outcome
@@ -232,7 +240,7 @@ def test_a_glance_does_not_judge_what_it_cannot_see() -> None:
 
 
 def test_recording_ends_when_it_is_told_to() -> None:
-    plan = solve_scenario(bursty("cost"), EFFORT).plan
+    plan = cheapest().plan
     seen: list[int] = []
 
     def stop(recorded: int, verdicts: Sequence[PromiseVerdict]) -> bool:

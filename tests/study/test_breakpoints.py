@@ -17,10 +17,11 @@ from solver.study.breakpoints import NARROW, Axis, Budget, axes, breakpoint_of
 
 CONTENT: dict[str, Any] = {
     "llm": {"config": "llama-3.1-8b"},
-    "cluster": {"builder": "hgx", "nodes": 1, "device": "h100"},
+    "cluster": {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 4},
     "traffic": {"classes": [{"name": "chat", "prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 4}]},
     "slo": {"ttft_p95": "500ms", "tpot_p95": "8ms"},
     "billing": "device",
+    "options": {"disaggregate": False},
 }
 
 

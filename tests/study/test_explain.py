@@ -12,18 +12,19 @@ from solver.study.explain import Explanation, explain
 
 CONTENT = {
     "llm": {"config": "llama-3.1-8b"},
-    "cluster": {"builder": "hgx", "nodes": 1, "device": "h100"},
+    "cluster": {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 2},
     "traffic": {"classes": [{"name": "chat", "prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 1}]},
     "slo": {"ttft_p95": "500ms", "tpot_p95": "8ms"},
     "objective": "throughput",
     "billing": "device",
+    "options": {"disaggregate": False},
 }
 
 
 @cache
 def found() -> Explanation:
-    plan = solve_scenario(Scenario.from_mapping(CONTENT, "test")).plan
-    return explain(plan, Effort(time_limit_s=300))
+    effort = Effort(time_limit_s=300, seed=1)
+    return explain(solve_scenario(Scenario.from_mapping(CONTENT, "test"), effort).plan, effort)
 
 
 def test_cheaper_devices_are_worth_what_they_are_cheaper() -> None:

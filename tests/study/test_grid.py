@@ -20,10 +20,11 @@ from solver.view.amounts import usd
 
 SCENARIO = {
     "llm": {"config": "llama-3.1-8b"},
-    "cluster": {"builder": "hgx", "nodes": 1, "device": "h100"},
+    "cluster": {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 4},
     "traffic": {"classes": [{"name": "chat", "prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 4}]},
     "slo": {"ttft_p95": "2s", "tpot_p95": "40ms"},
     "billing": "device",
+    "options": {"disaggregate": False},
 }
 
 

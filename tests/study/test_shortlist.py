@@ -45,8 +45,13 @@ def alone(structure: str) -> Plan:
     return solve_scenario(dict(structures(plan()))[structure], EFFORT).plan
 
 
+@cache
+def with_two_rivals() -> Plan:
+    return with_rivals(plan(), 2, EFFORT)
+
+
 def test_every_rival_is_its_own_best_plan() -> None:
-    found = with_rivals(plan(), 2, EFFORT)
+    found = with_two_rivals()
     assert len(found.rivals) == 2
     for rival in found.rivals:
         best = alone(rival.structure).objective
@@ -59,7 +64,7 @@ def test_every_rival_is_its_own_best_plan() -> None:
 
 
 def test_odds_come_from_the_same_draws() -> None:
-    found = with_rivals(plan(), 2, EFFORT)
+    found = with_two_rivals()
     told = [found.odds, *(rival.odds for rival in found.rivals)]
     plans = [plan(), *(alone(rival.structure) for rival in found.rivals)]
     assert told == Decision.of([Evidence(each, Instance.of(each.scenario)) for each in plans]).odds
@@ -73,7 +78,8 @@ def test_odds_come_from_the_same_draws() -> None:
 
 def test_python_asks_for_a_shortlist() -> None:
     chat = RequestClass("chat", prompt_tokens=1000, output_tokens=200, requests_per_s=5)
-    found = solve("llama-3.1-8b", {"builder": "hgx", "nodes": 1, "device": "h100"}, chat, seed=1, shortlist=1)
+    two = {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 2}
+    found = solve("llama-3.1-8b", two, chat, seed=1, shortlist=1)
     assert [rival.structure for rival in found.plan.rivals] == ["apart"]
 
 

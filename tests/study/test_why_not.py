@@ -25,6 +25,7 @@ def scenario(requests_per_s: float, tpot: str) -> Scenario:
                 ]
             },
             "slo": {"ttft_p95": "2s", "tpot_p95": tpot},
+            "options": {"disaggregate": False},
         },
         "test",
     )

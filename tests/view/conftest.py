@@ -7,6 +7,7 @@ from functools import cache
 
 import plans
 import pytest
+from packaged_plans import solved
 
 from solver.plan import Plan
 from solver.view import html
@@ -14,7 +15,7 @@ from solver.view import html
 
 @cache
 def _page(name: str) -> str:
-    return html.render(plans.solved(name))
+    return html.render(solved(name))
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +27,7 @@ def page() -> Callable[[str], str]:
 @pytest.fixture(scope="session")
 def nvl72() -> Plan:
     """DeepSeek-V3 on two NVL72 racks."""
-    return plans.solved(plans.NVL72)
+    return solved(plans.NVL72)
 
 
 @pytest.fixture(scope="session")

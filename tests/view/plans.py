@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 
 import topologies
 from solver.cost.instance import Instance
-from solver.optimize.arithmetic.run import Effort
-from solver.optimize.solve import solve_scenario
 from solver.plan import KVTier, Plan
-from solver.workload import Scenario
-from solver.workload.files import packaged, read_content
 
-SCENARIOS = packaged()
 NVL72 = "deepseek-v3-2xnvl72"
 SMALL = "gpt-oss-120b-8xb200"
-
-
-@cache
-def solved(name: str) -> Plan:
-    """The plan of a packaged scenario, the same in every run."""
-    content, _ = read_content(name)
-    return solve_scenario(Scenario.from_mapping(content, name), Effort(seed=1), Path(".")).plan
 
 
 def repeated(plan: Plan, racks: int) -> Plan:

@@ -9,6 +9,7 @@ import plans
 import pytest
 from axe import violations
 from chromium import Chromium
+from packaged_plans import solved
 from test_choice import with_rivals
 
 from solver.cost.instance import Instance
@@ -24,20 +25,20 @@ from solver.view.training import render_training
 
 
 def _experts() -> str:
-    return html.render(plans.with_tiers(plans.solved(plans.SMALL)))
+    return html.render(plans.with_tiers(solved(plans.SMALL)))
 
 
 def _rivals() -> str:
-    return html.render(with_rivals(plans.solved("llama-70b-16xh100")))
+    return html.render(with_rivals(solved("llama-70b-16xh100")))
 
 
 def _beside() -> str:
-    return render_beside(plans.solved(plans.SMALL), plans.solved("llama-70b-16xh100"))
+    return render_beside(solved(plans.SMALL), solved("llama-70b-16xh100"))
 
 
 def _refused() -> str:
     ways = (WayOut("throughput", "87.7 requests/s is reachable", 0.9), WayOut("TPOT p95", "8 s is reachable", 0.99))
-    instance = Instance.of(plans.solved(plans.SMALL).scenario)
+    instance = Instance.of(solved(plans.SMALL).scenario)
     return render_refusal(instance, "No plan exists.", ("at most 8 devices", "TPOT p95 at most 1 ms"), ways)
 
 

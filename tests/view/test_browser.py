@@ -8,6 +8,7 @@ from pathlib import Path
 import plans
 import pytest
 from chromium import Chromium
+from packaged_plans import SCENARIOS, solved
 
 WIDTHS = (1280, 390)
 
@@ -20,7 +21,7 @@ def _open(browser: Chromium, text: str, folder: Path) -> None:
     assert browser.messages == []
 
 
-@pytest.mark.parametrize("name", plans.SCENARIOS)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_opens_without_error_or_request_and_fits(
     browser: Chromium, page: Callable[[str], str], tmp_path: Path, name: str
 ) -> None:
@@ -60,7 +61,7 @@ def test_large_page_opens_racks_and_replicas(browser: Chromium, large_page: str,
 
 
 def test_keyboard_reaches_every_device(browser: Chromium, page: Callable[[str], str], tmp_path: Path) -> None:
-    plan = plans.solved(plans.NVL72)
+    plan = solved(plans.NVL72)
     told = {r.device: f"{r.pool}, replica {r.replica}, stage {r.stage}, rank {r.rank}" for r in plan.placement}
     browser.shape(1280)
     _open(browser, page(plans.NVL72), tmp_path)
@@ -84,7 +85,7 @@ def test_keyboard_reaches_every_device(browser: Chromium, page: Callable[[str], 
 def test_a_pinned_device_stays_and_is_printed(browser: Chromium, page: Callable[[str], str], tmp_path: Path) -> None:
     browser.shape(1280)
     _open(browser, page(plans.NVL72), tmp_path)
-    decode = plans.solved(plans.NVL72).pool("decode")
+    decode = solved(plans.NVL72).pool("decode")
     here = "document.querySelector('#detail h3').textContent"
     shown = "getComputedStyle(document.getElementById('detail')).display !== 'none'"
 
@@ -143,7 +144,7 @@ def test_the_panel_is_read_aloud_and_reached_by_keyboard(
 def test_colours_and_letters_follow_the_choice(browser: Chromium, page: Callable[[str], str], tmp_path: Path) -> None:
     browser.shape(1280)
     _open(browser, page(plans.NVL72), tmp_path)
-    stage = {rank.device: str(rank.stage) for rank in plans.solved(plans.NVL72).placement}
+    stage = {rank.device: str(rank.stage) for rank in solved(plans.NVL72).placement}
     fills = "new Set([...document.querySelectorAll('#racks .d rect')].map(r => getComputedStyle(r).fill)).size"
     by_pool = browser.evaluate(fills)
     browser.evaluate("document.querySelector('input[value=stage]').click()")
@@ -177,7 +178,7 @@ def test_hostile_names_run_nothing(browser: Chromium, tmp_path: Path) -> None:
 
     attack = "</script><img src=x onerror=document.title='broken'>"
     browser.shape(1280)
-    _open(browser, html.render(plans.hostile(plans.solved(plans.SMALL), attack)), tmp_path)
+    _open(browser, html.render(plans.hostile(solved(plans.SMALL), attack)), tmp_path)
     browser.evaluate("document.querySelector('#racks .d').dispatchEvent(new FocusEvent('focusin', {bubbles: true}))")
     assert attack in browser.evaluate("document.querySelector('#detail h3').textContent")
     assert browser.evaluate("document.title") != "broken"

@@ -8,6 +8,7 @@ from pathlib import Path
 import plans
 from chromium import Chromium
 from command_line import rackplan
+from packaged_plans import solved
 
 from solver.plan import Odds, Plan, Rival
 from solver.view import html
@@ -40,7 +41,7 @@ def with_rivals(plan: Plan) -> Plan:
 
 
 def test_the_choice_is_told_and_drawn() -> None:
-    plan = plans.solved(plans.SMALL)
+    plan = solved(plans.SMALL)
     page = html.render(with_rivals(plan))
     assert "Prefill and decode together are 1.40 times cheaper than apart." in page
     choice = page[page.index('id="choice"') : page.index("Why it costs what it costs")]
@@ -52,7 +53,7 @@ def test_the_choice_is_told_and_drawn() -> None:
 
 
 def test_no_name_lies_on_another_in_the_chart() -> None:
-    plan = with_rivals(plans.solved(plans.SMALL))
+    plan = with_rivals(solved(plans.SMALL))
     cost, tpot = plan.objective.usd_per_million_output_tokens, plan.prediction.tpot_p95_s
     near = tuple(
         plan.rivals[0].model_copy(
@@ -74,7 +75,7 @@ def test_no_name_lies_on_another_in_the_chart() -> None:
 
 
 def test_both_plans_are_on_the_page() -> None:
-    one, other = plans.solved(plans.SMALL), plans.solved("llama-70b-16xh100")
+    one, other = solved(plans.SMALL), solved("llama-70b-16xh100")
     page = render_beside(one, other, ("small", "llama"))
     for name in ("gpt-oss-120b", "llama-3.1-70b", "small", "llama"):
         assert name in page
@@ -85,7 +86,7 @@ def test_both_plans_are_on_the_page() -> None:
 
 
 def test_unlike_prices_are_said_beside_the_verdict() -> None:
-    plan = plans.solved("llama-70b-16xh100")
+    plan = solved("llama-70b-16xh100")
     dearer = plan.model_copy(update={"scenario": plan.scenario.model_copy(update={"prices": {"h100": 9.0}})})
     page = render_beside(plan, dearer)
     assert "Their prices of H100 are not the same." in page
@@ -96,8 +97,8 @@ def test_unlike_prices_are_said_beside_the_verdict() -> None:
 
 def test_beside_from_the_command_line(tmp_path: Path) -> None:
     a, b, page = (tmp_path / name for name in ("a.json", "b.json", "both.html"))
-    plans.solved(plans.SMALL).save(a)
-    with_rivals(plans.solved(plans.SMALL)).save(b)
+    solved(plans.SMALL).save(a)
+    with_rivals(solved(plans.SMALL)).save(b)
     assert rackplan("view", a, "--beside", b, "-o", page).status == 0
     assert "a beside b" in page.read_text(encoding="utf-8")
     refused = rackplan("view", a, "--beside", b, "--svg", tmp_path / "t.svg")
@@ -105,8 +106,8 @@ def test_beside_from_the_command_line(tmp_path: Path) -> None:
 
 
 def test_fits_and_reads_in_a_browser(browser: Chromium, tmp_path: Path) -> None:
-    plan = with_rivals(plans.solved(plans.SMALL))
-    for name, text in (("choice", html.render(plan)), ("beside", render_beside(plan, plans.solved("llama-70b-16xh100")))):
+    plan = with_rivals(solved(plans.SMALL))
+    for name, text in (("choice", html.render(plan)), ("beside", render_beside(plan, solved("llama-70b-16xh100")))):
         target = tmp_path / f"{name}.html"
         target.write_text(text, encoding="utf-8")
         for width in (1280, 390):

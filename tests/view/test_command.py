@@ -7,12 +7,13 @@ from pathlib import Path
 import plans
 import pytest
 from command_line import rackplan
+from packaged_plans import solved
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("plan") / "plan.json"
-    plans.solved(plans.SMALL).save(target)
+    solved(plans.SMALL).save(target)
     return target
 
 

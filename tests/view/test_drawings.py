@@ -9,6 +9,7 @@ from pathlib import Path
 
 import plans
 import pytest
+from packaged_plans import SCENARIOS, solved
 from reading import Element, cells, read
 
 from solver.errors import BadInput
@@ -24,9 +25,9 @@ from solver.view.scene import Scene
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-@pytest.mark.parametrize("name", plans.SCENARIOS)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_topology_names_every_device_and_its_rank(name: str) -> None:
-    plan = plans.solved(name)
+    plan = solved(name)
     root = ET.fromstring(topology.svg(plan))
     titles = [title.text or "" for title in root.iter(f"{SVG}title")]
     told = dict(title.rsplit(": ", 1) for title in titles)
@@ -73,7 +74,7 @@ def test_neighbouring_replicas_differ_in_colour(nvl72: Plan) -> None:
 
 
 def test_broken_devices_are_crossed_out() -> None:
-    plan = plans.solved(plans.SMALL)
+    plan = solved(plans.SMALL)
     used = {rank.device for rank in plan.placement}
     broken = plans.with_broken(plan, lambda device: device not in used)
     drawn = cells(read(topology.svg(broken)))
@@ -96,9 +97,9 @@ def test_devices_billed_for_nothing_are_told_from_free_ones(nvl72: Plan) -> None
         assert f"{144 - idle - len(used)} healthy devices of the cluster are not needed." in answer
 
 
-@pytest.mark.parametrize("name", plans.SCENARIOS)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_a_line_runs_around_each_replica_and_through_none(name: str) -> None:
-    plan = plans.solved(name)
+    plan = solved(name)
     replica = {rank.device: (rank.pool, rank.replica) for rank in plan.placement}
     lines = 0
     for frame in (g for g in read(topology.svg(plan)).find("g") if list(_cells_in(g))):
@@ -137,7 +138,7 @@ def test_every_figure_is_xml(nvl72: Plan) -> None:
 
 
 def test_charts_mark_the_planned_point() -> None:
-    plan = plans.solved(plans.SMALL)
+    plan = solved(plans.SMALL)
     drawn = figures.figures(plan)
     for pool in plan.pools:
         promise = "ttft" if pool.role == "prefill" else "tpot"
@@ -165,10 +166,10 @@ def test_bad_wishes_are_told(nvl72: Plan, tmp_path: Path) -> None:
         figures.topology(nvl72).save(tmp_path / "none" / "t.svg")
 
 
-@pytest.mark.parametrize("name", plans.SCENARIOS)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_a_latency_chart_shows_a_class_that_keeps_its_promise(name: str) -> None:
     """Not the slowest class against the strictest promise: a plan that keeps all would seem to break one."""
-    scene = Scene.of(plans.solved(name))
+    scene = Scene.of(solved(name))
     for pool in scene.plan.pools:
         drawn = curve(scene, pool)
         assert drawn.chosen.ttft_s <= drawn.ttft.limit_s * (1 + 1e-6)
@@ -176,9 +177,9 @@ def test_a_latency_chart_shows_a_class_that_keeps_its_promise(name: str) -> None
         assert {drawn.ttft.request_class, drawn.tpot.request_class} <= set(pool.serves)
 
 
-@pytest.mark.parametrize("name", plans.SCENARIOS)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_no_pool_is_above_the_roof(name: str) -> None:
-    scene = Scene.of(plans.solved(name))
+    scene = Scene.of(solved(name))
     for pool in scene.plan.pools:
         drawn = curve(scene, pool)
         for point in drawn.points:

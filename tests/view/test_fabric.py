@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-import plans
 import pytest
+from packaged_plans import solved
 from reading import read
 
 from solver.plan import LinkLoad, Plan
@@ -18,7 +18,7 @@ from solver.view.sections.network import network
 
 
 def test_bundles_carry_what_the_scale_out_links_carry() -> None:
-    plan = plans.solved("deepseek-v3-32xh200")
+    plan = solved("deepseek-v3-32xh200")
     scene = Scene.of(plan)
     fabric = fabric_of(scene)
     assert fabric is not None
@@ -32,7 +32,7 @@ def test_bundles_carry_what_the_scale_out_links_carry() -> None:
 
 
 def test_tiers_share_what_their_links_carry() -> None:
-    plan = plans.solved("deepseek-v3-32xh200")
+    plan = solved("deepseek-v3-32xh200")
     fabric = fabric_of(Scene.of(plan))
     assert fabric is not None
     by_tier = {(load.lower, load.upper): load for load in fabric.tier_loads}

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 
 import plans
 import pytest
+from packaged_plans import solved
 from reading import data_of, read
 
 from solver.plan import Plan
@@ -18,12 +19,12 @@ ATTACKS = ["</script><script>alert(1)</script>'&amp;", ']]></style>"><!-- \u2028
 
 @pytest.fixture(scope="module", params=ATTACKS)
 def attacked(request: pytest.FixtureRequest) -> tuple[str, Plan]:
-    return request.param, plans.hostile(plans.solved(plans.SMALL), request.param)
+    return request.param, plans.hostile(solved(plans.SMALL), request.param)
 
 
 def test_names_stay_text(attacked: tuple[str, Plan]) -> None:
     attack, plan = attacked
-    honest = read(html.render(plans.solved(plans.SMALL)))
+    honest = read(html.render(solved(plans.SMALL)))
     root = read(html.render(plan))
     names = [element.name for element in root if element.name in ("script", "style", "img", "iframe", "button")]
     assert names == [e.name for e in honest if e.name in ("script", "style", "img", "iframe", "button")]
@@ -40,7 +41,7 @@ def test_drawings_stay_xml(attacked: tuple[str, Plan]) -> None:
 
 
 def test_data_cannot_end_its_element() -> None:
-    plan = plans.hostile(plans.solved(plans.SMALL), ATTACKS[0])
+    plan = plans.hostile(solved(plans.SMALL), ATTACKS[0])
     text = html.render(plan)
     island = text.split('id="data">', 1)[1].split("</script>", 1)[0]
     assert "<" not in island

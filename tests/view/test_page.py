@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import plans
 import pytest
+from packaged_plans import SCENARIOS, solved
 from reading import cells, data_of, read
 
 from solver.plan import Confirmation
@@ -14,14 +15,14 @@ from solver.view.amounts import percent, usd
 from solver.view.html import Inline, render
 
 Page = Callable[[str], str]
-EVERY = pytest.mark.parametrize("name", plans.SCENARIOS)
+EVERY = pytest.mark.parametrize("name", SCENARIOS)
 #: Names of XML dialects, which nobody fetches.
 NAMESPACES = ("http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink")
 
 
 @EVERY
 def test_every_rank_is_drawn_and_told_where_the_plan_puts_it(page: Page, name: str) -> None:
-    plan, root = plans.solved(name), read(page(name))
+    plan, root = solved(name), read(page(name))
     data = data_of(root)
     devices = [device for _, _, _, names in data["trays"] for device in names]
     drawn = cells(root)
@@ -44,7 +45,7 @@ def test_every_rank_is_drawn_and_told_where_the_plan_puts_it(page: Page, name: s
 
 @EVERY
 def test_table_has_a_row_for_every_rank(page: Page, name: str) -> None:
-    plan = plans.solved(name)
+    plan = solved(name)
     rows = list(read(page(name)).one("section", id="ranks").one("tbody").find("tr"))
     told = {tuple(cell.text for cell in row.children[:5]) for row in rows}
     assert told == {(r.device, r.pool, str(r.replica), str(r.stage), str(r.rank)) for r in plan.placement}
@@ -64,7 +65,7 @@ def test_nothing_is_fetched(page: Page, name: str) -> None:
 
 @EVERY
 def test_answer_comes_first_and_in_words(page: Page, name: str) -> None:
-    plan, root = plans.solved(name), read(page(name))
+    plan, root = solved(name), read(page(name))
     first = next(root.find("section"))
     assert first.attributes["id"] == "answer"
     assert f"{usd(plan.objective.usd_per_million_output_tokens)} per million output tokens" in first.text
@@ -89,20 +90,20 @@ def test_sections_follow_the_plan(page: Page) -> None:
     assert list(with_experts.find("section", id="experts"))
     assert not list(without.find("section", id="experts"))
     assert not list(with_experts.find("section", id="tiers"))
-    tiers = read(render(plans.with_tiers(plans.solved(plans.SMALL)))).one("section", id="tiers").text
+    tiers = read(render(plans.with_tiers(solved(plans.SMALL)))).one("section", id="tiers").text
     for told in ("20 s", "15 min", "10 h", "83%", "4 GB HBM", "700 GB DRAM", "20 TB flash"):
         assert told in tiers
 
 
 def test_notebook_frame_holds_the_page_byte_for_byte(page: Page) -> None:
-    frame = next(read(Inline(plans.solved(plans.SMALL))._repr_html_()).find("iframe"))
+    frame = next(read(Inline(solved(plans.SMALL))._repr_html_()).find("iframe"))
     assert frame.attributes["srcdoc"] == page(plans.SMALL)
 
 
 @EVERY
 def test_waterfall_ends_at_the_cost(page: Page, name: str) -> None:
     """The floor, every cause that counts, and the cost that the plan states stand in one drawing."""
-    plan, text = plans.solved(name), page(name)
+    plan, text = solved(name), page(name)
     section = text[text.index('id="floor"') :]
     section = section[: section.index("</section>")]
     assert "What stands between the floor and the cost" in section
@@ -111,7 +112,7 @@ def test_waterfall_ends_at_the_cost(page: Page, name: str) -> None:
 
 
 def test_a_replay_is_told_beside_its_promises() -> None:
-    plan = plans.solved("llama-70b-16xh100")
+    plan = solved("llama-70b-16xh100")
     assert "The plan was not replayed." in render(plan)
     figures = {"ttft_p50_s": 0.1, "ttft_p95_s": 0.777, "tpot_p50_s": 0.02, "tpot_p95_s": 0.0333}
     classes = dict.fromkeys((c.name for c in plan.scenario.traffic.classes), figures)
@@ -128,7 +129,7 @@ def test_a_replay_is_told_beside_its_promises() -> None:
 
 def test_a_pool_is_as_full_as_its_promises_allow() -> None:
     """A decode pool that always has a step under way is not full while it could serve more within its promises."""
-    plan = plans.solved("llama-70b-16xh100")
+    plan = solved("llama-70b-16xh100")
     pool = next(pool for pool in plan.pools if pool.role == "decode")
     page = render(plan)
     told = page[page.index('id="pools"') : page.index("What the engines must be told")]

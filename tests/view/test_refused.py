@@ -7,7 +7,8 @@ import re
 from tests.cli.command_line import rackplan
 from tests.view.reading import read
 
-TIGHT = ("--llm", "llama-3.1-8b", "--cluster", "hgx:nodes=1,device=h100", "--prompt-tokens", 2000, "--output-tokens", 300)
+TIGHT = ("--llm", "llama-3.1-8b", "--cluster", "hgx:nodes=1,device=h100,devices_per_host=2", "--set",
+         "options.disaggregate=false", "--prompt-tokens", 2000, "--output-tokens", 300)  # fmt: skip
 
 
 def test_a_refusal_is_a_page(tmp_path):
@@ -18,7 +19,7 @@ def test_a_refusal_is_a_page(tmp_path):
     shown = read(page)
     cheapest = ran.error.split("Cheapest to give up: ")[1].strip()
     assert f"Cheapest to give up: {cheapest}" in shown.one("section", id="answer").text
-    for rule in ("at most 8 devices", "at least 900 requests/s"):
+    for rule in ("at most 2 devices", "at least 900 requests/s"):
         assert rule in shown.one("section", id="answer").text
     assert "TPOT" not in shown.one("section", id="answer").text, "900 requests/s are too many at any speed"
     ways = shown.one("section", id="ways").text

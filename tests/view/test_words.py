@@ -73,15 +73,15 @@ def test_ledgers_of_the_stages_hold_the_fullest_rank_of_the_plan(nvl72: Plan) ->
 
 
 def test_a_page_prices_pools_as_the_plan_does_also_where_they_keep_idle_kv() -> None:
-    classes = [{"name": "chat", "prompt_tokens": 4000, "output_tokens": 200, "requests_per_s": 30, "return_fraction": 0.8,
+    classes = [{"name": "chat", "prompt_tokens": 4000, "output_tokens": 200, "requests_per_s": 8, "return_fraction": 0.8,
                 "reused_tokens": {"private": 3000}, "idle_s": {"median": 5, "p90": 20}}]  # fmt: skip
     content = {
         "llm": {"config": "llama-3.1-8b"},
-        "cluster": {"builder": "hgx", "nodes": 1, "device": "h100"},
+        "cluster": {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 2},
         "traffic": {"classes": classes, "routing": "sticky"},
         "slo": {"ttft_p95": "2s", "tpot_p95": "40ms"},
         "billing": "device",
-        "options": {"kv_tiers": ["hbm"], "kv_ages_s": [10, 60]},
+        "options": {"kv_tiers": ["hbm"], "kv_ages_s": [10, 60], "disaggregate": False},
     }
     plan = solve_scenario(Scenario.from_mapping(content, "test"), Effort(seed=0)).plan
     scene = Scene.of(plan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -27,13 +28,14 @@ from solver.workload.measures import MEASURES, Measure
 CHAT = {"name": "chat", "prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 10}
 SCENARIO = {
     "llm": {"config": "llama-3.1-8b"},
-    "cluster": {"builder": "hgx", "nodes": 1, "device": "h100"},
+    "cluster": {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 4},
     "traffic": {"classes": [CHAT]},
     "slo": {"ttft_p95": "1s", "tpot_p95": "25ms"},
     "billing": "device",
 }
 
 
+@cache
 def plan(disaggregate: bool, **changes: object) -> Plan:
     content = SCENARIO | {"options": {"disaggregate": disaggregate}, "traffic": {"classes": [CHAT | changes]}}
     return solve_scenario(Scenario.from_mapping(content, "test"), Effort(workers=1, seed=1)).plan

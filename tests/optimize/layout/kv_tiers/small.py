@@ -10,7 +10,7 @@ from solver.workload import Scenario
 AGES_S = [60.0, 300.0, 1800.0]
 
 
-def scenario(requests_per_s: float = 20.0, **fields: Any) -> Scenario:
+def scenario(requests_per_s: float = 10.0, **fields: Any) -> Scenario:
     """A chat whose turns repeat most of the prompt, on one host."""
     chat = {
         "name": "chat",
@@ -23,7 +23,7 @@ def scenario(requests_per_s: float = 20.0, **fields: Any) -> Scenario:
     }
     content: dict[str, Any] = {
         "llm": {"config": "llama-3.1-8b"},
-        "cluster": {"builder": "hgx", "nodes": 1, "device": "h100"},
+        "cluster": {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 4},
         "traffic": {"classes": [chat | fields.pop("chat", {})], "routing": fields.pop("routing", "prefix_aware")},
         "slo": {"ttft_p95": "2s", "tpot_p95": "50ms"},
         "options": {"disaggregate": False, "kv_ages_s": AGES_S} | fields.pop("options", {}),
@@ -45,13 +45,13 @@ def varied(seed: int) -> Scenario:
         "idle_s": {"median": (median := rng.choice([10, 60, 400])), "p90": median * rng.choice([2, 10])},
         "return_fraction": rng.uniform(0.3, 0.95),
     }
-    llm, tokens_per_s = rng.choice([("llama-3.1-8b", 100_000), ("llama-3.1-70b-fp8", 15_000)])
+    llm, tokens_per_s = rng.choice([("llama-3.1-8b", 50_000), ("llama-3.1-70b-fp8", 7_500)])
     return scenario(
         rng.uniform(0.5, 1.0) * tokens_per_s / prompt,
         chat=chat,
         options={"disaggregate": rng.choice([False, False, True]), "kv_ages_s": [30.0, 300.0]},
         llm={"config": llm},
-        cluster={"builder": "hgx", "nodes": 1, "device": rng.choice(["h100", "h200"])},
+        cluster={"builder": "hgx", "nodes": 1, "device": rng.choice(["h100", "h200"]), "devices_per_host": 4},
         billing=rng.choice(["device", "device", "host"]),
         objective=rng.choice(["cost", "cost", "throughput"]),
     )

@@ -104,7 +104,7 @@ def test_a_pooled_store_finds_every_history() -> None:
     cluster.add_edge(switch, "store", fabric="storage", bandwidth_bytes_per_s=1e11, latency_s=1e-5)
     fields = {"cluster": {"graph": topologies.to_plain(cluster)}, "routing": "random"}
     prices = {"dram_usd_per_GB_hour": 0.005, "remote_usd_per_GB_hour": 0.00002}
-    plan = solve_scenario(scenario(prices=prices, options={"kv_ages_s": [300.0]}, **fields), EFFORT).plan
+    plan = solve_scenario(scenario(20.0, prices=prices, options={"kv_ages_s": [300.0]}, **fields), EFFORT).plan
     (tier,) = plan.kv_tiers
     assert tier.bytes["remote"] > 0
     assert tier.hit_rate > 0.5
@@ -114,7 +114,7 @@ def test_a_pooled_store_finds_every_history() -> None:
 
 def test_full_memory_is_named_with_its_worth() -> None:
     small = {"builder": "hgx", "nodes": 1, "device": "h100", "dram_bytes_per_host": 1.5e11}
-    found = scenario(chat={"idle_s": {"median": 5, "p90": 40}}, cluster=small, billing="host", objective="throughput",
+    found = scenario(20.0, chat={"idle_s": {"median": 5, "p90": 40}}, cluster=small, billing="host", objective="throughput",
                      options={"kv_tiers": ["hbm", "dram"], "kv_ages_s": [5, 15, 60]})  # fmt: skip
     plan = solve_scenario(found, EFFORT).plan
     (told,) = (b for b in plan.binding if b.rule == "dram_room")

@@ -28,6 +28,7 @@ def planned(trace: Path) -> Plan:
         "slo": {"ttft_p95": "30s", "tpot_p95": "100ms"},
         "options": {"disaggregate": False, "kv_ages_s": [60, 600, 1800]},
         "billing": "device",
+        "constraints": {"forbid": ["pp"], "max_tp": 4},
         "prices": {"dram_usd_per_GB_hour": 0.0005, "flash_usd_per_GB_hour": 0.00004},
     }
     scenario = Scenario.from_mapping(with_classes(content, Path(".")), "mooncake")

@@ -20,7 +20,7 @@ EFFORT = Effort(time_limit_s=20, seed=1)
 @pytest.fixture(scope="module", params=["unified", "disaggregated"])
 def plan(request: pytest.FixtureRequest) -> Plan:
     options = {"disaggregate": request.param == "disaggregated", "kv_ages_s": [5, 15, 60]}
-    return solve_scenario(scenario(24.0, chat={"idle_s": {"median": 5, "p90": 40}}, options=options), EFFORT).plan
+    return solve_scenario(scenario(12.0, chat={"idle_s": {"median": 5, "p90": 40}}, options=options), EFFORT).plan
 
 
 def test_the_witness_accepts_it(plan: Plan) -> None:

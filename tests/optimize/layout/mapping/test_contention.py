@@ -86,11 +86,10 @@ def free():
     return solved(1.0)
 
 
-@pytest.mark.parametrize("oversubscription", [4.0, 6.0])
-def test_behind_an_oversubscribed_spine_another_layout_is_cheaper(free, oversubscription, monkeypatch):
-    chosen = solved(oversubscription)
+def test_behind_an_oversubscribed_spine_another_layout_is_cheaper(free, monkeypatch):
+    chosen = solved(4.0)
     monkeypatch.setattr(feedback, "MOST_ROUNDS", 1)
-    unaware = solved(oversubscription)
+    unaware = solved(4.0)
     assert shapes(unaware) == shapes(free), "without feedback the layout is that of the non-blocking fabric"
     assert shapes(chosen) != shapes(free)
     cost, other = (plan.objective.usd_per_million_output_tokens for plan in (chosen, unaware))
