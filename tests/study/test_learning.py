@@ -156,7 +156,7 @@ def test_a_few_runs_move_what_they_share_and_hardly_the_numbers() -> None:
     assert 1.1 < pace(found) < 1.2
     assert 1.0 < pace(found, tp=8) < pace(found), "what other layouts share with it is less"
     assert abs(math.log(pace(found, engine="sglang"))) < 0.5 * math.log(pace(found))
-    assert all(abs(math.log(factor)) < 0.05 for factor in found.moved.values())
+    assert all(abs(math.log(factor)) < math.log(1.2) / 3 for factor in found.moved.values())
     (factor, before, after) = next(iter(found.shifts.values()))
     assert factor > 1.1
     assert after < before
