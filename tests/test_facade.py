@@ -16,7 +16,7 @@ from solver import LLM, SLO, BadInput, RequestClass, Traffic, Users, frames, rea
 from solver.optimize.assembly.outcome import Outcome
 
 CHAT = RequestClass("chat", prompt_tokens=1000, output_tokens=200, requests_per_s=5)
-SPEC = {"builder": "hgx", "nodes": 1, "device": "h100"}
+SPEC = {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 2}
 
 
 @cache
@@ -25,7 +25,7 @@ def outcome() -> Outcome:
 
 
 def test_names_and_descriptions_say_the_same_as_objects() -> None:
-    llm, graph = LLM.from_config("llama-3.1-8b"), topologies.hgx(nodes=1, device="h100")
+    llm, graph = LLM.from_config("llama-3.1-8b"), topologies.hgx(nodes=1, device="h100", devices_per_host=2)
     whole = solve(llm, graph, Traffic([CHAT]), SLO(tpot_p95_s=0.03), seed=1)
     assert whole.plan.objective == outcome().plan.objective
     assert whole.plan.pools == outcome().plan.pools

@@ -20,8 +20,8 @@ from solver.workload import Scenario
 
 BASE: dict[str, Any] = {
     "llm": {"config": "llama-3.1-8b"},
-    "cluster": {"builder": "hgx", "nodes": 1, "device": "h100"},
-    "traffic": {"classes": [{"name": "chat", "prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 60}]},
+    "cluster": {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 4},
+    "traffic": {"classes": [{"name": "chat", "prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 30}]},
     "slo": {"ttft_p95": "1s", "tpot_p95": "25ms"},
     "billing": "device",
 }
@@ -83,7 +83,8 @@ def test_a_bound_that_somebody_made_up_is_refuted(objective: str, tmp_path: Path
 
 def test_what_these_rows_cannot_decide_is_said() -> None:
     """Survival raises a bound; the proof has no rows for it and says so."""
-    survives = BASE | {"options": {"survive_domain_failures": 1}, "cluster": {"builder": "hgx", "nodes": 3, "device": "h100"}}
+    three = {"builder": "hgx", "nodes": 3, "device": "h100", "devices_per_host": 4}
+    survives = BASE | {"options": {"survive_domain_failures": 1}, "cluster": three}
     plan = solve_scenario(Scenario.from_mapping(survives, "test"), Effort(time_limit_s=60, seed=0)).plan
     proof = prove(plan, seconds=120)
     assert proof.verdict == "undecided", str(proof)

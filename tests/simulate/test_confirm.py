@@ -20,7 +20,7 @@ from solver.workload import SLO, Scenario
 from solver.workload.measures import TPOT_P95, TTFT_P95
 
 EFFORT = Effort(time_limit_s=20, workers=1, seed=1)
-TRIAL = Trial(seeds=(1, 2), requests=6000)
+TRIAL = Trial(seeds=(1, 2), requests=3000)
 
 
 def bursty(objective: str = "throughput", requests_per_s: float = 30) -> Scenario:
