@@ -34,7 +34,7 @@ SCENARIO: dict[str, Any] = {
     "cluster": {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 4},
     "traffic": {"classes": [CLASS], "routing": "sticky"},
     "slo": {"ttft_p95": "2s", "tpot_p95": "40ms"},
-    "options": {"disaggregate": False, "max_pools": 2, "gap": 0.01, "kv_tiers": ["hbm", "dram"], "kv_ages_s": [1, 60]},
+    "options": {"max_pools": 2, "gap": 0.01, "kv_tiers": ["hbm", "dram"], "kv_ages_s": [1, 60]},
     "constraints": {"max_tp": 8, "pools": [{"role": "unified", "parallelism": {"tp": 2}, "replicas": 1}]},
     "billing": "device",
     "prices": {"h100": 2.0, "dram_usd_per_GB_hour": 0.01},
