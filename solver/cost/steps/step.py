@@ -319,7 +319,7 @@ def attended_keys(work: Work, context: Floats, spread: bool = False) -> tuple[Fl
     """
     far = context / work.stride
     chosen = np.minimum(far, work.budget)
-    if spread:
+    if spread and np.any(_selects(work)):
         few = np.where(_selects(work), np.minimum(work.budget, 2 * far), 0.0)
         chosen = np.where(few > 0, few - few**2 / np.maximum(4 * far, 1e-9), chosen)
     return np.minimum(context, work.window) + chosen, np.where(work.index_flop > 0, far, 0.0)
