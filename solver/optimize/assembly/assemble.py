@@ -23,7 +23,7 @@ from solver.cost.pool.most import prompts_held
 from solver.cost.pool.prediction import Latencies, Part, class_latencies, overall
 from solver.cost.pool.priced import PricedPool
 from solver.cost.pool.retention import by_class
-from solver.cost.pool.serving import Service
+from solver.cost.pool.serving import Service, sequences_that_fit
 from solver.cost.support import Support, mean_prompt, support
 from solver.engines import EngineRules
 from solver.experts.recorded import MORE_SLOTS, balance_of
@@ -401,8 +401,11 @@ def _sequences(pool: Staffed) -> int:
     if pool.role == "prefill":
         setup = pool.priced.setup
         return int(prompts_held(setup.parallelism.pp, setup.prompts_per_step))
-    idle = float(pool.priced.mix.idle_sequences(pool.most.requests_per_s, pool.priced.replicas.work.dp)[0])
-    return max(1, min(math.ceil(HEADROOM * float(pool.most.full_batch[0])), math.floor(pool.priced.limit - idle)))
+    priced, most = pool.priced, pool.most
+    # Idle KV takes of the room in HBM, not of what the engine or the user allows.
+    idle = priced.mix.idle_sequences(most.requests_per_s, priced.replicas.work.dp)
+    left = float(sequences_that_fit(priced.replicas, priced.mix)[0] - idle[0])
+    return max(1, min(math.ceil(HEADROOM * float(most.full_batch[0])), math.floor(priced.limit), math.floor(left)))
 
 
 def _limits(instance: Instance, rules: EngineRules, pool: Staffed, sequences: int) -> Limits:

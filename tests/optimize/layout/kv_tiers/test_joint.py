@@ -15,6 +15,7 @@ from solver.optimize.layout.kv_tiers import Keeping
 from solver.optimize.layout.market import market, offer
 from solver.optimize.layout.search import Layout, best_layout
 from solver.optimize.solve import solve_scenario
+from solver.workload import Scenario
 
 #: The multiple that is served is counted in steps of a ceiling, of this size at most in these scenarios.
 STEP = 3e-3
@@ -70,6 +71,33 @@ def test_tiers_pay_for_themselves() -> None:
     ours, theirs = (p.objective.usd_per_million_output_tokens for p in (tiered, bare))
     assert ours < 0.9 * theirs
     assert "idle KV of 'chat'" in str(outcome)
+
+
+def test_idle_kv_takes_room_in_hbm_not_of_what_may_run() -> None:
+    """More histories wait in HBM than sequences may run at once."""
+    content = {
+        "llm": {"config": "llama-3.1-8b", "weights": "fp8", "kv_cache": "fp8"},
+        "cluster": {"builder": "hgx", "nodes": 1, "device": "h100", "devices_per_host": 2},
+        "traffic": {
+            "classes": [
+                {
+                    "name": "chat", "prompt_tokens": 1000, "output_tokens": 200, "requests_per_s": 4,
+                    "reused_tokens": {"shared": 100, "private": 200}, "return_fraction": 0.5,
+                    "idle_s": {"median": 60, "p90": 600},
+                }
+            ]
+        },
+        "slo": {"ttft_p95": "2s", "tpot_p95": "40ms"},
+        "options": {"kv_tiers": ["hbm", "dram"], "kv_ages_s": [60], "disaggregate": False},
+        "constraints": {"pools": [{"role": "unified", "parallelism": {"tp": 2}, "replicas": 1}]},
+        "prices": {"h100": 2.0, "dram_usd_per_GB_hour": 0.01},
+        "billing": "device",
+    }  # fmt: skip
+    plan = solve_scenario(Scenario.from_mapping(content, "test"), EFFORT).plan
+    (pool,), (tier,) = plan.pools, plan.kv_tiers
+    assert tier.bytes["hbm"] > 0
+    assert pool.limits.max_sequences > pool.batch_per_rank
+    assert not violations(plan)
 
 
 def test_without_reuse_nothing_changes() -> None:
