@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from solver.cost.pool.lockstep import RankGroup
 from solver.cost.pool.mix import Mix
-from solver.cost.pool.operating_point import WIDTH, Rows, best_load, bracket
+from solver.cost.pool.operating_point import WIDTH, Rows, best_load, bracket, smallest
 from solver.cost.pool.promise import Promise
 from solver.cost.pool.serving import Service, Stretch, decode_at, prefill_at, sequences_that_fit, unified_at
 from solver.cost.pool.waiting import Moments
@@ -90,13 +90,10 @@ class PricedRows:
     def serving(self, requests_per_s: Floats, limit: Floats) -> Service:
         """Every row at the smallest load at which a replica serves so many requests/s (R,), or nearly; within a limit of
         running sequences (R,)."""
-
-        def excess(rows: Rows, load: Floats) -> Floats:
-            return self.requests_per_s(rows, load) / requests_per_s[rows] - 1
-
         least = least_load(self.pool, self.role)
         top = np.full(len(self.pool), MOST_UTILISATION) if self.role == "prefill" else np.maximum(limit, least)
-        return self.at(np.arange(len(self.pool)), np.maximum(bracket(excess, least, top).kept, least))
+        load = smallest(self.requests_per_s, requests_per_s, least, top)
+        return self.at(np.arange(len(self.pool)), load)
 
 
 def prompts_held(pp: Floats | int, prompts_per_step: Floats | int) -> Floats:

@@ -36,6 +36,8 @@ LIGHTER, CLEARLY = 0.8, 0.98
 PEAK_STEPS = tuple(1 + np.linspace(-wide, wide, 17) for wide in (0.4, 0.06, 0.008))
 #: Share by which a load may fall short of the requests/s that it is to reach, and most loads at which one is looked for.
 REACHED, MOST_CUTS = 1e-6, 50_000
+#: Share of what is asked from which on a peak is looked at more closely, and how often, each time between the loads next to it.
+NEARLY, CLOSER = 0.95, 2
 #: Points of the first look for a peak, and how far below the heaviest load it starts, as a ratio.
 PEAK_POINTS, PEAK_RANGE = 16, 65536.0
 
@@ -244,6 +246,50 @@ def _look_for_peaks(
         highest = np.argmax(served, axis=1), np.arange(len(rows))
         load[rows], best[rows] = around[highest[1], highest[0]], served[highest[1], highest[0]]
     reach[rows] = np.maximum(beyond[rows], np.maximum(reach[rows], best[rows]))
+
+
+def smallest(
+    rate: Callable[[Rows, Floats], Floats], asked: Floats, low: Floats, high: Floats, width: float = WIDTH
+) -> Floats:
+    """The smallest load between two (R,) at which every row serves so many requests/s, or nearly; the larger where none does.
+
+    More load may serve fewer, and then more again. A peak that just serves so many may hide between two loads that are looked
+    at, so the first one that comes near is looked at more closely.
+
+    >>> def humps(rows, x): return x * np.exp(1 - x) + np.maximum(x - 4, 0.0)
+    >>> one = np.ones(1)
+    >>> [round(float(smallest(humps, asked * one, 1e-6 * one, 9 * one)[0]), 3) for asked in (0.9, 1.0, 1.1)]
+    [0.608, 0.999, 5.009]
+    """
+
+    def look(rows: Rows, left: Floats, right: Floats) -> tuple[Floats, Floats]:
+        loads = np.hstack([left[:, None], _between(left, right, MOST_POINTS), right[:, None]])
+        return loads, rate(np.repeat(rows, loads.shape[1]), loads.ravel()).reshape(loads.shape)
+
+    def reached(served: Floats, rows: Rows) -> NDArray[np.bool_]:
+        return served >= asked[rows, None] * (1 - REACHED)
+
+    everyone = np.arange(len(low))
+    loads, served = look(everyone, low, high)
+    enough = reached(served, everyone)
+    first = np.where(enough.any(axis=1), np.argmax(enough, axis=1), loads.shape[1] - 1)
+    start, end = loads[everyone, np.maximum(first - 1, 0)], loads[everyone, first]
+    inner, place = served[:, 1:-1], np.arange(1, loads.shape[1] - 1)
+    peaks = (inner >= served[:, :-2]) & (inner >= served[:, 2:]) & (inner >= NEARLY * asked[:, None]) & (place < first[:, None])
+    rows = np.flatnonzero(peaks.any(axis=1))
+    top = np.argmax(peaks[rows], axis=1) + 1
+    left, right = loads[rows, top - 1], loads[rows, top + 1]
+    nearly = asked.astype(float)
+    for _ in range(CLOSER if len(rows) else 0):
+        loads, served = look(rows, left, right)
+        enough, each = reached(served, rows), np.arange(len(rows))
+        found, at = enough.any(axis=1), np.argmax(enough, axis=1)
+        start[rows[found]] = loads[each, np.maximum(at - 1, 0)][found]
+        end[rows[found]] = loads[each, at][found]
+        nearly[rows[found]] = asked[rows[found]] * (1 - REACHED)
+        top = np.clip(np.argmax(served, axis=1), 1, loads.shape[1] - 2)
+        left, right = loads[each, top - 1], loads[each, top + 1]
+    return np.maximum(bracket(lambda some, x: rate(some, x) / nearly[some] - 1, start, end, width).kept, low)
 
 
 def reaching(rate: Callable[[Rows, Floats], Floats], top: float, asked: float) -> float | None:

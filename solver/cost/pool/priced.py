@@ -12,7 +12,7 @@ from solver.cost.calibration import Calibration
 from solver.cost.network.fleet import Fleet
 from solver.cost.pool.mix import Mix
 from solver.cost.pool.most import MOST_UTILISATION, PricedRows, fullest
-from solver.cost.pool.operating_point import REACHED, Bracket, Rows, best_load, bracket, reaching
+from solver.cost.pool.operating_point import REACHED, Bracket, best_load, reaching, smallest
 from solver.cost.pool.promise import Promise
 from solver.cost.pool.queueing import FULL, normal_quantile
 from solver.cost.pool.serving import Service, Stretch, room_of_sequence, sequences_that_fit
@@ -94,19 +94,14 @@ class PricedPool:
         return PricedRows(self.setup.role, self.replicas, count, self.mix, prompts)
 
     def at(self, requests_per_s: float) -> Service:
-        """The operating point at which each replica serves so many requests per second; the fullest one if it cannot."""
-        pools = self.at_work
-
-        def excess(rows: Rows, load: Floats) -> Floats:
-            return pools.requests_per_s(rows, load) / requests_per_s - 1
-
-        top = self._most_load(self.limit)
-        if self.setup.role != "prefill" and excess(np.zeros(1, np.intp), top)[0] < -REACHED:
+        """The lightest operating point at which each replica serves so many requests per second; the fullest if it cannot."""
+        pools, top = self.at_work, self._most_load(self.limit)
+        most = pools.requests_per_s(np.zeros(1, np.intp), top)[0]
+        if self.setup.role != "prefill" and most < requests_per_s * (1 - REACHED):
             # Of two peaks that are nearly as high the other may be the higher one.
             other = reaching(pools.requests_per_s, max(float(self.limit), 1.0), requests_per_s)
             top = top if other is None else np.array([other * (1 + EXACT)])
-        asked = bracket(excess, LEAST_LOAD, top, EXACT).kept
-        return self._service(np.maximum(asked, LEAST_LOAD))
+        return self._service(smallest(pools.requests_per_s, np.array([requests_per_s]), LEAST_LOAD, top, EXACT))
 
     def at_batch(self, batch: float) -> Service:
         """The operating point with so many running sequences per rank (prefill: share of the time busy)."""

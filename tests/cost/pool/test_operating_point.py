@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from solver.cost.pool.operating_point import PEAK_WIDTH, WIDTH, Bracket, best_load
+from solver.cost.pool.operating_point import PEAK_WIDTH, WIDTH, Bracket, best_load, smallest
 
 Floats = NDArray[np.float64]
 
@@ -54,3 +54,18 @@ def test_a_limit_in_whole_sequences_is_as_good_as_any() -> None:
     found = best_load(lambda rows, x: 10 * x / (1 + x), Bracket(whole, whole))
     assert found.load[0] == pytest.approx(5)
     assert found.reach[0] == pytest.approx(50 / 6)
+
+
+@given(peak=st.floats(1e-3, 5.0), share=st.one_of(st.just(1.0), st.floats(0.3, 1.0)), beside=st.floats(0.1, 1.5))
+def test_the_lightest_of_several_loads_that_serve_as_much(peak: float, share: float, beside: float) -> None:
+    """A narrow hump before a higher hill: what the hump serves is served there, at its very top too, whatever is beside."""
+
+    def rate(rows: NDArray[np.intp], load: Floats) -> Floats:
+        return load / peak * np.exp(1 - load / peak) + np.maximum(load - 20 * peak, 0.0) / peak
+
+    asked = np.array([share, beside])
+    found = smallest(rate, asked, np.full(2, 1e-6), np.full(2, 100 * peak), 1e-9)
+    assert 1e-6 < found[0] <= peak * 1.002
+    assert rate(np.zeros(1, int), found[:1])[0] == pytest.approx(share, rel=2e-6)
+    alone = smallest(rate, asked[:1], np.full(1, 1e-6), np.full(1, 100 * peak), 1e-9)
+    assert found[0] == pytest.approx(alone[0], rel=1e-12)
