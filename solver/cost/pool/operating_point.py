@@ -280,7 +280,9 @@ def smallest(
     top = np.argmax(peaks[rows], axis=1) + 1
     left, right = loads[rows, top - 1], loads[rows, top + 1]
     nearly = asked.astype(float)
-    for _ in range(CLOSER if len(rows) else 0):
+    for _ in range(CLOSER):
+        if not len(rows):
+            break
         loads, served = look(rows, left, right)
         enough, each = reached(served, rows), np.arange(len(rows))
         found, at = enough.any(axis=1), np.argmax(enough, axis=1)
@@ -288,7 +290,7 @@ def smallest(
         end[rows[found]] = loads[each, at][found]
         nearly[rows[found]] = asked[rows[found]] * (1 - REACHED)
         top = np.clip(np.argmax(served, axis=1), 1, loads.shape[1] - 2)
-        left, right = loads[each, top - 1], loads[each, top + 1]
+        rows, left, right = rows[~found], loads[each, top - 1][~found], loads[each, top + 1][~found]
     return np.maximum(bracket(lambda some, x: rate(some, x) / nearly[some] - 1, start, end, width).kept, low)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -56,6 +56,7 @@ def test_a_limit_in_whole_sequences_is_as_good_as_any() -> None:
     assert found.reach[0] == pytest.approx(50 / 6)
 
 
+@example(peak=2.0, share=0.9921875, beside=1.0)
 @given(peak=st.floats(1e-3, 5.0), share=st.one_of(st.just(1.0), st.floats(0.3, 1.0)), beside=st.floats(0.1, 1.5))
 def test_the_lightest_of_several_loads_that_serve_as_much(peak: float, share: float, beside: float) -> None:
     """A narrow hump before a higher hill: what the hump serves is served there, at its very top too, whatever is beside."""
