@@ -18,7 +18,7 @@ from solver.optimize.arithmetic.run import Deadline, Effort
 from solver.optimize.layout.kv_tiers import keepings
 from solver.optimize.layout.kv_tiers.places import places
 from solver.optimize.layout.pricing import Shelf, worthwhile
-from solver.optimize.layout.program import HostKind, Market, Need, Supply
+from solver.optimize.layout.program import Failure, HostKind, Market, Need, Rooms, Supply, Units
 from solver.replica import ROLES, Engine, Parallelism, Role
 from solver.space.candidates import Candidates, Startable, candidates, context_degrees, startable, with_limits
 from solver.space.certainty import certain
@@ -85,8 +85,6 @@ def market(instance: Instance) -> Market:
         keepings(instance, group, tuple(_roles(need)), tiers)
         for group, need in zip(instance.groups, needs, strict=True)
     ]
-    lost_hosts = scenario.options.survive_host_failures
-    alone = all(len(supply.host_sizes) == 1 for supply in supplies)  # a host is a domain of its own
     return Market(
         supplies=tuple(supplies),
         needs=needs,
@@ -95,15 +93,40 @@ def market(instance: Instance) -> Market:
         owned=scenario.owned,
         max_pools=scenario.options.max_pools,
         max_devices=scenario.constraints.max_devices,
-        survive_domains=max(scenario.options.survive_domain_failures, lost_hosts if alone else 0),
-        survive_hosts=0 if alone else lost_hosts,
-        whole_hosts=scenario.options.survive_domain_failures > 0,
+        failures=tuple(_failures(instance, supplies)),
         pins=tuple(pool.replicas for pool in scenario.constraints.pools),
         keepings=tuple(chain.from_iterable(ways)),
         places=tiers,
         simplicity=scenario.options.simplicity,
         host_kinds=_host_kinds(instance, supplies) if scenario.billing == "host" else (),
     )
+
+
+def _failures(instance: Instance, supplies: Sequence[Supply]) -> Iterator[Failure]:
+    """What may fail: domains, hosts, or both where they are not the same."""
+    options = instance.scenario.options
+    on_host: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    domains: Counter[Rooms] = Counter()
+    for supply in supplies:
+        domains[(supply.device, supply.host_sizes),] += supply.count
+        for domain in supply.domain_class.domains:
+            for host, devices in zip(domain.host_names, domain.hosts, strict=True):
+                on_host[host][supply.device].append(len(devices))
+    hosts: Counter[Rooms] = Counter(
+        tuple((device, tuple(sorted(sizes, reverse=True))) for device, sizes in sorted(held.items()))
+        for held in on_host.values()
+    )
+    lost_domains, lost_hosts = options.survive_domain_failures, options.survive_host_failures
+    if hosts == domains:  # a host is a domain of its own
+        lost_domains, lost_hosts = max(lost_domains, lost_hosts), 0
+    if lost_domains:
+        yield Failure("domain", lost_domains, _counted(domains))
+    if lost_hosts:
+        yield Failure("host", lost_hosts, _counted(hosts))
+
+
+def _counted(kinds: Counter[Rooms]) -> tuple[Units, ...]:
+    return tuple(Units(count, rooms) for rooms, count in sorted(kinds.items()))
 
 
 def _host_kinds(instance: Instance, supplies: Sequence[Supply]) -> tuple[HostKind, ...]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.layout.hosts import contents
 from solver.optimize.layout.mapping import Mapping, Unpackable, kinds_on, placements
+from solver.optimize.layout.mapping.ranks import ranks
+from solver.optimize.layout.mapping.survive import survives, surviving
 from solver.optimize.layout.program import Joint, Market, Packing
 from solver.optimize.layout.search import Layout, NoLayout, best_layout
 from solver.space.profiles import Column
@@ -73,7 +75,9 @@ def realise(
         if isinstance(layout, NoLayout):
             return best or layout
         first = first or layout
-        found = placements(layout, whole.supplies, effort.finishing(), whole.standing)
+        found = placements(layout, whole, effort.finishing())
+        if whole.failures and not isinstance(found, Unpackable):
+            found = _surviving(layout, whole, found, judge, effort)
         if isinstance(found, Unpackable):
             widened = _with_packings(whole, {(found.supply, kinds_on(found.pools, found.supply))})
             if widened == whole:
@@ -96,6 +100,19 @@ def realise(
             break
         whole = widened
     return best or NoLayout(proven=False, because=NOT_PACKED)
+
+
+def _surviving(
+    layout: Layout, whole: Market, found: Sequence[Mapping], judge: Judge, effort: Effort
+) -> tuple[Mapping, ...] | Unpackable:
+    """Placements that survive what may fail, with one that was searched for where those that do cost more than was counted."""
+    able = tuple(mapping for mapping in found if survives(layout, whole, mapping.devices))
+    if able and (whole.objective == "throughput" or min(map(judge.usd_per_hour, able)) <= layout.value * (1 + ROUNDING)):
+        return able
+    bins = surviving(layout, whole, effort.finishing())
+    if bins is not None:
+        able = (*able, Mapping(ranks(layout.pools, bins)))
+    return able or Unpackable(min(layout.pools[0].fragments), layout.pools)
 
 
 def _with_joint(whole: Market, supplies: Collection[int], columns: Sequence[Column]) -> Market:

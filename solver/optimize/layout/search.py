@@ -12,10 +12,10 @@ from solver.optimize.arithmetic.integers import IntegerProgram, IntegerRow, inte
 from solver.optimize.arithmetic.linear import Expression, Variable, total
 from solver.optimize.arithmetic.relaxation import MARGIN, Relaxation, relax
 from solver.optimize.arithmetic.run import Effort, SolverResult, run
+from solver.optimize.layout.failing import exposing, is_exposed
 from solver.optimize.layout.kv_tiers import Keeping, Place, Split
 from solver.optimize.layout.least import Floats, Limit, Servers, least
 from solver.optimize.layout.program import LEVELS, Choice, DomainContent, LayoutProgram, Market
-from solver.optimize.layout.rules.survival import spread_out
 from solver.optimize.layout.write import write
 from solver.space.dominance import undominated
 from solver.space.handover import Connection
@@ -39,9 +39,12 @@ MOST_COMPARED, FEWER_COMPARED, OTHERS = 400, 120, 0.25
 POOL_WEIGHT, DEVICE_WEIGHT, WAIT_STEPS = 2_000_000, 100, 99
 #: Weight of keeping idle KV, where that is not cheaper.
 KEEP_WEIGHT = 40
-CAUTIOUS = (
-    "No plan was found that survives the failures when every host counts as full of each pool that it may hold, and none "
-    "was excluded. Allow more devices, or survive domains instead of hosts."
+#: Times that kinds of replicas may turn out to be missing among those whose losses are exact, before the search keeps to those
+#: that are not, and times that the bound may be drawn tighter by more of them.
+MOST_EXPOSURES, MOST_TIGHTER = 6, 4
+NOT_SURVIVED = (
+    "No plan was found that survives the failures, among those whose losses were counted unit by unit, and none was excluded. "
+    "Allow more devices, or fewer pools."
 )
 #: Steps in which the weights of standing replicas are compared.
 WEIGHT_STEPS = 1000
@@ -106,15 +109,11 @@ def best_layout(
     ----------
     bounded: a layout of a market that demands no more than this one, whose bound therefore holds here.
     """
-    losses = market.survive_domains or market.survive_hosts
-    columns = spread_out(market, columns) if losses else _undominated(market, columns)
+    columns = list(columns) if market.failures else _undominated(market, columns)
     far = len(columns) > TOO_MANY_COLUMNS
-    best = _search(market, columns, effort, any_good=far)
+    market, best = _exactly(market, columns, effort, any_good=far)
     if isinstance(best, NoLayout):
-        # What failures take is counted with caution: only the twin proves that nothing survives them.
-        if not losses or not best.proven or _hopeless(market, columns, effort):
-            return best
-        return NoLayout(proven=False, because=CAUTIOUS)
+        return best
     bound, proven = (bounded.bound, bounded.proven) if bounded else _bound(market, columns, best, effort)
     if far and abs(best.value - bound) > effort.gap * abs(best.value) and (limit := least(market, Servers.of(columns))):
         # Of so many columns the twin's answer comes sooner than a search of all, and mostly makes one needless.
@@ -157,12 +156,8 @@ class Incumbent:
 
 def incumbent(market: Market, columns: Sequence[Column], effort: Effort) -> Incumbent | None:
     """A good layout over some columns; None where none was found."""
-    losses = market.survive_domains or market.survive_hosts
-    found = _search(market, spread_out(market, columns) if losses else undominated(columns), effort, any_good=True)
-    if isinstance(found, NoLayout):
-        return None
-    # Those that failures may take less of are variants of what was offered.
-    return Incumbent(tuple(dict.fromkeys(replace(column, touched=0) for column in found.columns)), found.value)
+    _, found = _exactly(market, list(columns) if market.failures else undominated(columns), effort, any_good=True)
+    return None if isinstance(found, NoLayout) else Incumbent(found.columns, found.value)
 
 
 @dataclass(frozen=True)
@@ -213,6 +208,28 @@ def _solve(
 def _many(columns: Sequence[Column]) -> bool:
     """Whether some column may have so many replicas that CP-SAT is slow."""
     return any(column.high > MANY_REPLICAS for column in columns)
+
+
+def _exactly(
+    market: Market, columns: Sequence[Column], effort: Effort, any_good: bool = False
+) -> tuple[Market, _Solved | NoLayout]:
+    """A solution whose losses to failures are exact, and the market in which they are: what units hold of the kinds of replicas
+    that it has is enumerated there. Parameters as :func:`_search`.
+
+    A solution over columns whose losses are only known to be so large at least bounds those that are exact; the kinds that it
+    uses are exact in the next.
+    """
+    for _ in range(MOST_EXPOSURES):
+        found = _search(market, columns, effort, any_good)
+        wider = None if isinstance(found, NoLayout) or not market.failures else exposing(market, found.columns)
+        if wider is market or not market.failures or isinstance(found, NoLayout):
+            return market, found
+        if wider is None or effort.late:
+            break
+        market = wider
+    exact = [column for column in columns if is_exposed(market, column)]
+    found = _search(market, exact, effort, any_good)
+    return market, NoLayout(False, NOT_SURVIVED) if isinstance(found, NoLayout) else found
 
 
 def _search(market: Market, columns: Sequence[Column], effort: Effort, any_good: bool = False) -> _Solved | NoLayout:
@@ -382,39 +399,53 @@ def _could_beat(relaxed: _Relaxed, value: float, settled: Collection[int]) -> li
 def _bound(market: Market, columns: Sequence[Column], best: _Solved, effort: Effort) -> tuple[float, bool]:
     """What the optimistic twin cannot beat, and whether its search finished.
 
+    Where failures are to be survived, kinds of replicas of which the twin only knows how much is lost at least become exact
+    until the bound is near enough.
+    """
+    bound, proven, used = _twin(market, columns, best, effort)
+    for _ in range(MOST_TIGHTER if market.failures else 0):
+        near = abs(best.value - bound) <= effort.gap * abs(best.value)
+        wider = None if near or effort.late else exposing(market, used)
+        if wider is None or wider is market:
+            break
+        market = wider
+        other, proven, used = _twin(market, columns, best, effort)
+        bound = min(bound, other) if best.integers.maximise else max(bound, other)
+    return bound, proven
+
+
+def _twin(
+    market: Market, columns: Sequence[Column], best: _Solved, effort: Effort
+) -> tuple[float, bool, tuple[Column, ...]]:
+    """What the twin cannot beat, whether its search finished, and the columns that it uses; none where devices and demand alone
+    say it.
+
     Only columns with which the twin could beat the known layout matter: a layout without them is no better.
     """
     tighter = max if best.integers.maximise else min
     if len(columns) > MANY_COLUMNS:
         limit = least(market, Servers.of(columns, optimistic=True))
         if limit is None:
-            return best.value, True
+            return best.value, True, ()
         if limit.near(best.value, effort.gap if len(columns) > TOO_MANY_COLUMNS else MARGIN):
-            return tighter(limit.value, best.value), True
+            return tighter(limit.value, best.value), True, ()
         columns = _within(columns, limit, best.value, _settled(market, columns))
         if len(columns) > MOST_COLUMNS:
-            return tighter(limit.value, best.value), False
+            return tighter(limit.value, best.value), False, ()
     relaxed = _relaxed(market, columns, optimistic=True)
     if relaxed is None:
-        return best.value, True
+        return best.value, True, ()
     kept = _could_beat(relaxed, best.value, _settled(market, columns))
     if len(kept) > TOO_MANY_LEFT and relaxed.near(best.value, effort.gap):
-        return relaxed.value, True
+        return relaxed.value, True, ()
     solved = _solve(market, [columns[n] for n in kept], effort, relaxed.ceiling, optimistic=True)
     if solved.answer.status == "infeasible":
-        return best.value, True
+        return best.value, True, ()
     finished = solved.answer.status == "optimal"
+    used = solved.columns if solved.answer.values else ()
     if relaxed.maximise:
-        return max(min(solved.limit, relaxed.value), best.value), finished
-    return min(max(solved.limit, relaxed.value), best.value), finished
-
-
-def _hopeless(market: Market, columns: Sequence[Column], effort: Effort) -> bool:
-    """Whether even the optimistic twin has no solution."""
-    relaxed = _relaxed(market, columns, optimistic=True)
-    if relaxed is None:
-        return True
-    return _solve(market, columns, effort, relaxed.ceiling, optimistic=True).answer.status == "infeasible"
+        return max(min(solved.limit, relaxed.value), best.value), finished, used
+    return min(max(solved.limit, relaxed.value), best.value), finished, used
 
 
 def _with_ties(market: Market, columns: Sequence[Column], best: _Solved) -> _Solved:
