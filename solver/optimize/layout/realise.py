@@ -75,6 +75,7 @@ def realise(
         if isinstance(layout, NoLayout):
             return best or layout
         first = first or layout
+        whole = replace(whole, exposed=layout.exposed)
         found = placements(layout, whole, effort.finishing())
         if whole.failures and not isinstance(found, Unpackable):
             found = _surviving(layout, whole, found, judge, effort)

@@ -15,7 +15,7 @@ from solver.optimize.arithmetic.run import Effort, SolverResult, run
 from solver.optimize.layout.failing import exposing, is_exposed
 from solver.optimize.layout.kv_tiers import Keeping, Place, Split
 from solver.optimize.layout.least import Floats, Limit, Servers, least
-from solver.optimize.layout.program import LEVELS, Choice, DomainContent, LayoutProgram, Market
+from solver.optimize.layout.program import LEVELS, Choice, DomainContent, LayoutProgram, Market, ReplicaKind
 from solver.optimize.layout.write import write
 from solver.space.dominance import undominated
 from solver.space.handover import Connection
@@ -39,8 +39,8 @@ MOST_COMPARED, FEWER_COMPARED, OTHERS = 400, 120, 0.25
 POOL_WEIGHT, DEVICE_WEIGHT, WAIT_STEPS = 2_000_000, 100, 99
 #: Weight of keeping idle KV, where that is not cheaper.
 KEEP_WEIGHT = 40
-#: Times that kinds of replicas may turn out to be missing among those whose losses are exact, before the search keeps to those
-#: that are not, and times that the bound may be drawn tighter by more of them.
+#: Times that kinds of replicas may turn out to be missing among those whose losses are exact, before the best over those is
+#: taken, and times that the bound may be drawn tighter by more of them.
 MOST_EXPOSURES, MOST_TIGHTER = 6, 4
 NOT_SURVIVED = (
     "No plan was found that survives the failures, among those whose losses were counted unit by unit, and none was excluded. "
@@ -73,6 +73,7 @@ class Layout:
     contents: by supply, what every domain in use holds (fragments by size), where that was decided.
     keeps: by number, the ways to keep idle KV that were chosen, with the split of each class.
     places: the tiers outside of HBM.
+    exposed: kinds of replicas whose losses to failures are exact.
     connections: by promise, how its pools hand over; None where they are unified, or where everything connects.
     """
 
@@ -85,6 +86,7 @@ class Layout:
     keeps: dict[int, tuple[Keeping, tuple[Split, ...]]] = field(default_factory=dict)
     places: tuple[Place, ...] = ()
     connections: tuple[Connection | None, ...] = ()
+    exposed: tuple[tuple[ReplicaKind, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def layout_of(program: LayoutProgram, values: Sequence[int], value: float, bound
         _keeps(program, values),
         program.market.places,
         _connections(program, values),
+        program.market.exposed,
     )
 
 
@@ -216,20 +219,26 @@ def _exactly(
     """A solution whose losses to failures are exact, and the market in which they are: what units hold of the kinds of replicas
     that it has is enumerated there. Parameters as :func:`_search`.
 
-    A solution over columns whose losses are only known to be so large at least bounds those that are exact; the kinds that it
-    uses are exact in the next.
+    A solution over columns whose losses are only known to be so large at least bounds those that are exact. The kinds that it
+    uses are exact from then on, until a solution over exact ones alone is as good.
     """
+    if not market.failures:
+        return market, _search(market, columns, effort, any_good)
+    market, best = exposing(market, market.known) or market, None
     for _ in range(MOST_EXPOSURES):
         found = _search(market, columns, effort, any_good)
-        wider = None if isinstance(found, NoLayout) or not market.failures else exposing(market, found.columns)
-        if wider is market or not market.failures or isinstance(found, NoLayout):
+        if isinstance(found, NoLayout):
+            return market, best or found
+        wider = exposing(market, found.columns)
+        if wider is market:
             return market, found
-        if wider is None or effort.late:
+        market = wider or market
+        exact = _search(market, [column for column in columns if is_exposed(market, column)], effort, any_good)
+        if isinstance(exact, _Solved):
+            best = exact if best is None or _better(exact, best) else best
+        if wider is None or effort.late or (best and abs(best.value - found.value) <= effort.gap * abs(best.value)):
             break
-        market = wider
-    exact = [column for column in columns if is_exposed(market, column)]
-    found = _search(market, exact, effort, any_good)
-    return market, NoLayout(False, NOT_SURVIVED) if isinstance(found, NoLayout) else found
+    return market, best or NoLayout(False, NOT_SURVIVED)
 
 
 def _search(market: Market, columns: Sequence[Column], effort: Effort, any_good: bool = False) -> _Solved | NoLayout:

@@ -154,6 +154,7 @@ def _exposed(
     here = [place for place, kind in enumerate(kinds) if choices[kind]]
     held: list[list[Variable | Expression]] = [[] for _ in kinds]
     alike: dict[tuple[tuple[int, Role], tuple[int, ...]], list[Variable]] = defaultdict(list)
+    every: list[Variable] = []
     for of, units in enumerate(failure.units):
         lies: list[Variable] = []
         for content in holdings(failure, units, [kinds[place] for place in here]):
@@ -168,6 +169,8 @@ def _exposed(
             for role, of_role in by_role.items():
                 alike[role, tuple(of_role)].append(variable)
         yield at_most(total(lies), units.count)
+        every += lies
+    yield at_most(total(every), _in_use(program, failure))
     for place in here:
         placed = (
             x * failure.parts_of_fragment(choice.column.footprint)
