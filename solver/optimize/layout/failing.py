@@ -4,57 +4,104 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from solver.optimize.layout.hosts import joint
 from solver.optimize.layout.program import Failure, Market, ReplicaKind, Units
+from solver.replica import Role
 from solver.space.profiles import Column
+from solver.space.shapes import Fragment
 
-#: Contents of units that one program may have.
-MOST_CONTENTS = 1500
+#: Contents of units that are enumerated for a role, and for all roles beside each other.
+MOST_CONTENTS, MOST_BESIDE = 400, 1000
 
 
-def holdings(failure: Failure, units: Units, kinds: Sequence[ReplicaKind]) -> Iterator[tuple[int, ...]]:
-    """Parts of replicas of each kind that one unit may hold together: every combination that fits, but the empty one."""
+@lru_cache(maxsize=1000)
+def holdings(
+    failure: Failure, units: Units, kinds: tuple[ReplicaKind, ...], max_pools: int
+) -> tuple[tuple[int, ...], ...]:
+    """Parts of replicas of each kind that one unit may hold together: every combination that fits and has no more kinds of a
+    role than there may be pools, but the empty one."""
+    return tuple(_holdings(failure, units, kinds, max_pools))
+
+
+def _holdings(
+    failure: Failure, units: Units, kinds: Sequence[ReplicaKind], max_pools: int
+) -> Iterator[tuple[int, ...]]:
     rooms = dict(units.rooms)
-    on: dict[str, list[int]] = defaultdict(list)
-    for place, kind in enumerate(kinds):
-        on[kind.footprint.device].append(place)
-    devices = [device for device in on if device in rooms]
-    ways: list[list[tuple[int, ...]]] = []
-    for device in devices:
-        parts = [failure.part(kinds[place].footprint) for place in on[device]]
-        ways.append([(0,) * len(parts), *joint(rooms[device], parts)])
-    for chosen in itertools.product(*ways):
-        held = [0] * len(kinds)
-        for device, counts in zip(devices, chosen, strict=True):
-            for place, count in zip(on[device], counts, strict=True):
-                held[place] = count
-        if any(held):
-            yield tuple(held)
+    parts = [failure.part(kind.footprint) for kind in kinds]
+
+    def more(first: int, chosen: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        """Places of kinds, those that were chosen and more beside them, of which one part each may fit."""
+        if chosen:
+            yield chosen
+        for place in range(first, len(kinds)):
+            kind = kinds[place]
+            beside = [p for p in chosen if kinds[p].footprint.device == kind.footprint.device]
+            pools = sum(kinds[p][:2] == kind[:2] for p in chosen)
+            size = parts[place].size + sum(parts[p].size for p in beside)
+            if pools < max_pools and size <= sum(rooms.get(kind.footprint.device, ())):
+                yield from more(place + 1, (*chosen, place))
+
+    for places in more(0, ()):
+        devices = dict.fromkeys(kinds[place].footprint.device for place in places)
+        on = [[p for p in places if kinds[p].footprint.device == device] for device in devices]
+        ways = [_counts(rooms[device], tuple(parts[p] for p in held)) for device, held in zip(devices, on, strict=True)]
+        for counts in itertools.product(*ways):
+            content = [0] * len(kinds)
+            for place, count in zip(itertools.chain(*on), itertools.chain(*counts), strict=True):
+                content[place] = count
+            yield tuple(content)
 
 
-def exposing(market: Market, columns: Sequence[Column]) -> Market | None:
-    """The market in which the contents of units are enumerated for these columns' kinds of replicas, beside those that were
-    before as far as that stays few; None where it cannot.
+@lru_cache(maxsize=10_000)
+def _counts(rooms: tuple[int, ...], parts: tuple[Fragment, ...]) -> tuple[tuple[int, ...], ...]:
+    """How many of each part, at least one, lie together."""
+    return tuple(counts for counts in joint(rooms, parts) if all(counts))
 
-    All kinds together where those are few, else each promise by itself, else each role: what another role leaves of a unit
-    is then left to the placement.
+
+def exposing(market: Market, columns: Sequence[Column]) -> Market:
+    """The market in which losses are exact for these columns' kinds of replicas, the first ones first, as far as it stays few.
+
+    What units hold of each role is enumerated by itself: what other roles leave of them is left to the placement, and where
+    that finds none to :func:`beside_each_other`.
     """
-    wanted = list(dict.fromkeys(ReplicaKind.of(column) for column in columns))
-    before = [kind for together in market.exposed for kind in together]
-    if set(wanted) <= set(before):
+    return _exposing(market, map(ReplicaKind.of, columns))
+
+
+def _exposing(market: Market, kinds: Iterable[ReplicaKind]) -> Market:
+    by_role: dict[tuple[int, Role], list[ReplicaKind]] = defaultdict(list)
+    for kind in dict.fromkeys(kinds):
+        by_role[kind.group, kind.role].append(kind)
+    exposed = []
+    for of_role in by_role.values():
+        few = len(of_role)
+        while few > 1 and not _few(market, of_role[:few]):
+            few = few * 3 // 4
+        exposed.append(tuple(of_role[:few]))
+    return replace(market, exposed=tuple(exposed))
+
+
+def with_exposed(market: Market, columns: Sequence[Column]) -> Market:
+    """The market in which losses are exact for these columns' kinds, and for those that were before as far as it stays few."""
+    before = [kind for kinds in market.exposed for kind in kinds]
+    return _exposing(market, [*map(ReplicaKind.of, columns), *before])
+
+
+def beside_each_other(market: Market, columns: Sequence[Column]) -> Market:
+    """The market in which units are also known to hold replicas of all roles beside each other: of these columns' kinds, and of
+    the likeliest others as far as it stays few; unchanged where these alone are too many."""
+    wanted = list(dict.fromkeys(map(ReplicaKind.of, columns)))
+    if any(set(wanted) <= set(kinds) for kinds in market.beside):
         return market
-    for kinds in ([*before, *(kind for kind in wanted if kind not in before)], wanted):
-        for key in (lambda kind: (), lambda kind: (kind.group,), lambda kind: (kind.group, kind.role)):
-            sets: dict[tuple[object, ...], list[ReplicaKind]] = defaultdict(list)
-            for kind in kinds:
-                sets[key(kind)].append(kind)
-            exposed = tuple(tuple(members) for members in sets.values())
-            if _few(market, exposed):
-                return replace(market, exposed=exposed)
-    return None
+    likely = [kind for rank in itertools.zip_longest(*market.exposed) for kind in rank if kind and kind not in wanted]
+    few = len(likely)
+    while few and not _few(market, [*wanted, *likely[:few]], MOST_BESIDE):
+        few //= 2
+    kinds = (*wanted, *likely[:few])
+    return replace(market, beside=(*market.beside, kinds)) if few or _few(market, kinds, MOST_BESIDE) else market
 
 
 def is_exposed(market: Market, column: Column) -> bool:
@@ -63,12 +110,11 @@ def is_exposed(market: Market, column: Column) -> bool:
     return any(kind in together for together in market.exposed)
 
 
-def _few(market: Market, exposed: Sequence[Sequence[ReplicaKind]]) -> bool:
+def _few(market: Market, kinds: Sequence[ReplicaKind], most: int = MOST_CONTENTS) -> bool:
     every = (
         content
         for failure in market.failures
         for units in failure.units
-        for kinds in exposed
-        for content in holdings(failure, units, kinds)
+        for content in _holdings(failure, units, kinds, market.max_pools)
     )
-    return sum(1 for _ in itertools.islice(every, MOST_CONTENTS + 1)) <= MOST_CONTENTS
+    return sum(1 for _ in itertools.islice(every, most + 1)) <= most

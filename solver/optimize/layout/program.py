@@ -193,7 +193,8 @@ class Market:
     ----------
     pins: replicas of each pool that the user has settled; None = any number.
     failures: what may fail while the demand is still met.
-    exposed: sets of kinds of replicas of which the contents of every unit that may fail are enumerated.
+    exposed: kinds of replicas of each role whose losses are exact: what units that may fail hold of them is enumerated.
+    beside: kinds of all roles of which what units hold beside each other is enumerated.
     packings: kinds of fragments for which the contents of a domain are enumerated.
     joint: columns that do not always fit together, of which each domain's content is enumerated.
     standing: replicas that run already; of equally good layouts the one that loads the fewest weights is best.
@@ -215,6 +216,7 @@ class Market:
     max_devices: int | None = None
     failures: tuple[Failure, ...] = ()
     exposed: tuple[tuple[ReplicaKind, ...], ...] = ()
+    beside: tuple[tuple[ReplicaKind, ...], ...] = ()
     pins: tuple[int | None, ...] = ()
     packings: tuple[Packing, ...] = ()
     joint: tuple[Joint, ...] = ()

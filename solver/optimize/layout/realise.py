@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from solver.optimize.arithmetic.run import Effort
+from solver.optimize.layout.failing import beside_each_other
 from solver.optimize.layout.hosts import contents
 from solver.optimize.layout.mapping import Mapping, Unpackable, kinds_on, placements
 from solver.optimize.layout.mapping.ranks import ranks
@@ -80,7 +81,9 @@ def realise(
         if whole.failures and not isinstance(found, Unpackable):
             found = _surviving(layout, whole, found, judge, effort)
         if isinstance(found, Unpackable):
-            widened = _with_packings(whole, {(found.supply, kinds_on(found.pools, found.supply))})
+            widened = beside_each_other(whole, [pool.column for pool in found.pools]) if whole.failures else whole
+            if widened == whole:
+                widened = _with_packings(whole, {(found.supply, kinds_on(found.pools, found.supply))})
             if widened == whole:
                 widened = _with_joint(whole, {found.supply}, [pool.column for pool in found.pools])
         else:
@@ -93,6 +96,8 @@ def realise(
                 return replace(best[0], bound=layout.bound), best[1]
             kinds = {s.index: kinds_on(layout.pools, s.index) for s in whole.supplies}
             widened = _with_packings(whole, set(kinds.items()))
+            if whole.failures:
+                widened = beside_each_other(widened, [pool.column for pool in layout.pools])
             if widened == whole:
                 # Contents let fragments of one replica share a domain; those of a joint do not.
                 held = {index for index, held in kinds.items() if held}

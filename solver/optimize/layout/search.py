@@ -12,7 +12,7 @@ from solver.optimize.arithmetic.integers import IntegerProgram, IntegerRow, inte
 from solver.optimize.arithmetic.linear import Expression, Variable, total
 from solver.optimize.arithmetic.relaxation import MARGIN, Relaxation, relax
 from solver.optimize.arithmetic.run import Effort, SolverResult, run
-from solver.optimize.layout.failing import exposing, is_exposed
+from solver.optimize.layout.failing import exposing, is_exposed, with_exposed
 from solver.optimize.layout.kv_tiers import Keeping, Place, Split
 from solver.optimize.layout.least import Floats, Limit, Servers, least
 from solver.optimize.layout.program import LEVELS, Choice, DomainContent, LayoutProgram, Market, ReplicaKind
@@ -42,6 +42,8 @@ KEEP_WEIGHT = 40
 #: Times that kinds of replicas may turn out to be missing among those whose losses are exact, before the best over those is
 #: taken, and times that the bound may be drawn tighter by more of them.
 MOST_EXPOSURES, MOST_TIGHTER = 6, 4
+#: Share of the time that one search for a layout that survives failures may take: the bound needs its own.
+SHARE_OF_SURVIVAL = 0.12
 NOT_SURVIVED = (
     "No plan was found that survives the failures, among those whose losses were counted unit by unit, and none was excluded. "
     "Allow more devices, or fewer pools."
@@ -116,12 +118,12 @@ def best_layout(
     market, best = _exactly(market, columns, effort, any_good=far)
     if isinstance(best, NoLayout):
         return best
-    bound, proven = (bounded.bound, bounded.proven) if bounded else _bound(market, columns, best, effort)
+    bound, proven = _bound(market, columns, best, effort, bounded)
     if far and abs(best.value - bound) > effort.gap * abs(best.value) and (limit := least(market, Servers.of(columns))):
         # Of so many columns the twin's answer comes sooner than a search of all, and mostly makes one needless.
         best = _bettered(best.kept_in(market), columns, best, limit, effort)
-        bound, proven = (bounded.bound, bounded.proven) if bounded else _bound(market, columns, best, effort)
-    if market.beyond is not None and not bounded:
+        bound, proven = _bound(market, columns, best, effort, bounded)
+    if market.beyond is not None:
         bound = max(bound, market.beyond) if best.integers.maximise else min(bound, market.beyond)
     value, best = best.value, _least_moved(best if market.standing else _with_ties(market, columns, best), effort)
     return layout_of(best.program, _tie_break(best, effort), value, bound, proven)
@@ -224,21 +226,32 @@ def _exactly(
     """
     if not market.failures:
         return market, _search(market, columns, effort, any_good)
-    market, best = exposing(market, market.known) or market, None
+    if not market.exposed:
+        market = exposing(market, _by_likelihood(market, columns))
+    effort = replace(effort, time_limit_s=effort.seconds * SHARE_OF_SURVIVAL)
+    best: _Solved | None = None
     for _ in range(MOST_EXPOSURES):
         found = _search(market, columns, effort, any_good)
         if isinstance(found, NoLayout):
             return market, best or found
-        wider = exposing(market, found.columns)
-        if wider is market:
+        if all(is_exposed(market, column) for column in found.columns):
             return market, found
-        market = wider or market
+        market = with_exposed(market, found.columns)
         exact = _search(market, [column for column in columns if is_exposed(market, column)], effort, any_good)
         if isinstance(exact, _Solved):
             best = exact if best is None or _better(exact, best) else best
-        if wider is None or effort.late or (best and abs(best.value - found.value) <= effort.gap * abs(best.value)):
+        if effort.late or (best and abs(best.value - found.value) <= effort.gap * abs(best.value)):
             break
     return market, best or NoLayout(False, NOT_SURVIVED)
+
+
+def _by_likelihood(market: Market, columns: Sequence[Column]) -> list[Column]:
+    """Settled columns, then those that worsen a layout least."""
+    relaxed, settled = _relaxed(market, columns), _settled(market, columns)
+    if relaxed is None:
+        return list(columns)
+    order = sorted(range(len(columns)), key=lambda n: (n not in settled, relaxed.loss[n], n))
+    return [columns[n] for n in order]
 
 
 def _search(market: Market, columns: Sequence[Column], effort: Effort, any_good: bool = False) -> _Solved | NoLayout:
@@ -405,21 +418,28 @@ def _could_beat(relaxed: _Relaxed, value: float, settled: Collection[int]) -> li
     return [n for n, loss in enumerate(relaxed.loss) if loss <= room or n in settled]
 
 
-def _bound(market: Market, columns: Sequence[Column], best: _Solved, effort: Effort) -> tuple[float, bool]:
+def _bound(
+    market: Market, columns: Sequence[Column], best: _Solved, effort: Effort, known: Layout | None
+) -> tuple[float, bool]:
     """What the optimistic twin cannot beat, and whether its search finished.
+
+    What is known holds here too. It is drawn tighter where failures are to be survived: more of what they take is exact.
 
     Where failures are to be survived, kinds of replicas of which the twin only knows how much is lost at least become exact
     until the bound is near enough.
     """
+    tighter = min if best.integers.maximise else max
+    if known and (not market.failures or abs(best.value - known.bound) <= effort.gap * abs(best.value)):
+        return known.bound, known.proven
     bound, proven, used = _twin(market, columns, best, effort)
+    bound = tighter(bound, known.bound) if known else bound
     for _ in range(MOST_TIGHTER if market.failures else 0):
         near = abs(best.value - bound) <= effort.gap * abs(best.value)
-        wider = None if near or effort.late else exposing(market, used)
-        if wider is None or wider is market:
+        if near or effort.late or all(is_exposed(market, column) for column in used):
             break
-        market = wider
+        market = with_exposed(market, used)
         other, proven, used = _twin(market, columns, best, effort)
-        bound = min(bound, other) if best.integers.maximise else max(bound, other)
+        bound = tighter(bound, other)
     return bound, proven
 
 

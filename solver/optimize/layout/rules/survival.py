@@ -59,7 +59,7 @@ def survive(program: LayoutProgram) -> Iterator[Demand]:
                     yield serves(program, group, role, program.capacity(group, role) - losses.whole)
                     yield from _pigeonholes(program, failure, pools, losses)
                     yield from _shares(program, failure, group, role, pools)
-        for number, kinds in enumerate(program.market.exposed):
+        for number, kinds in enumerate((*program.market.exposed, *program.market.beside)):
             yield from _exposed(program, failure, number, kinds, lost)
 
 
@@ -157,7 +157,7 @@ def _exposed(
     every: list[Variable] = []
     for of, units in enumerate(failure.units):
         lies: list[Variable] = []
-        for content in holdings(failure, units, [kinds[place] for place in here]):
+        for content in holdings(failure, units, tuple(kinds[place] for place in here), program.market.max_pools):
             name = ".".join(map(str, (failure.unit, number, of, *content)))
             variable = program.linear.integer(f"lies.{name}", 0, units.count)
             lies.append(variable)
