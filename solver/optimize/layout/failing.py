@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
 from solver.optimize.layout.hosts import joint
-from solver.optimize.layout.program import Failure, Market, ReplicaKind, Units
+from solver.optimize.layout.program import Failure, Market, ReplicaKind, Rooms, Supply, Units
 from solver.replica import Role
 from solver.space.profiles import Column
 from solver.space.shapes import Fragment
 
 #: Contents of units that are enumerated for a role, and for all roles beside each other.
 MOST_CONTENTS, MOST_BESIDE = 400, 1000
+
+
+def failures(supplies: Sequence[Supply], lost_domains: int, lost_hosts: int) -> Iterator[Failure]:
+    """What may fail, where so many domains or hosts are to be survived; one of both where a host is a domain."""
+    on_host: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    domains: Counter[Rooms] = Counter()
+    for supply in supplies:
+        domains[(supply.device, supply.host_sizes),] += supply.count
+        for domain in supply.domain_class.domains:
+            for host, devices in zip(domain.host_names, domain.hosts, strict=True):
+                on_host[host][supply.device].append(len(devices))
+    hosts: Counter[Rooms] = Counter(
+        tuple((device, tuple(sorted(sizes, reverse=True))) for device, sizes in sorted(held.items()))
+        for held in on_host.values()
+    )
+    if hosts == domains:
+        lost_domains, lost_hosts = max(lost_domains, lost_hosts), 0
+    if lost_domains:
+        yield Failure("domain", lost_domains, _counted(domains))
+    if lost_hosts:
+        yield Failure("host", lost_hosts, _counted(hosts))
+
+
+def _counted(kinds: Counter[Rooms]) -> tuple[Units, ...]:
+    return tuple(Units(count, rooms) for rooms, count in sorted(kinds.items()))
 
 
 @lru_cache(maxsize=1000)

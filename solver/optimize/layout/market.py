@@ -15,10 +15,11 @@ from solver.cost.pool.promise import Promise
 from solver.engines import EngineRules, engine_rules
 from solver.experts.recorded import balance_of
 from solver.optimize.arithmetic.run import Deadline, Effort
+from solver.optimize.layout.failing import failures
 from solver.optimize.layout.kv_tiers import keepings
 from solver.optimize.layout.kv_tiers.places import places
 from solver.optimize.layout.pricing import Shelf, worthwhile
-from solver.optimize.layout.program import Failure, HostKind, Market, Need, Rooms, Supply, Units
+from solver.optimize.layout.program import HostKind, Market, Need, Supply
 from solver.replica import ROLES, Engine, Parallelism, Role
 from solver.space.candidates import Candidates, Startable, candidates, context_degrees, startable, with_limits
 from solver.space.certainty import certain
@@ -93,40 +94,15 @@ def market(instance: Instance) -> Market:
         owned=scenario.owned,
         max_pools=scenario.options.max_pools,
         max_devices=scenario.constraints.max_devices,
-        failures=tuple(_failures(instance, supplies)),
+        failures=tuple(
+            failures(supplies, scenario.options.survive_domain_failures, scenario.options.survive_host_failures)
+        ),
         pins=tuple(pool.replicas for pool in scenario.constraints.pools),
         keepings=tuple(chain.from_iterable(ways)),
         places=tiers,
         simplicity=scenario.options.simplicity,
         host_kinds=_host_kinds(instance, supplies) if scenario.billing == "host" else (),
     )
-
-
-def _failures(instance: Instance, supplies: Sequence[Supply]) -> Iterator[Failure]:
-    """What may fail: domains, hosts, or both where they are not the same."""
-    options = instance.scenario.options
-    on_host: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    domains: Counter[Rooms] = Counter()
-    for supply in supplies:
-        domains[(supply.device, supply.host_sizes),] += supply.count
-        for domain in supply.domain_class.domains:
-            for host, devices in zip(domain.host_names, domain.hosts, strict=True):
-                on_host[host][supply.device].append(len(devices))
-    hosts: Counter[Rooms] = Counter(
-        tuple((device, tuple(sorted(sizes, reverse=True))) for device, sizes in sorted(held.items()))
-        for held in on_host.values()
-    )
-    lost_domains, lost_hosts = options.survive_domain_failures, options.survive_host_failures
-    if hosts == domains:  # a host is a domain of its own
-        lost_domains, lost_hosts = max(lost_domains, lost_hosts), 0
-    if lost_domains:
-        yield Failure("domain", lost_domains, _counted(domains))
-    if lost_hosts:
-        yield Failure("host", lost_hosts, _counted(hosts))
-
-
-def _counted(kinds: Counter[Rooms]) -> tuple[Units, ...]:
-    return tuple(Units(count, rooms) for rooms, count in sorted(kinds.items()))
 
 
 def _host_kinds(instance: Instance, supplies: Sequence[Supply]) -> tuple[HostKind, ...]:

@@ -83,7 +83,7 @@ def _losses(program: LayoutProgram, failure: Failure, pools: Sequence[Choice]) -
         _lost_rate(program, failure, choice) * max(failure.most(units, choice.column.footprint) for units in failure.units)
         for choice in pools
     )
-    step = math.fsum(most[-program.market.max_pools :]) / STEPS
+    step = math.fsum(most[-program.market.max_pools :]) / (STEPS - 1)  # a step to spare for rounding
     name = f"lost.{failure.unit}.{pools[0].column.group}.{pools[0].column.role}"
     levels = tuple(program.linear.integer(f"{name}.{number}", 0, STEPS) for number in range(failure.failures))
     return _Losses(levels, step, step if program.optimistic else 0.0)
