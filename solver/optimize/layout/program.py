@@ -197,6 +197,7 @@ class Market:
     beside: kinds of all roles of which what units hold beside each other is enumerated.
     packings: kinds of fragments for which the contents of a domain are enumerated.
     joint: columns that do not always fit together, of which each domain's content is enumerated.
+    whole_hosts: where failures are to be survived, count hosts role by role, as if no two roles shared one.
     standing: replicas that run already; of equally good layouts the one that loads the fewest weights is best.
     keepings: ways to keep idle KV that columns are priced for; places: the tiers outside of HBM where it can wait.
     connections: ways to hand KV caches over, the preferred ones first; empty where every replica connects with every one.
@@ -220,6 +221,7 @@ class Market:
     pins: tuple[int | None, ...] = ()
     packings: tuple[Packing, ...] = ()
     joint: tuple[Joint, ...] = ()
+    whole_hosts: bool = False
     standing: tuple[Standing, ...] = ()
     keepings: tuple[Keeping, ...] = ()
     places: tuple[Place, ...] = ()

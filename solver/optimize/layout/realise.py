@@ -13,7 +13,7 @@ from solver.optimize.layout.mapping import Mapping, Unpackable, kinds_on, placem
 from solver.optimize.layout.mapping.ranks import ranks
 from solver.optimize.layout.mapping.survive import survives, surviving
 from solver.optimize.layout.program import Joint, Market, Packing
-from solver.optimize.layout.search import Layout, NoLayout, best_layout
+from solver.optimize.layout.search import Layout, NoLayout, best_layout, bound_of
 from solver.space.profiles import Column
 from solver.space.shapes import Fragment
 
@@ -25,6 +25,8 @@ NOT_PACKED = (
 )
 #: Share by which a mapping's rent may exceed the program's count before the program counts hosts more carefully.
 ROUNDING = 1e-6
+#: Share of the time after which a layout that survives failures has a place, though not the best one: the bound needs its own.
+SHARE_OF_PLACING = 0.5
 #: Most contents of a domain that are enumerated.
 MOST_CONTENTS = 4000
 
@@ -58,7 +60,20 @@ Solve = Callable[[Market, Sequence[Column], Effort, Layout | None], Layout | NoL
 
 
 def realise(
-    whole: Market, columns: Sequence[Column], judge: Judge, effort: Effort, solve: Solve = best_layout
+    whole: Market, columns: Sequence[Column], judge: Judge, effort: Effort
+) -> tuple[Layout, Mapping] | NoLayout:
+    """The best layout that packs into domains and hosts, and survives what it has to, with a bound over all."""
+    found = realised(whole, columns, judge, effort, best_layout)
+    if isinstance(found, NoLayout) or not whole.failures:
+        return found
+    layout, mapping = found
+    value = layout.value if whole.objective == "throughput" or whole.owned else judge.usd_per_hour(mapping)
+    bound, proven = bound_of(replace(whole, exposed=layout.exposed), columns, value, effort)
+    return replace(layout, bound=bound, proven=proven), mapping
+
+
+def realised(
+    whole: Market, columns: Sequence[Column], judge: Judge, effort: Effort, solve: Solve
 ) -> tuple[Layout, Mapping] | NoLayout:
     """A layout that packs into domains and hosts as the program counted.
 
@@ -71,6 +86,7 @@ def realise(
     """
     best: tuple[Layout, Mapping] | None = None
     first: Layout | None = None
+    cautious = False
     for _ in range(MOST_REPACKS):
         layout = solve(whole, columns, effort.finishing() if first and not best else effort, first)
         if isinstance(layout, NoLayout):
@@ -91,18 +107,22 @@ def realise(
             rent = judge.usd_per_hour(mapping)
             if best is None or rent < judge.usd_per_hour(best[1]):
                 best = layout, mapping
-            enough = max(layout.value * (1 + max(effort.gap, ROUNDING)), layout.bound / (1 - min(judge.gap, 0.99)))
+            value = layout.value if first is None or not whole.whole_hosts else first.value
+            enough = max(value * (1 + max(effort.gap, ROUNDING)), layout.bound / (1 - min(judge.gap, 0.99)))
             if whole.objective == "throughput" or rent <= enough:
                 return replace(best[0], bound=layout.bound), best[1]
             kinds = {s.index: kinds_on(layout.pools, s.index) for s in whole.supplies}
             widened = _with_packings(whole, set(kinds.items()))
             if whole.failures:
-                widened = beside_each_other(widened, [pool.column for pool in layout.pools])
+                # First with hosts counted so cautiously that what is found has a place, then with what lies beside what.
+                beside = beside_each_other(replace(widened, whole_hosts=False), [pool.column for pool in layout.pools])
+                widened = beside if cautious else replace(widened, whole_hosts=True)
+                cautious = True
             if widened == whole:
                 # Contents let fragments of one replica share a domain; those of a joint do not.
                 held = {index for index, held in kinds.items() if held}
                 widened = _with_joint(whole, held, [pool.column for pool in layout.pools])
-        if widened == whole:
+        if widened == whole or (best and whole.failures and effort.clock and effort.clock.spent(SHARE_OF_PLACING)):
             break
         whole = widened
     return best or NoLayout(proven=False, because=NOT_PACKED)

@@ -42,8 +42,9 @@ KEEP_WEIGHT = 40
 #: Times that kinds of replicas may turn out to be missing among those whose losses are exact, before the best over those is
 #: taken, and times that the bound may be drawn tighter by more of them.
 MOST_EXPOSURES, MOST_TIGHTER = 6, 4
-#: Share of the time that one search for a layout that survives failures may take: the bound needs its own.
-SHARE_OF_SURVIVAL = 0.12
+#: Share of the time left that one search for a layout that survives failures may take, and one for its bound: what is found
+#: has yet to be placed.
+SHARE_OF_SURVIVAL, SHARE_OF_BOUND = 0.1, 0.6
 NOT_SURVIVED = (
     "No plan was found that survives the failures, among those whose losses were counted unit by unit, and none was excluded. "
     "Allow more devices, or fewer pools."
@@ -109,6 +110,9 @@ def best_layout(
 ) -> Layout | NoLayout:
     """The cheapest layout (or the one that serves most), with a bound over all of them.
 
+    Where failures are to be survived the bound is what devices and demand alone say: to draw it tighter takes long, and is
+    left to :func:`bound_of`, once the layout has a place.
+
     Parameters
     ----------
     bounded: a layout of a market that demands no more than this one, whose bound therefore holds here.
@@ -118,13 +122,18 @@ def best_layout(
     market, best = _exactly(market, columns, effort, any_good=far)
     if isinstance(best, NoLayout):
         return best
-    bound, proven = _bound(market, columns, best, effort, bounded)
-    if far and abs(best.value - bound) > effort.gap * abs(best.value) and (limit := least(market, Servers.of(columns))):
+    if bounded:
+        bound, proven = bounded.bound, bounded.proven
+    elif market.failures:
+        bound, proven = _roughly(market, columns, best.value), False
+    else:
+        bound, proven = bound_of(market, columns, best.value, effort)
+    wide = far and not market.failures and abs(best.value - bound) > effort.gap * abs(best.value)
+    if wide and (limit := least(market, Servers.of(columns))):
         # Of so many columns the twin's answer comes sooner than a search of all, and mostly makes one needless.
         best = _bettered(best.kept_in(market), columns, best, limit, effort)
-        bound, proven = _bound(market, columns, best, effort, bounded)
-    if market.beyond is not None:
-        bound = max(bound, market.beyond) if best.integers.maximise else min(bound, market.beyond)
+        if not bounded:
+            bound, proven = bound_of(market, columns, best.value, effort)
     value, best = best.value, _least_moved(best if market.standing else _with_ties(market, columns, best), effort)
     return layout_of(best.program, _tie_break(best, effort), value, bound, proven)
 
@@ -418,63 +427,70 @@ def _could_beat(relaxed: _Relaxed, value: float, settled: Collection[int]) -> li
     return [n for n, loss in enumerate(relaxed.loss) if loss <= room or n in settled]
 
 
-def _bound(
-    market: Market, columns: Sequence[Column], best: _Solved, effort: Effort, known: Layout | None
-) -> tuple[float, bool]:
-    """What the optimistic twin cannot beat, and whether its search finished.
-
-    What is known holds here too. It is drawn tighter where failures are to be survived: more of what they take is exact.
+def bound_of(market: Market, columns: Sequence[Column], value: float, effort: Effort) -> tuple[float, bool]:
+    """What no layout beats, and whether the search for it finished.
 
     Where failures are to be survived, kinds of replicas of which the twin only knows how much is lost at least become exact
-    until the bound is near enough.
+    as long as that helps, until the bound is near enough.
+
+    Parameters
+    ----------
+    value: of a layout that is known [USD/h, or a multiple of the mix].
     """
-    tighter = min if best.integers.maximise else max
-    if known and (not market.failures or abs(best.value - known.bound) <= effort.gap * abs(best.value)):
-        return known.bound, known.proven
-    bound, proven, used = _twin(market, columns, best, effort)
-    bound = tighter(bound, known.bound) if known else bound
+    if market.failures:
+        effort = replace(effort, time_limit_s=effort.seconds * SHARE_OF_BOUND)
+    bound, proven, used = _twin(market, columns, value, effort)
     for _ in range(MOST_TIGHTER if market.failures else 0):
-        near = abs(best.value - bound) <= effort.gap * abs(best.value)
-        if near or effort.late or all(is_exposed(market, column) for column in used):
+        near = abs(value - bound) <= effort.gap * abs(value)
+        if near or not proven or effort.late or all(is_exposed(market, column) for column in used):
             break
         market = with_exposed(market, used)
-        other, proven, used = _twin(market, columns, best, effort)
-        bound = tighter(bound, other)
+        other, proven, used = _twin(market, columns, value, effort)
+        bound = min(bound, other) if market.objective == "throughput" else max(bound, other)
+    if market.beyond is not None:
+        bound = max(bound, market.beyond) if market.objective == "throughput" else min(bound, market.beyond)
     return bound, proven
 
 
+def _roughly(market: Market, columns: Sequence[Column], value: float) -> float:
+    """What no layout beats by devices and demand alone."""
+    limit = least(market, Servers.of(columns, optimistic=True))
+    known = [value, *([limit.value] if limit else []), *([] if market.beyond is None else [market.beyond])]
+    return max(known) if market.objective == "throughput" else min(known)
+
+
 def _twin(
-    market: Market, columns: Sequence[Column], best: _Solved, effort: Effort
+    market: Market, columns: Sequence[Column], value: float, effort: Effort
 ) -> tuple[float, bool, tuple[Column, ...]]:
     """What the twin cannot beat, whether its search finished, and the columns that it uses; none where devices and demand alone
     say it.
 
     Only columns with which the twin could beat the known layout matter: a layout without them is no better.
     """
-    tighter = max if best.integers.maximise else min
+    tighter = max if market.objective == "throughput" else min
     if len(columns) > MANY_COLUMNS:
         limit = least(market, Servers.of(columns, optimistic=True))
         if limit is None:
-            return best.value, True, ()
-        if limit.near(best.value, effort.gap if len(columns) > TOO_MANY_COLUMNS else MARGIN):
-            return tighter(limit.value, best.value), True, ()
-        columns = _within(columns, limit, best.value, _settled(market, columns))
+            return value, True, ()
+        if limit.near(value, effort.gap if len(columns) > TOO_MANY_COLUMNS else MARGIN):
+            return tighter(limit.value, value), True, ()
+        columns = _within(columns, limit, value, _settled(market, columns))
         if len(columns) > MOST_COLUMNS:
-            return tighter(limit.value, best.value), False, ()
+            return tighter(limit.value, value), False, ()
     relaxed = _relaxed(market, columns, optimistic=True)
     if relaxed is None:
-        return best.value, True, ()
-    kept = _could_beat(relaxed, best.value, _settled(market, columns))
-    if len(kept) > TOO_MANY_LEFT and relaxed.near(best.value, effort.gap):
+        return value, True, ()
+    kept = _could_beat(relaxed, value, _settled(market, columns))
+    if len(kept) > TOO_MANY_LEFT and relaxed.near(value, effort.gap):
         return relaxed.value, True, ()
     solved = _solve(market, [columns[n] for n in kept], effort, relaxed.ceiling, optimistic=True)
     if solved.answer.status == "infeasible":
-        return best.value, True, ()
+        return value, True, ()
     finished = solved.answer.status == "optimal"
     used = solved.columns if solved.answer.values else ()
     if relaxed.maximise:
-        return max(min(solved.limit, relaxed.value), best.value), finished, used
-    return min(max(solved.limit, relaxed.value), best.value), finished, used
+        return max(min(solved.limit, relaxed.value), value), finished, used
+    return min(max(solved.limit, relaxed.value), value), finished, used
 
 
 def _with_ties(market: Market, columns: Sequence[Column], best: _Solved) -> _Solved:

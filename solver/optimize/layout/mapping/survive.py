@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from solver.optimize.arithmetic.run import Effort, run
 from solver.optimize.layout.mapping.bins import Bin, Devices, HostProgram, empty, largest_first
@@ -14,6 +15,9 @@ from solver.replica import Role
 
 #: Steps in which requests/s are counted, share of a role's capacity that rounding may take, and steps of a rent.
 STEPS, ROUNDING, USD_STEPS = 2**30, 1e-7, 1000
+
+#: Seconds that the search for a placement may take.
+TIME_LIMIT_S = 5.0
 
 #: Promise and role.
 Service = tuple[int, Role]
@@ -69,7 +73,8 @@ def surviving(layout: Layout, market: Market, effort: Effort) -> list[Bin] | Non
                 program.require("loss", [*lost, (level, -1), (over[-1], -1)], 0)
             taken = [(level, failure.failures), *((variable, 1) for variable in over)]
             program.require("survival", taken, math.floor(most / unit))
-    answer = run(program.finished(list(_rent(market, program))), effort)
+    limit = min(TIME_LIMIT_S, effort.time_limit_s)
+    answer = run(program.finished(list(_rent(market, program))), replace(effort, time_limit_s=limit))
     return [program.bin(d, bins[d], answer.values) for d in range(len(domains))] if answer.values else None
 
 

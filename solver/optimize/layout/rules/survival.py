@@ -14,10 +14,12 @@ from dataclasses import dataclass
 
 from solver.optimize.arithmetic.linear import Demand, Expression, Variable, at_least, at_most, equal, total
 from solver.optimize.layout.failing import holdings
-from solver.optimize.layout.program import Choice, Failure, LayoutProgram, ReplicaKind
+from solver.optimize.layout.hosts import least_hosts
+from solver.optimize.layout.program import Choice, Failure, LayoutProgram, ReplicaKind, Units
 from solver.optimize.layout.rule import rule
 from solver.optimize.layout.rules.service import serves
 from solver.replica import ROLES, Role
+from solver.space.shapes import Fragment
 
 #: Steps in which the loss of a unit is counted.
 STEPS = 2**14
@@ -59,8 +61,11 @@ def survive(program: LayoutProgram) -> Iterator[Demand]:
                     yield serves(program, group, role, program.capacity(group, role) - losses.whole)
                     yield from _pigeonholes(program, failure, pools, losses)
                     yield from _shares(program, failure, group, role, pools)
+        taken: list[Expression] = []
         for number, kinds in enumerate((*program.market.exposed, *program.market.beside)):
-            yield from _exposed(program, failure, number, kinds, lost)
+            yield from _exposed(program, failure, number, kinds, lost, taken)
+        if program.market.whole_hosts and not program.optimistic:
+            yield at_most(total(taken[: len(program.market.exposed)]), total(program.hosts.values()))
 
 
 def _in_use(program: LayoutProgram, failure: Failure) -> Expression:
@@ -139,72 +144,108 @@ def _breaks(first: int, last: int) -> Iterator[int]:
         number = number + 1 if number < first + EACH_UNIT else math.ceil(number * WIDER)
 
 
+@dataclass(frozen=True)
+class _Holding:
+    """What so many of some units hold: parts of replicas of each kind."""
+
+    units: Units
+    content: tuple[int, ...]
+    count: Variable
+
+
 def _exposed(
     program: LayoutProgram,
     failure: Failure,
     number: int,
     kinds: Sequence[ReplicaKind],
     lost: dict[tuple[int, Role], _Losses],
+    taken: list[Expression],
 ) -> Iterator[Demand]:
-    """Every unit holds one of the contents that fit, and each content that is in use counts among the losses."""
-    choices: dict[ReplicaKind, list[Choice]] = defaultdict(list)
+    """Every unit holds one of the contents that fit, and each content that is in use counts among the losses.
+
+    Parameters
+    ----------
+    taken: where the hosts are put on which that lies.
+    """
+    of_kind: dict[ReplicaKind, list[Choice]] = defaultdict(list)
     for choice in program.choices:
         if choice.fragments:
-            choices[ReplicaKind.of(choice.column)].append(choice)
-    here = [place for place, kind in enumerate(kinds) if choices[kind]]
-    held: list[list[Variable | Expression]] = [[] for _ in kinds]
-    alike: dict[tuple[tuple[int, Role], tuple[int, ...]], list[Variable]] = defaultdict(list)
-    every: list[Variable] = []
-    for of, units in enumerate(failure.units):
-        lies: list[Variable] = []
-        for content in holdings(failure, units, tuple(kinds[place] for place in here), program.market.max_pools):
-            name = ".".join(map(str, (failure.unit, number, of, *content)))
-            variable = program.linear.integer(f"lies.{name}", 0, units.count)
-            lies.append(variable)
-            by_role: dict[tuple[int, Role], list[int]] = defaultdict(lambda: [0] * len(kinds))
-            for place, count in zip(here, content, strict=True):
-                if count:
-                    held[place].append(variable * count)
-                    by_role[kinds[place].group, kinds[place].role][place] = count
-            for role, of_role in by_role.items():
-                alike[role, tuple(of_role)].append(variable)
-        yield at_most(total(lies), units.count)
-        every += lies
-    yield at_most(total(every), _in_use(program, failure))
-    for place in here:
-        placed = (
-            x * failure.parts_of_fragment(choice.column.footprint)
-            for choice in choices[kinds[place]]
-            for x in choice.fragments.values()
-        )
-        yield equal(total(placed), total(held[place]))
-    beyond: dict[tuple[tuple[int, Role], int], list[Variable]] = defaultdict(list)
-    for (role, counts), some in alike.items():
-        taken = total(
-            choice.used * (count * _lost_rate(program, failure, choice))
-            for place, count in enumerate(counts)
+            of_kind[ReplicaKind.of(choice.column)].append(choice)
+    kinds = tuple(kind for kind in kinds if kind in of_kind)
+    held = [
+        _Holding(units, content, program.linear.integer(_name("lies", failure, number, of, *content), 0, units.count))
+        for of, units in enumerate(failure.units)
+        for content in holdings(failure, units, kinds, program.market.max_pools)
+    ]
+    for units in failure.units:
+        yield at_most(total(each.count for each in held if each.units == units), units.count)
+    yield at_most(total(each.count for each in held), _in_use(program, failure))
+    taken.append(total(each.count * (_hosts(each, kinds) if failure.unit == "domain" else 1) for each in held))
+    yield at_most(taken[-1], total(program.hosts.values()))
+    for place, kind in enumerate(kinds):
+        parts = failure.parts_of_fragment(kind.footprint)
+        placed = total(x * parts for choice in of_kind[kind] for x in choice.fragments.values())
+        yield equal(placed, total(each.count * each.content[place] for each in held))
+    for role in dict.fromkeys(kind[:2] for kind in kinds):
+        mine = {place: of_kind[kind] for place, kind in enumerate(kinds) if kind[:2] == role}
+        yield from _worst(program, failure, number, mine, held, lost[role])
+
+
+def _name(what: str, failure: Failure, *numbers: object) -> str:
+    return ".".join(map(str, (what, failure.unit, *numbers)))
+
+
+def _hosts(holding: _Holding, kinds: Sequence[ReplicaKind]) -> int:
+    """Fewest hosts of a domain on which its content lies."""
+    found = 0
+    for device, rooms in holding.units.rooms:
+        parts: dict[Fragment, int] = defaultdict(int)
+        for kind, count in zip(kinds, holding.content, strict=True):
+            if kind.footprint.device == device:
+                parts[kind.footprint.fragment] += count
+        found += least_hosts(rooms, parts) or 0
+    return found
+
+
+def _worst(
+    program: LayoutProgram,
+    failure: Failure,
+    number: int,
+    mine: dict[int, list[Choice]],
+    held: Sequence[_Holding],
+    losses: _Losses,
+) -> Iterator[Demand]:
+    """The n-th greatest loss is no smaller than what any unit takes, unless fewer than n units take more.
+
+    Parameters
+    ----------
+    mine: columns of one role, by the place of their kind in the contents.
+    """
+    alike: dict[tuple[int, ...], list[Variable]] = defaultdict(list)
+    for each in held:
+        if any(each.content[place] for place in mine):
+            alike[tuple(each.content[place] for place in mine)].append(each.count)
+    beyond: list[list[Variable]] = [[] for _ in losses.levels]
+    for counts, some in alike.items():
+        rates = [
+            [(choice, count * _lost_rate(program, failure, choice)) for choice in choices]
+            for count, choices in zip(counts, mine.values(), strict=True)
             if count
-            for choice in choices[kinds[place]]
-        )
-        most = math.fsum(
-            count * max(_lost_rate(program, failure, choice) for choice in choices[kinds[place]])
-            for place, count in enumerate(counts)
-            if count
-        )
-        units_in_all = sum(variable.high for variable in some)
-        name = ".".join(map(str, (failure.unit, number, *role, *counts)))
-        any_ = program.linear.boolean(f"any.{name}")
-        yield at_most(total(some), any_ * units_in_all)
-        losses = lost[role]
+        ]
+        taken = total(choice.used * rate for pools in rates for choice, rate in pools)
+        most, units = math.fsum(max(rate for _, rate in pools) for pools in rates), sum(one.high for one in some)
+        name = (number, *mine, *counts)
+        any_ = program.linear.boolean(_name("any", failure, *name))
+        yield at_most(total(some), any_ * units)
         for level, variable in enumerate(losses.levels):
-            # level >= taken where any unit holds this, unless no more than so many hold what takes more
             left = variable * losses.step - taken - any_ * most
             if level:
-                many = program.linear.boolean(f"beyond.{name}.{level}")
-                counted = program.linear.integer(f"beyond.units.{name}.{level}", 0, level)
-                yield at_least(counted - total(some) - many * units_in_all, -units_in_all)
-                beyond[role, level].append(counted)
+                many = program.linear.boolean(_name("many", failure, level, *name))
+                counted = program.linear.integer(_name("beyond", failure, level, *name), 0, level)
+                yield at_least(counted - total(some) - many * units, -units)
+                beyond[level].append(counted)
                 left = left + many * most
             yield at_least(left, -most - losses.slack)
-    for (_, level), counts_beyond in beyond.items():
-        yield at_most(total(counts_beyond), level)
+    for level, counted_beyond in enumerate(beyond):
+        if counted_beyond:
+            yield at_most(total(counted_beyond), level)

@@ -160,7 +160,11 @@ def test_survive() -> None:
 
     def survives(v: dict[str, int]) -> bool:
         placed, used = v["fragments.0.0"], v["domains.0"]
-        held = [(a, placed - a) for a in range(3) if 0 <= placed - a <= 2 and (a > 0) + (placed > a) <= used]
+        held = [
+            (a, placed - a)
+            for a in range(3)
+            if 0 <= placed - a <= 2 and (a > 0) + (placed > a) <= min(used, v["hosts.0"])
+        ]
         if used < 2 or not held:
             return False
         apart = v["disaggregated.0"] * 0.9 * LOOSE
