@@ -15,7 +15,7 @@ from solver.space.profiles import Column
 from solver.space.shapes import Fragment
 
 #: Contents of units that are enumerated for a role, and for all roles beside each other.
-MOST_CONTENTS, MOST_BESIDE = 400, 1000
+MOST_CONTENTS, MOST_BESIDE = 150, 1000
 
 
 def failures(supplies: Sequence[Supply], lost_domains: int, lost_hosts: int) -> Iterator[Failure]:
