@@ -27,7 +27,7 @@ from solver.optimize.layout.latency import latencies
 from solver.optimize.layout.mapping import Mapping
 from solver.optimize.layout.market import Offer, market, offer
 from solver.optimize.layout.program import Market
-from solver.optimize.layout.realise import Judge, realise
+from solver.optimize.layout.realise import Judge, realise, realised
 from solver.optimize.layout.search import Layout, NoLayout
 from solver.optimize.layout.simple import Floats, Order, order, simplest
 from solver.optimize.layout.standing import Standing
@@ -200,7 +200,7 @@ class Search:
             return simplest(wider, columns, source.layout, limit, latency, effort) or NoLayout(proven=False)
 
         offered, judge = source.offer, self._judge(source.offer, source.routes)
-        other = realise(offered.within(source.market), offered.columns, judge, self.effort, solve)
+        other = realised(offered.within(source.market), offered.columns, judge, self.effort, solve)
         if isinstance(other, NoLayout) or _same(other[0], source.layout):
             return known
         pools = staff(self.instance, offered, source.routes, *other)

@@ -57,7 +57,6 @@ class Column:
     wait: its TTFT (decode: TPOT) at the 95th percentile [s]; breaks ties.
     limit: most sequences that a rank may run.
     pin: number of the pinned pool that it stands for.
-    touched: most replicas that any one scale-up domain may hold a part of; 0 = any number.
     keeping: number of the way to keep idle KV that it is priced for; None where nothing is kept.
     slow: (class, tier) pairs, by position in the promise and name, from which loading takes longer than it spares.
     """
@@ -72,7 +71,6 @@ class Column:
     wait: float
     limit: float
     pin: int | None = None
-    touched: int = 0
     keeping: int | None = None
     slow: frozenset[tuple[int, KVTierName]] = frozenset()
 

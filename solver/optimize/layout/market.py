@@ -15,6 +15,7 @@ from solver.cost.pool.promise import Promise
 from solver.engines import EngineRules, engine_rules
 from solver.experts.recorded import balance_of
 from solver.optimize.arithmetic.run import Deadline, Effort
+from solver.optimize.layout.failing import failures
 from solver.optimize.layout.kv_tiers import keepings
 from solver.optimize.layout.kv_tiers.places import places
 from solver.optimize.layout.pricing import Shelf, worthwhile
@@ -85,8 +86,6 @@ def market(instance: Instance) -> Market:
         keepings(instance, group, tuple(_roles(need)), tiers)
         for group, need in zip(instance.groups, needs, strict=True)
     ]
-    lost_hosts = scenario.options.survive_host_failures
-    alone = all(len(supply.host_sizes) == 1 for supply in supplies)  # a host is a domain of its own
     return Market(
         supplies=tuple(supplies),
         needs=needs,
@@ -95,9 +94,9 @@ def market(instance: Instance) -> Market:
         owned=scenario.owned,
         max_pools=scenario.options.max_pools,
         max_devices=scenario.constraints.max_devices,
-        survive_domains=max(scenario.options.survive_domain_failures, lost_hosts if alone else 0),
-        survive_hosts=0 if alone else lost_hosts,
-        whole_hosts=scenario.options.survive_domain_failures > 0,
+        failures=tuple(
+            failures(supplies, scenario.options.survive_domain_failures, scenario.options.survive_host_failures)
+        ),
         pins=tuple(pool.replicas for pool in scenario.constraints.pools),
         keepings=tuple(chain.from_iterable(ways)),
         places=tiers,

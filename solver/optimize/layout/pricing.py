@@ -175,7 +175,7 @@ def _first(market: Market, shelves: Sequence[Shelf], every: Sequence[Band], limi
     near = {(number, cell) for members in alike.values() for _, number, cell in sorted(members)[:FIRST_CELLS]}
     hopeful = [band for band in every if (band.shelf, band.cell) in near | settled]
     among = least(market, _servers(shelves, hopeful))
-    if among is None or market.survive_domains or market.survive_hosts:  # what failures take is on top of the demand
+    if among is None or market.failures:  # what failures take is on top of the demand
         return hopeful
     return [
         band

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from solver.optimize.arithmetic.linear import Expression, LinearProgram, Variable, total
 from solver.optimize.layout.kv_tiers import Keeping, Place
@@ -17,7 +17,7 @@ from solver.optimize.layout.standing import Standing
 from solver.replica import Role
 from solver.space.handover import Connection
 from solver.space.profiles import Column
-from solver.space.shapes import Fragment, most_fragments
+from solver.space.shapes import Footprint, Fragment, most_fragments
 from solver.workload.kv_tiers import KVTierName
 from topologies import DomainClass
 
@@ -101,6 +101,74 @@ class Need:
     disaggregated: bool
 
 
+#: By kind of device, devices on each host of a domain, or on one host in each of the domains that it has a part in.
+Rooms = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+class ReplicaKind(NamedTuple):
+    """Replicas of one footprint that serve a promise in a role; there is at most one pool of them."""
+
+    group: int
+    role: Role
+    footprint: Footprint
+
+    @classmethod
+    def of(cls, column: Column) -> ReplicaKind:
+        """The kind that a column's replicas are of."""
+        return cls(column.group, column.role, column.footprint)
+
+
+@dataclass(frozen=True)
+class Units:
+    """Domains or hosts that fail whole, and are alike.
+
+    Attributes
+    ----------
+    count: how many. rooms: what one of them has room for.
+    """
+
+    count: int
+    rooms: Rooms
+
+    def most(self, device: str, part: Fragment) -> int:
+        """Parts of replicas on devices of a kind that one of them holds when nothing else runs."""
+        return max((most_fragments(room, part) for kind, room in self.rooms if kind == device), default=0)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Units of one sort of which any so many may be lost.
+
+    Attributes
+    ----------
+    unit: what fails. units: all of them, by kind.
+    """
+
+    unit: Literal["domain", "host"]
+    failures: int
+    units: tuple[Units, ...]
+
+    def part(self, footprint: Footprint) -> Fragment:
+        """What one unit holds of a replica that it has a part in."""
+        return footprint.fragment if self.unit == "domain" else Fragment(1, footprint.per_host)
+
+    def parts(self, footprint: Footprint) -> int:
+        """Units that a replica has a part in, each of which takes it down."""
+        return footprint.domains * self.parts_of_fragment(footprint)
+
+    def parts_of_fragment(self, footprint: Footprint) -> int:
+        """Units that a fragment of a replica has a part in."""
+        return 1 if self.unit == "domain" else footprint.hosts
+
+    def able(self, footprint: Footprint) -> int:
+        """Units that have room for a part of a replica."""
+        return sum(units.count for units in self.units if self.most(units, footprint))
+
+    def most(self, units: Units, footprint: Footprint) -> int:
+        """Parts of replicas that one of some units holds when nothing else runs."""
+        return units.most(footprint.device, self.part(footprint))
+
+
 @dataclass(frozen=True)
 class Packing:
     """Kinds of fragments of which the contents of a supply's domains are enumerated."""
@@ -124,9 +192,12 @@ class Market:
     Attributes
     ----------
     pins: replicas of each pool that the user has settled; None = any number.
+    failures: what may fail while the demand is still met.
+    exposed: kinds of replicas of each role whose losses are exact: what units that may fail hold of them is enumerated.
+    beside: kinds of all roles of which what units hold beside each other is enumerated.
     packings: kinds of fragments for which the contents of a domain are enumerated.
     joint: columns that do not always fit together, of which each domain's content is enumerated.
-    whole_hosts: count hosts fragment by fragment, as if none were shared by fragments of different sizes.
+    whole_hosts: where failures are to be survived, count hosts role by role, as if no two roles shared one.
     standing: replicas that run already; of equally good layouts the one that loads the fewest weights is best.
     keepings: ways to keep idle KV that columns are priced for; places: the tiers outside of HBM where it can wait.
     connections: ways to hand KV caches over, the preferred ones first; empty where every replica connects with every one.
@@ -144,8 +215,9 @@ class Market:
     owned: bool = False
     max_pools: int = 2
     max_devices: int | None = None
-    survive_domains: int = 0
-    survive_hosts: int = 0
+    failures: tuple[Failure, ...] = ()
+    exposed: tuple[tuple[ReplicaKind, ...], ...] = ()
+    beside: tuple[tuple[ReplicaKind, ...], ...] = ()
     pins: tuple[int | None, ...] = ()
     packings: tuple[Packing, ...] = ()
     joint: tuple[Joint, ...] = ()

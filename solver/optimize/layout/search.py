@@ -12,10 +12,10 @@ from solver.optimize.arithmetic.integers import IntegerProgram, IntegerRow, inte
 from solver.optimize.arithmetic.linear import Expression, Variable, total
 from solver.optimize.arithmetic.relaxation import MARGIN, Relaxation, relax
 from solver.optimize.arithmetic.run import Effort, SolverResult, run
+from solver.optimize.layout.failing import exposing, is_exposed, with_exposed
 from solver.optimize.layout.kv_tiers import Keeping, Place, Split
 from solver.optimize.layout.least import Floats, Limit, Servers, least
-from solver.optimize.layout.program import LEVELS, Choice, DomainContent, LayoutProgram, Market
-from solver.optimize.layout.rules.survival import spread_out
+from solver.optimize.layout.program import LEVELS, Choice, DomainContent, LayoutProgram, Market, ReplicaKind
 from solver.optimize.layout.write import write
 from solver.space.dominance import undominated
 from solver.space.handover import Connection
@@ -39,9 +39,15 @@ MOST_COMPARED, FEWER_COMPARED, OTHERS = 400, 120, 0.25
 POOL_WEIGHT, DEVICE_WEIGHT, WAIT_STEPS = 2_000_000, 100, 99
 #: Weight of keeping idle KV, where that is not cheaper.
 KEEP_WEIGHT = 40
-CAUTIOUS = (
-    "No plan was found that survives the failures when every host counts as full of each pool that it may hold, and none "
-    "was excluded. Allow more devices, or survive domains instead of hosts."
+#: Times that kinds of replicas may turn out to be missing among those whose losses are exact, before the best over those is
+#: taken, and times that the bound may be drawn tighter by more of them.
+MOST_EXPOSURES, MOST_TIGHTER = 6, 4
+#: Share of the time left that one search for a layout that survives failures may take, and one for its bound: what is found
+#: has yet to be placed.
+SHARE_OF_SURVIVAL, SHARE_OF_BOUND = 0.1, 0.6
+NOT_SURVIVED = (
+    "No plan was found that survives the failures, among those whose losses were counted unit by unit, and none was excluded. "
+    "Allow more devices, or fewer pools."
 )
 #: Steps in which the weights of standing replicas are compared.
 WEIGHT_STEPS = 1000
@@ -70,6 +76,7 @@ class Layout:
     contents: by supply, what every domain in use holds (fragments by size), where that was decided.
     keeps: by number, the ways to keep idle KV that were chosen, with the split of each class.
     places: the tiers outside of HBM.
+    exposed: kinds of replicas whose losses to failures are exact.
     connections: by promise, how its pools hand over; None where they are unified, or where everything connects.
     """
 
@@ -82,6 +89,7 @@ class Layout:
     keeps: dict[int, tuple[Keeping, tuple[Split, ...]]] = field(default_factory=dict)
     places: tuple[Place, ...] = ()
     connections: tuple[Connection | None, ...] = ()
+    exposed: tuple[tuple[ReplicaKind, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,26 +110,30 @@ def best_layout(
 ) -> Layout | NoLayout:
     """The cheapest layout (or the one that serves most), with a bound over all of them.
 
+    Where failures are to be survived the bound is what devices and demand alone say: to draw it tighter takes long, and is
+    left to :func:`bound_of`, once the layout has a place.
+
     Parameters
     ----------
     bounded: a layout of a market that demands no more than this one, whose bound therefore holds here.
     """
-    losses = market.survive_domains or market.survive_hosts
-    columns = spread_out(market, columns) if losses else _undominated(market, columns)
+    columns = list(columns) if market.failures else _undominated(market, columns)
     far = len(columns) > TOO_MANY_COLUMNS
-    best = _search(market, columns, effort, any_good=far)
+    market, best = _exactly(market, columns, effort, any_good=far)
     if isinstance(best, NoLayout):
-        # What failures take is counted with caution: only the twin proves that nothing survives them.
-        if not losses or not best.proven or _hopeless(market, columns, effort):
-            return best
-        return NoLayout(proven=False, because=CAUTIOUS)
-    bound, proven = (bounded.bound, bounded.proven) if bounded else _bound(market, columns, best, effort)
-    if far and abs(best.value - bound) > effort.gap * abs(best.value) and (limit := least(market, Servers.of(columns))):
+        return best
+    if bounded:
+        bound, proven = bounded.bound, bounded.proven
+    elif market.failures:
+        bound, proven = _roughly(market, columns, best.value), False
+    else:
+        bound, proven = bound_of(market, columns, best.value, effort)
+    wide = far and not market.failures and abs(best.value - bound) > effort.gap * abs(best.value)
+    if wide and (limit := least(market, Servers.of(columns))):
         # Of so many columns the twin's answer comes sooner than a search of all, and mostly makes one needless.
         best = _bettered(best.kept_in(market), columns, best, limit, effort)
-        bound, proven = (bounded.bound, bounded.proven) if bounded else _bound(market, columns, best, effort)
-    if market.beyond is not None and not bounded:
-        bound = max(bound, market.beyond) if best.integers.maximise else min(bound, market.beyond)
+        if not bounded:
+            bound, proven = bound_of(market, columns, best.value, effort)
     value, best = best.value, _least_moved(best if market.standing else _with_ties(market, columns, best), effort)
     return layout_of(best.program, _tie_break(best, effort), value, bound, proven)
 
@@ -144,6 +156,7 @@ def layout_of(program: LayoutProgram, values: Sequence[int], value: float, bound
         _keeps(program, values),
         program.market.places,
         _connections(program, values),
+        program.market.exposed,
     )
 
 
@@ -157,12 +170,8 @@ class Incumbent:
 
 def incumbent(market: Market, columns: Sequence[Column], effort: Effort) -> Incumbent | None:
     """A good layout over some columns; None where none was found."""
-    losses = market.survive_domains or market.survive_hosts
-    found = _search(market, spread_out(market, columns) if losses else undominated(columns), effort, any_good=True)
-    if isinstance(found, NoLayout):
-        return None
-    # Those that failures may take less of are variants of what was offered.
-    return Incumbent(tuple(dict.fromkeys(replace(column, touched=0) for column in found.columns)), found.value)
+    _, found = _exactly(market, list(columns) if market.failures else undominated(columns), effort, any_good=True)
+    return None if isinstance(found, NoLayout) else Incumbent(found.columns, found.value)
 
 
 @dataclass(frozen=True)
@@ -213,6 +222,45 @@ def _solve(
 def _many(columns: Sequence[Column]) -> bool:
     """Whether some column may have so many replicas that CP-SAT is slow."""
     return any(column.high > MANY_REPLICAS for column in columns)
+
+
+def _exactly(
+    market: Market, columns: Sequence[Column], effort: Effort, any_good: bool = False
+) -> tuple[Market, _Solved | NoLayout]:
+    """A solution whose losses to failures are exact, and the market in which they are: what units hold of the kinds of replicas
+    that it has is enumerated there. Parameters as :func:`_search`.
+
+    A solution over columns whose losses are only known to be so large at least bounds those that are exact. The kinds that it
+    uses are exact from then on, until a solution over exact ones alone is as good.
+    """
+    if not market.failures:
+        return market, _search(market, columns, effort, any_good)
+    if not market.exposed:
+        market = exposing(market, _by_likelihood(market, columns))
+    effort = replace(effort, time_limit_s=effort.seconds * SHARE_OF_SURVIVAL)
+    best: _Solved | None = None
+    for _ in range(MOST_EXPOSURES):
+        found = _search(market, columns, effort, any_good)
+        if isinstance(found, NoLayout):
+            return market, best or found
+        if all(is_exposed(market, column) for column in found.columns):
+            return market, found
+        market = with_exposed(market, found.columns)
+        exact = _search(market, [column for column in columns if is_exposed(market, column)], effort, any_good)
+        if isinstance(exact, _Solved):
+            best = exact if best is None or _better(exact, best) else best
+        if effort.late or (best and abs(best.value - found.value) <= effort.gap * abs(best.value)):
+            break
+    return market, best or NoLayout(False, NOT_SURVIVED)
+
+
+def _by_likelihood(market: Market, columns: Sequence[Column]) -> list[Column]:
+    """Settled columns, then those that worsen a layout least."""
+    relaxed, settled = _relaxed(market, columns), _settled(market, columns)
+    if relaxed is None:
+        return list(columns)
+    order = sorted(range(len(columns)), key=lambda n: (n not in settled, relaxed.loss[n], n))
+    return [columns[n] for n in order]
 
 
 def _search(market: Market, columns: Sequence[Column], effort: Effort, any_good: bool = False) -> _Solved | NoLayout:
@@ -379,42 +427,70 @@ def _could_beat(relaxed: _Relaxed, value: float, settled: Collection[int]) -> li
     return [n for n, loss in enumerate(relaxed.loss) if loss <= room or n in settled]
 
 
-def _bound(market: Market, columns: Sequence[Column], best: _Solved, effort: Effort) -> tuple[float, bool]:
-    """What the optimistic twin cannot beat, and whether its search finished.
+def bound_of(market: Market, columns: Sequence[Column], value: float, effort: Effort) -> tuple[float, bool]:
+    """What no layout beats, and whether the search for it finished.
+
+    Where failures are to be survived, kinds of replicas of which the twin only knows how much is lost at least become exact
+    as long as that helps, until the bound is near enough.
+
+    Parameters
+    ----------
+    value: of a layout that is known [USD/h, or a multiple of the mix].
+    """
+    if market.failures:
+        effort = replace(effort, time_limit_s=effort.seconds * SHARE_OF_BOUND)
+    bound, proven, used = _twin(market, columns, value, effort)
+    for _ in range(MOST_TIGHTER if market.failures else 0):
+        near = abs(value - bound) <= effort.gap * abs(value)
+        if near or not proven or effort.late or all(is_exposed(market, column) for column in used):
+            break
+        market = with_exposed(market, used)
+        other, proven, used = _twin(market, columns, value, effort)
+        bound = min(bound, other) if market.objective == "throughput" else max(bound, other)
+    if market.beyond is not None:
+        bound = max(bound, market.beyond) if market.objective == "throughput" else min(bound, market.beyond)
+    return bound, proven
+
+
+def _roughly(market: Market, columns: Sequence[Column], value: float) -> float:
+    """What no layout beats by devices and demand alone."""
+    limit = least(market, Servers.of(columns, optimistic=True))
+    known = [value, *([limit.value] if limit else []), *([] if market.beyond is None else [market.beyond])]
+    return max(known) if market.objective == "throughput" else min(known)
+
+
+def _twin(
+    market: Market, columns: Sequence[Column], value: float, effort: Effort
+) -> tuple[float, bool, tuple[Column, ...]]:
+    """What the twin cannot beat, whether its search finished, and the columns that it uses; none where devices and demand alone
+    say it.
 
     Only columns with which the twin could beat the known layout matter: a layout without them is no better.
     """
-    tighter = max if best.integers.maximise else min
+    tighter = max if market.objective == "throughput" else min
     if len(columns) > MANY_COLUMNS:
         limit = least(market, Servers.of(columns, optimistic=True))
         if limit is None:
-            return best.value, True
-        if limit.near(best.value, effort.gap if len(columns) > TOO_MANY_COLUMNS else MARGIN):
-            return tighter(limit.value, best.value), True
-        columns = _within(columns, limit, best.value, _settled(market, columns))
+            return value, True, ()
+        if limit.near(value, effort.gap if len(columns) > TOO_MANY_COLUMNS else MARGIN):
+            return tighter(limit.value, value), True, ()
+        columns = _within(columns, limit, value, _settled(market, columns))
         if len(columns) > MOST_COLUMNS:
-            return tighter(limit.value, best.value), False
+            return tighter(limit.value, value), False, ()
     relaxed = _relaxed(market, columns, optimistic=True)
     if relaxed is None:
-        return best.value, True
-    kept = _could_beat(relaxed, best.value, _settled(market, columns))
-    if len(kept) > TOO_MANY_LEFT and relaxed.near(best.value, effort.gap):
-        return relaxed.value, True
+        return value, True, ()
+    kept = _could_beat(relaxed, value, _settled(market, columns))
+    if len(kept) > TOO_MANY_LEFT and relaxed.near(value, effort.gap):
+        return relaxed.value, True, ()
     solved = _solve(market, [columns[n] for n in kept], effort, relaxed.ceiling, optimistic=True)
     if solved.answer.status == "infeasible":
-        return best.value, True
+        return value, True, ()
     finished = solved.answer.status == "optimal"
+    used = solved.columns if solved.answer.values else ()
     if relaxed.maximise:
-        return max(min(solved.limit, relaxed.value), best.value), finished
-    return min(max(solved.limit, relaxed.value), best.value), finished
-
-
-def _hopeless(market: Market, columns: Sequence[Column], effort: Effort) -> bool:
-    """Whether even the optimistic twin has no solution."""
-    relaxed = _relaxed(market, columns, optimistic=True)
-    if relaxed is None:
-        return True
-    return _solve(market, columns, effort, relaxed.ceiling, optimistic=True).answer.status == "infeasible"
+        return max(min(solved.limit, relaxed.value), value), finished, used
+    return min(max(solved.limit, relaxed.value), value), finished, used
 
 
 def _with_ties(market: Market, columns: Sequence[Column], best: _Solved) -> _Solved:

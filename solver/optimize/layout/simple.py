@@ -21,7 +21,6 @@ from solver.optimize.arithmetic.integers import IntegerProgram, IntegerRow, inte
 from solver.optimize.arithmetic.linear import total
 from solver.optimize.arithmetic.run import Effort, run
 from solver.optimize.layout.program import LEVELS, LayoutProgram, Market
-from solver.optimize.layout.rules.survival import spread_out
 from solver.optimize.layout.search import Layout, compared, layout_of, tidy
 from solver.optimize.layout.write import write
 from solver.replica import ROLES
@@ -123,7 +122,7 @@ def simplest(
     """
     ceiling = known.bound if market.objective == "throughput" else None
     held = {pool.column for pool in known.pools}
-    program = write(market, compared(market, spread_out(market, columns), held, limit), ceiling=ceiling)
+    program = write(market, compared(market, columns, held, limit), ceiling=ceiling)
     integers = integerise(program.linear)
     search = _Narrowing(replace(integers, rows=(*integers.rows, _within(program, integers, limit))), _hint(program, known))
     for goal in (_counts(program), _rent(program, integers), _latencies(program, latency)):

@@ -20,7 +20,6 @@ class _BlockColumn:
     """What the mapping asks of a column."""
 
     footprint: Footprint
-    touched: int = 0
 
 
 @dataclass(frozen=True)

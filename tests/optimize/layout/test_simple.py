@@ -17,7 +17,7 @@ import topologies
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.layout.mapping import Mapping
 from solver.optimize.layout.program import Market, Need, Supply
-from solver.optimize.layout.realise import realise
+from solver.optimize.layout.realise import realise, realised
 from solver.optimize.layout.search import Layout, NoLayout
 from solver.optimize.layout.simple import simplest
 from solver.replica import Parallelism
@@ -103,7 +103,7 @@ def simplified(market: Market, columns: Sequence[Column], known: Layout, limit: 
         assert layout is not None
         return layout
 
-    simple = realise(market, columns, judge(market), EFFORT, solve)
+    simple = realised(market, columns, judge(market), EFFORT, solve)
     assert not isinstance(simple, NoLayout)
     return simple
 

@@ -20,13 +20,10 @@ Devices = tuple[str, ...]
 
 
 class FragmentColumn(Protocol):
-    """What packing asks of the column that a pool was chosen from: its footprint, and what a loss may touch."""
+    """What packing asks of the column that a pool was chosen from."""
 
     @property
     def footprint(self) -> Footprint: ...
-
-    @property
-    def touched(self) -> int: ...
 
 
 class FragmentPool(Protocol):
@@ -102,11 +99,9 @@ def empty(domains: Sequence[Domain], beside: Sequence[Bin] = ()) -> list[Bin]:
 def most_in_one(pool: FragmentPool) -> int:
     """Fragments of a pool that one domain may hold, or domains that share hosts together.
 
-    One of each replica, where replicas spread over several domains; no more than the column allows where domains may
-    fail.
+    One of each replica, where replicas spread over several domains.
     """
-    most = pool.replicas if pool.column.footprint.domains > 1 else 1_000_000
-    return min(most, pool.column.touched or most)
+    return pool.replicas if pool.column.footprint.domains > 1 else 1_000_000
 
 
 def near_each_other(domains: Sequence[Domain]) -> list[Domain]:
@@ -192,19 +187,8 @@ def exact(
     """
     bins = empty(domains, beside)
     here = [number for number in largest_first(pools) if counts[number]]
-    program = _HostProgram(pools, here, domains)
-    together: dict[int, list[int]] = defaultdict(list)
-    for d, b in enumerate(bins):
-        together[id(b.on_hosts)].append(d)
-    for number in here:
-        for members in together.values() if pools[number].column.footprint.domains > 1 else ():
-            taken = bins[members[0]].on_hosts[number]
-            if len(members) > 1 or taken:
-                held = [(program.held[number, d], 1) for d in members]
-                program.require("hosts of several domains", held, most_in_one(pools[number]) - taken)
-        program.require(
-            "placed", [(program.held[number, d], 1) for d in range(len(domains))], counts[number], exactly=True
-        )
+    program = HostProgram(pools, here, domains)
+    program.place(counts, bins)
     for d, domain in enumerate(domains):
         sizes = [len(devices) for devices in domain.hosts]
         used = program.hosts_in_use(d, sizes) if decided else []
@@ -222,7 +206,7 @@ def exact(
     return [program.bin(d, bins[d], answer.values) for d in range(len(domains))] if answer.values else None
 
 
-class _HostProgram:
+class HostProgram:
     """Fragments of each pool in each domain, and their parts on each host."""
 
     def __init__(self, pools: Sequence[Chosen], here: Sequence[int], domains: Sequence[Domain]) -> None:
@@ -235,31 +219,53 @@ class _HostProgram:
         for number in here:
             footprint = pools[number].column.footprint
             for d, domain in enumerate(domains):
-                most = min(most_in_one(pools[number]), domain.size // footprint.size)
-                self.held[number, d] = held = self._variable(f"held.{number}.{d}", most)
+                able = domain.device == footprint.device
+                most = min(most_in_one(pools[number]), domain.size // footprint.size) if able else 0
+                self.held[number, d] = held = self.variable(f"held.{number}.{d}", most)
                 for h, devices in enumerate(domain.hosts):
-                    part = self._variable(f"part.{number}.{d}.{h}", len(devices) // footprint.per_host)
+                    part = self.variable(f"part.{number}.{d}.{h}", len(devices) // footprint.per_host)
                     self.parts[number, d, h] = part
                     self.require("distinct hosts", [(part, 1), (held, -1)], 0)
                 parts = [(self.parts[number, d, h], 1) for h in range(len(domain.hosts))]
                 self.require("whole", [*parts, (held, -footprint.hosts)], 0, exactly=True)
 
+    def place(self, counts: Sequence[int], bins: Sequence[Bin]) -> None:
+        """Demand so many fragments of each pool, of one replica no two in domains that share their hosts."""
+        together: dict[int, list[int]] = defaultdict(list)
+        for d, b in enumerate(bins):
+            together[id(b.on_hosts)].append(d)
+        for number in self._here:
+            for members in together.values() if self._pools[number].column.footprint.domains > 1 else ():
+                taken = bins[members[0]].on_hosts[number]
+                if len(members) > 1 or taken:
+                    held = [(self.held[number, d], 1) for d in members]
+                    self.require("hosts of several domains", held, most_in_one(self._pools[number]) - taken)
+            held = [(self.held[number, d], 1) for d in range(len(bins))]
+            self.require("placed", held, counts[number], exactly=True)
+
     def hosts_in_use(self, d: int, sizes: Sequence[int]) -> list[int]:
         """Whether each host of a domain is used."""
-        return [self._variable(f"used.{d}.{h}", 1) for h in range(len(sizes))]
+        return [self.variable(f"used.{d}.{h}", 1) for h in range(len(sizes))]
 
-    def _variable(self, name: str, most: int) -> int:
+    def variable(self, name: str, most: int) -> int:
+        """A new whole number from 0."""
         self._names.append(name)
         self._bounds.append((0, most))
         return len(self._names) - 1
+
+    def most(self, variable: int) -> int:
+        """The most that a variable may be."""
+        return self._bounds[variable][1]
 
     def require(self, rule: str, terms: Sequence[tuple[int, int]], most: int, exactly: bool = False) -> None:
         """Demand a sum of at most, or exactly, so much."""
         self._rows.append(IntegerRow(rule, tuple(terms), most if exactly else None, most))
 
-    def finished(self) -> IntegerProgram:
-        """The program, without an objective."""
-        return IntegerProgram(tuple(self._names), tuple(self._bounds), tuple(self._rows), (), 1.0, False)
+    def finished(self, objective: Sequence[tuple[int, int]] = ()) -> IntegerProgram:
+        """The program; without an objective any packing will do."""
+        return IntegerProgram(
+            tuple(self._names), tuple(self._bounds), tuple(self._rows), tuple(objective), 1.0, False
+        )
 
     def bin(self, d: int, found: Bin, values: Sequence[int]) -> Bin:
         """An empty domain, filled with fragments on devices."""

@@ -10,9 +10,8 @@ from solver.optimize.layout.mapping.bins import Bin, Devices, exact, fill, near_
 from solver.optimize.layout.mapping.in_place import in_place
 from solver.optimize.layout.mapping.ranks import ranks
 from solver.optimize.layout.mapping.units import by_unit
-from solver.optimize.layout.program import Supply
+from solver.optimize.layout.program import Market, Supply
 from solver.optimize.layout.search import Chosen, Layout
-from solver.optimize.layout.standing import Standing
 from solver.space.shapes import Fragment
 from topologies import Domain
 
@@ -40,18 +39,15 @@ class Mapping:
     in_place: bool = False
 
 
-def placements(
-    layout: Layout, supplies: Sequence[Supply], effort: Effort, standing: Sequence[Standing] = ()
-) -> tuple[Mapping, ...] | Unpackable:
-    """Ways to give every rank a device, without doubles; the compact one is always among them.
+def placements(layout: Layout, market: Market, effort: Effort) -> tuple[Mapping, ...] | Unpackable:
+    """Ways to give every rank a device, without doubles; one that keeps replicas that run already comes first.
 
-    Parameters
-    ----------
-    standing: replicas that run already; a placement that keeps them comes first.
+    The compact one is always among them, and where failures are to be survived one over all domains.
     """
-    pools = layout.pools
+    pools, supplies, standing = layout.pools, market.supplies, market.standing
     compact: list[Bin] = []
     even: Packed = []
+    wide: Packed = [] if market.failures else None
     units: Packed = []
     for supply in supplies:
         counts = [pool.fragments.get(supply.index, 0) for pool in pools]
@@ -65,10 +61,11 @@ def placements(
         compact += packed
         opened = [b.domain for b in packed if b.held]
         even = _also(even, lambda c=counts, d=opened, b=even: spread(pools, c, d, b))  # type: ignore[misc]
+        wide = _also(wide, lambda c=counts, d=domains, b=wide: spread(pools, c, d, b))  # type: ignore[misc]
         units = _also(units, lambda c=counts, d=domains: by_unit(pools, c, d, effort) if any(c) else [])  # type: ignore[misc]
     kept = in_place(pools, supplies, standing) if standing else None
     found = [Mapping(kept, in_place=True)] if kept else []
-    found += [Mapping(ranks(pools, bins)) for bins in (compact, even, units) if bins is not None]
+    found += [Mapping(ranks(pools, bins)) for bins in (compact, even, wide, units) if bins is not None]
     return tuple(dict.fromkeys(found))
 
 

@@ -15,7 +15,7 @@ from solver.optimize.layout.rules.packing import (
 )
 from solver.optimize.layout.rules.pools import bands, one_column, pins, pools
 from solver.optimize.layout.rules.service import demand, handover, least_rent, levels_of_modes, modes, splits
-from solver.optimize.layout.rules.survival import survive_domains, survive_hosts
+from solver.optimize.layout.rules.survival import survive
 
 RULES: tuple[Rule, ...] = (
     bands,
@@ -37,8 +37,7 @@ RULES: tuple[Rule, ...] = (
     splits,
     demand,
     least_rent,
-    survive_domains,
-    survive_hosts,
+    survive,
     keeping,
     loads,
     served_with,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from solver.optimize.arithmetic.linear import Demand, at_least, at_most, equal, total
 from solver.optimize.layout.hosts import contents, joint, least_hosts
 from solver.optimize.layout.program import DomainContents, LayoutProgram, Supply
 from solver.optimize.layout.rule import rule
-from solver.replica import ROLES
 
 
 @rule("fragments", "every replica is placed whole")
@@ -134,30 +132,8 @@ def joint_contents(program: LayoutProgram) -> Iterator[Demand]:
 
 @rule("hosts", "a domain in use has a host in use")
 def hosts(program: LayoutProgram) -> Iterator[Demand]:
-    """With ``whole_hosts`` no fragment shares a host with a larger or odd-sized one."""
     for supply in program.market.supplies:
         yield at_most(program.domains[supply.index], program.hosts[supply.index])
-        if program.market.whole_hosts and not program.optimistic:
-            yield from _whole_hosts(program, supply, max(supply.host_sizes))
-
-
-def _whole_hosts(program: LayoutProgram, supply: Supply, host: int) -> Iterator[Demand]:
-    """Count hosts fragment by fragment, unless all hosts are in use anyway."""
-    every = supply.count * len(supply.host_sizes)
-    unit = math.lcm(*range(1, host + 1))
-    counted, most = [], 0
-    for choice, held in program.on(supply.index):
-        footprint = choice.column.footprint
-        together = min(host // footprint.per_host, choice.column.touched or host)
-        taken = footprint.hosts * unit // max(together, 1)
-        counted.append(held * taken)
-        most = max(most, held.high * taken)
-    if not counted:
-        return
-    full = program.linear.boolean(f"full.{supply.index}")
-    yield at_least(program.hosts[supply.index], full * every)
-    reach = most * program.market.max_pools * len(ROLES) * len(program.market.needs)
-    yield at_most(total(counted), program.hosts[supply.index] * unit + full * reach)
 
 
 @rule("hosts of several domains", "a host in use is paid for, once however many domains have devices there")

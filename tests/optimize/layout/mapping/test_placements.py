@@ -14,7 +14,7 @@ from solver.check import violations
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.layout.mapping import Mapping, Unpackable, placements
 from solver.optimize.layout.mapping.bins import exact
-from solver.optimize.layout.program import Supply
+from solver.optimize.layout.program import Market, Supply
 from solver.optimize.layout.search import Chosen, Layout
 from solver.optimize.layout.standing import Standing
 from solver.optimize.solve import solve_scenario
@@ -26,6 +26,10 @@ EFFORT = Effort(time_limit_s=120, workers=1)
 
 def supplies_of(graph):
     return [Supply(i, c, 1.0) for i, c in enumerate(topologies.domain_classes(graph))]
+
+
+def market_of(supplies, **fields):
+    return Market(tuple(supplies), (), "cost", "device", **fields)
 
 
 def pool(role, device, per_host, domains, replicas, hosts=1, supply=0):
@@ -71,7 +75,7 @@ def test_every_placement_is_legal(seed):
     ]
     if supply.count > 1 and rng.random() < 0.5:
         pools.append(pool("decode", supply.device, rng.choice([4, 8]), 2, rng.randint(1, supply.count)))
-    found = placements(layout(*pools), [supply], EFFORT)
+    found = placements(layout(*pools), market_of([supply]), EFFORT)
     if isinstance(found, Unpackable):
         sizes = sum(c.replicas * c.column.footprint.devices for c in pools)
         assert sizes > supply.size, "one domain's worth of small fragments always fits"
@@ -84,7 +88,7 @@ def test_every_placement_is_legal(seed):
 def test_tensor_parallel_groups_stay_inside_hosts():
     graph = topologies.nvl72(racks=1)
     pools = [pool("decode", "gb200", 4, 1, 3, hosts=4), pool("prefill", "gb200", 4, 1, 6)]
-    for mapping in placements(layout(*pools), supplies_of(graph), EFFORT):
+    for mapping in placements(layout(*pools), market_of(supplies_of(graph)), EFFORT):
         for replicas in mapping.devices:
             for replica in replicas:
                 for start in range(0, len(replica), 4):
@@ -94,7 +98,7 @@ def test_tensor_parallel_groups_stay_inside_hosts():
 def test_a_spread_placement_loses_little_of_each_pool_with_a_host():
     graph = topologies.hgx(nodes=4, device="h200")
     pools = [pool("prefill", "h200", 4, 1, 4), pool("decode", "h200", 4, 1, 4)]
-    found = placements(layout(*pools), supplies_of(graph), EFFORT)
+    found = placements(layout(*pools), market_of(supplies_of(graph)), EFFORT)
     worst = []
     for mapping in found:
         hosts = [Counter(graph.nodes[replica[0]]["host"] for replica in replicas) for replicas in mapping.devices]
@@ -119,7 +123,7 @@ def test_replicas_over_several_hosts_stay_on_their_leaves():
     graph = interleaved(topologies.hgx(nodes=8, device="h200", hosts_per_unit=4))
     leaves = {d: domain.leaves for domain in topologies.scale_up_domains(graph) for d in domain.devices}
     assert leaves["h0/gpu0"] != leaves["h1/gpu0"]
-    for mapping in placements(layout(pool("decode", "h200", 8, 2, 4)), supplies_of(graph), EFFORT):
+    for mapping in placements(layout(pool("decode", "h200", 8, 2, 4)), market_of(supplies_of(graph)), EFFORT):
         for replica in mapping.devices[0]:
             assert len({leaves[device] for device in replica}) == 1
 
@@ -127,7 +131,7 @@ def test_replicas_over_several_hosts_stay_on_their_leaves():
 def test_units_share_both_roles_where_that_empties_the_busiest_uplink():
     graph = topologies.hgx(nodes=8, device="h200", hosts_per_unit=4, spine_oversubscription=4.0)
     pools = [pool("decode", "h200", 8, 2, 2), pool("prefill", "h200", 8, 1, 4)]
-    found = placements(layout(*pools), supplies_of(graph), EFFORT)
+    found = placements(layout(*pools), market_of(supplies_of(graph)), EFFORT)
     roles = []
     for mapping in found:
         share = defaultdict(set)
@@ -147,7 +151,7 @@ def test_standing_replicas_keep_their_devices_and_others_find_room():
         tuple(f"rack0/host1/gpu{i}" for i in (4, 5, 6, 7)),
     )
     stays = Standing(wanted.column.candidate.setup, "h200", running, 1.0)
-    first = placements(layout(wanted), [supply], EFFORT, [stays])[0]
+    first = placements(layout(wanted), market_of([supply], standing=(stays,)), EFFORT)[0]
     assert first.in_place
     assert set(running) <= set(first.devices[0])
     legal(graph, first, [wanted])
@@ -162,7 +166,7 @@ def test_a_standing_replica_on_a_lost_device_is_not_kept():
     wanted = pool("unified", "h200", 4, 1, 2, supply=index)
     running = (tuple(f"rack0/host0/gpu{i}" for i in (0, 1, 2, 3)),)
     stays = Standing(wanted.column.candidate.setup, "h200", running, 1.0)
-    for mapping in placements(layout(wanted), supplies, EFFORT, [stays]):
+    for mapping in placements(layout(wanted), market_of(supplies, standing=(stays,)), EFFORT):
         assert isinstance(mapping, Mapping)
         legal(graph, mapping, [wanted])
 
@@ -207,7 +211,7 @@ def test_a_replica_over_several_domains_lies_on_as_many_hosts(replicas, single):
     assert supply.count == 8
     pools = [pool("prefill", "h200", 2, 2, replicas)]
     pools += [pool("decode", "h200", 1, 1, single)] if single else []
-    found = placements(layout(*pools), [supply], EFFORT)
+    found = placements(layout(*pools), market_of([supply]), EFFORT)
     if isinstance(found, Unpackable):
         assert 2 * replicas + -(-single // 2) > 8
         return

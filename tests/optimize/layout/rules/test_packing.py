@@ -160,21 +160,6 @@ def test_hosts() -> None:
     assert cuts_off(rules.hosts, market, [], lambda v: v["domains.0"] <= v["hosts.0"]) == {"domains.0", "hosts.0"}
 
 
-def test_hosts_that_nobody_shares() -> None:
-    """Counted fragment by fragment: one of three devices has a host for itself, four of one share one."""
-    market = tiny_market(3, 4, whole_hosts=True)
-    columns = [tiny_column(market, size=3, high=3), tiny_column(market, size=1, high=6)]
-    cuts_off(
-        rules.hosts,
-        market,
-        columns,
-        lambda v: (
-            v["domains.0"] <= v["hosts.0"]
-            and (v["hosts.0"] == 3 or v["fragments.0.0"] + v["fragments.1.0"] / 4 <= v["hosts.0"])
-        ),
-    )
-
-
 def test_device_limit() -> None:
     market = tiny_market(2, 8, max_devices=7)
     columns = [tiny_column(market, size=3), tiny_column(market, size=2)]
