@@ -21,6 +21,7 @@ from solver.check import (
     routing,
 )
 from solver.check.evidence import Evidence
+from solver.collector import seldom
 from solver.cost.instance import Instance
 from solver.errors import BadInput, CheckFailed
 from solver.plan import Plan
@@ -43,6 +44,7 @@ GROUPS: tuple[tuple[Callable[[Evidence], Iterator[str]], ...], ...] = (
 )
 
 
+@seldom()
 def violations(plan: Plan, instance: Instance | None = None, sure: bool = True) -> list[str]:
     """One sentence for every claim that does not hold; empty if the plan holds.
 

@@ -256,7 +256,7 @@ def hourly_usd(instance: Instance, used: Sequence[str]) -> float:
         unit = {"host": lambda v: nodes[v]["host"], "domain": instance.domain_of}[scenario.billing]
         rented = {unit(device) for device in used}
         paid = [device for device in everything if unit(device) in rented]
-    return math.fsum(instance.usd_per_hour(nodes[device]["device"]) for device in sorted(paid))
+    return math.fsum(instance.usd_per_hour(nodes[device]["device"]) for device in paid)
 
 
 def _objective(
