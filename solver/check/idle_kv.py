@@ -68,7 +68,10 @@ def ages_give_what_is_claimed(evidence: Evidence) -> Iterator[str]:
         caches = pool.replicas * pool.parallelism.dp
         own = [age for name, age in tier.until_s.items() if tier_of(name).lies != "shared storage"]
         looked_for = max(own) > 0 or not any(tier.until_s.values())
-        if evidence.plan.scenario.traffic.routing == "random" and looked_for and tier.hit_rate and tier.caches < caches:
+        at_random = evidence.plan.scenario.traffic.routing == "random"
+        if not at_random and tier.caches != 1:
+            yield f"class {tier.request_class!r} returns to its own cache; the plan counts on {tier.caches}"
+        if at_random and looked_for and tier.hit_rate and tier.caches < caches:
             yield (
                 f"class {tier.request_class!r} is routed at random over {caches} caches; "
                 f"the plan counts on {tier.caches}"

@@ -55,6 +55,15 @@ def test_the_witness_rejects_a_changed_claim(plan: Plan, field: str) -> None:
     assert violations(plan.model_copy(update={"kv_tiers": (changed,)}))
 
 
+def test_caches_are_counted_only_where_routing_is_random() -> None:
+    """Where nothing is found anyway, hit rates do not tell."""
+    found = solve_scenario(scenario(2.0, options={"kv_tiers": ["hbm"], "kv_ages_s": [0.001]}), EFFORT).plan
+    (tier,) = found.kv_tiers
+    assert violations(found) == []
+    changed = tier.model_copy(update={"caches": 2})
+    assert any("own cache" in line for line in violations(found.model_copy(update={"kv_tiers": (changed,)})))
+
+
 def test_the_witness_rejects_a_plan_that_forgets_its_tiers(plan: Plan) -> None:
     assert violations(plan.model_copy(update={"kv_tiers": ()}))
 
