@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import networkx as nx
 
-from topologies.components import scale_up_components
 from topologies.naming import in_order, natural
 from topologies.profile import DomainProfile, Profiler
+from topologies.routes.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,15 @@ def scale_up_domains(graph: nx.Graph[str]) -> tuple[Domain, ...]:
     >>> [domain.name for domain in scale_up_domains(topologies.hgx(nodes=3))]
     ['rack0/host0', 'rack0/host1', 'rack0/host2']
     """
-    return tuple(domain for domain, _ in _profiled(graph))
+    return tuple(domain for domain, _ in _profiled(graph, Parts.of(graph)))
 
 
-def domain_classes(graph: nx.Graph[str]) -> tuple[DomainClass, ...]:
+def domain_classes(graph: nx.Graph[str], parts: Parts | None = None) -> tuple[DomainClass, ...]:
     """The classes of identical domains: by kind of device, largest first.
+
+    Parameters
+    ----------
+    parts: of the graph, where somebody has found them already.
 
     >>> import topologies
     >>> fleet = topologies.mark_unhealthy(topologies.hgx(nodes=4), ["rack0/host2/gpu5"])
@@ -91,7 +95,7 @@ def domain_classes(graph: nx.Graph[str]) -> tuple[DomainClass, ...]:
     [('h200-8', 3), ('h200-7', 1)]
     """
     alike: dict[DomainProfile, list[Domain]] = {}
-    for domain, profile in _profiled(graph):
+    for domain, profile in _profiled(graph, parts or Parts.of(graph)):
         alike.setdefault(profile, []).append(domain)
     ordered = sorted(alike, key=lambda profile: profile.order)
     shared = Counter((profile.device, profile.size) for profile in ordered)
@@ -105,17 +109,17 @@ def domain_classes(graph: nx.Graph[str]) -> tuple[DomainClass, ...]:
     return tuple(classes)
 
 
-def _profiled(graph: nx.Graph[str]) -> list[tuple[Domain, DomainProfile]]:
-    profiler = Profiler(graph)
-    parts: list[tuple[str, list[str]]] = []
-    for component in scale_up_components(graph):
+def _profiled(graph: nx.Graph[str], parts: Parts) -> list[tuple[Domain, DomainProfile]]:
+    profiler = Profiler(graph, parts.exits)
+    groups: list[tuple[str, list[str]]] = []
+    for component in parts.components:
         by_kind: dict[str, list[str]] = {}
         for device in component.devices:
             by_kind.setdefault(graph.nodes[device]["device"], []).append(device)
-        parts += sorted(by_kind.items())
-    labels = Counter(_label(graph, devices) for _, devices in parts)
+        groups += sorted(by_kind.items())
+    labels = Counter(_label(graph, devices) for _, devices in groups)
     found = []
-    for kind, devices in parts:
+    for kind, devices in groups:
         label = _label(graph, devices)
         name = label if label and labels[label] == 1 else devices[0]
         domain = _domain(graph, name, kind, devices, profiler)

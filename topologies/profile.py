@@ -130,9 +130,10 @@ class DomainProfile:
 class Profiler:
     """Profiles of the domains of one cluster."""
 
-    def __init__(self, graph: nx.Graph[str]) -> None:
+    def __init__(self, graph: nx.Graph[str], exits: Exits) -> None:
         self._graph = graph
-        self._exits = Exits(graph)
+        self._exits = exits
+        self._leaves: dict[str, tuple[str, ...]] = {}
         self._ports = switch_ports(graph)
         self._neighbours = Counter(d["host"] for _, d in graph.nodes(data=True) if is_healthy_device(d))
         self._rates: dict[str, dict[str, float]] = {vertex: dict.fromkeys(FABRICS, 0.0) for vertex in graph}
@@ -150,8 +151,10 @@ class Profiler:
 
     def leaves(self, device: str) -> tuple[str, ...]:
         """Switches behind the NICs of a device or of its host."""
-        way = self._exits.of(device)
-        return tuple(switch for ports in way.ports for switch in ports) if way else ()
+        if device not in self._leaves:
+            way = self._exits.of(device)
+            self._leaves[device] = tuple(switch for ports in way.ports for switch in ports) if way else ()
+        return self._leaves[device]
 
     def profile(self, kind: str, hosts: tuple[tuple[str, ...], ...]) -> DomainProfile:
         """The profile of devices of one kind, given by host."""

@@ -21,6 +21,7 @@ from solver.check import (
     routing,
 )
 from solver.check.evidence import Evidence
+from solver.collector import seldom
 from solver.cost.instance import Instance
 from solver.errors import BadInput, CheckFailed
 from solver.plan import Plan
@@ -43,6 +44,7 @@ GROUPS: tuple[tuple[Callable[[Evidence], Iterator[str]], ...], ...] = (
 )
 
 
+@seldom()
 def violations(plan: Plan, instance: Instance | None = None, sure: bool = True) -> list[str]:
     """One sentence for every claim that does not hold; empty if the plan holds.
 
@@ -66,6 +68,9 @@ def violations(plan: Plan, instance: Instance | None = None, sure: bool = True) 
 def attested(plan: Plan) -> list[str]:
     """What a plan says that does not follow from its scenario, so that the witness takes it on trust."""
     found = [f"the bound of {plan.objective.bound:.6g} USD per million output tokens (and with it gap and status)"]
+    found.append("that no pool would serve more within its promises than its capacity; that much it does is checked")
+    if any(pool.role == "decode" for pool in plan.pools):
+        found.append("tokens of a prefill step of pools that only decode, which take none")
     if plan.objective.simplicity_cost:
         found.append(f"the cheapest plan found, of {plan.objective.least:.6g} USD per million output tokens")
     found += ["what binds, in words"] if plan.binding else []

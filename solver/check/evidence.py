@@ -44,6 +44,11 @@ class Evidence:
             found[placed.pool].append(placed)
         return dict(found)
 
+    @cached_property
+    def devices_there(self) -> int:
+        """Devices of the cluster, healthy or not."""
+        return sum(data["kind"] == "device" for _, data in self.instance.cluster.nodes(data=True))
+
     def group(self, pool: Pool) -> PromiseGroup:
         """The classes that a pool serves, with their promises."""
         return next(g for g in self.instance.groups if pool.serves == tuple(c.name for c in g.classes))

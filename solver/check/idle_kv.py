@@ -68,7 +68,10 @@ def ages_give_what_is_claimed(evidence: Evidence) -> Iterator[str]:
         caches = pool.replicas * pool.parallelism.dp
         own = [age for name, age in tier.until_s.items() if tier_of(name).lies != "shared storage"]
         looked_for = max(own) > 0 or not any(tier.until_s.values())
-        if evidence.plan.scenario.traffic.routing == "random" and looked_for and tier.hit_rate and tier.caches < caches:
+        at_random = evidence.plan.scenario.traffic.routing == "random"
+        if not at_random and tier.caches != 1:
+            yield f"class {tier.request_class!r} returns to its own cache; the plan counts on {tier.caches}"
+        if at_random and looked_for and tier.hit_rate and tier.caches < caches:
             yield (
                 f"class {tier.request_class!r} is routed at random over {caches} caches; "
                 f"the plan counts on {tier.caches}"
@@ -134,15 +137,21 @@ def _rate(evidence: Evidence, vertex: str, tier: MemoryTier) -> float:
         return hardware.scale_out_bytes_per_s
     if tier.lies == "host memory":
         return hardware.host_link_bytes_per_s
-    neighbours = [v for v, data in graph.nodes(data=True) if data["kind"] == "device" and data["host"] == host]
+    neighbours = _healthy_on(evidence, host)
     stores = [graph.edges[host, v]["bandwidth_bytes_per_s"] for v in graph[host] if graph.nodes[v]["kind"] == "storage"]
     return float(min(hardware.host_link_bytes_per_s, sum(stores) / len(neighbours)))
+
+
+def _healthy_on(evidence: Evidence, host: str) -> list[str]:
+    """Devices among which a host's memory and stores are divided: one that is not healthy loads nothing."""
+    nodes = evidence.instance.cluster.nodes(data=True)
+    return [v for v, data in nodes if data["kind"] == "device" and data["host"] == host and data["healthy"]]
 
 
 def _size(evidence: Evidence, vertex: str, tier: MemoryTier) -> float:
     """Capacity of a tier that one device brings, an equal part of its host's [bytes]."""
     graph, host = evidence.instance.cluster, str(evidence.instance.cluster.nodes[vertex]["host"])
-    neighbours = [v for v, data in graph.nodes(data=True) if data["kind"] == "device" and data["host"] == host]
+    neighbours = _healthy_on(evidence, host)
     stores = [graph.nodes[v]["capacity_bytes"] for v in graph[host] if graph.nodes[v]["kind"] == "storage"]
     whole = graph.nodes[host]["dram_bytes"] if tier.lies == "host memory" else sum(stores)
     return float(whole) / len(neighbours)

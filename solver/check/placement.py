@@ -49,7 +49,7 @@ def every_rank_once(evidence: Evidence) -> Iterator[str]:
 
 def _complete(evidence: Evidence, pool: Pool) -> Iterator[str]:
     shape = pool.parallelism.shape()
-    there = sum(data["kind"] == "device" for data in evidence.instance.cluster.nodes.values())
+    there = evidence.devices_there
     if pool.devices > there:
         yield f"pool {pool.name} needs {pool.devices:,} devices; the cluster has {there:,}"
         return

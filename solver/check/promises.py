@@ -66,13 +66,20 @@ def _operating_point(evidence: Evidence, pool: Pool) -> Iterator[str]:
 
 
 def capacities_keep_promises(evidence: Evidence) -> Iterator[str]:
-    """At the most that each pool is said to serve, its own part of every promise still holds."""
+    """At the most that each pool is said to serve, its own part of every promise still holds, and its sequences may run."""
     for pool in evidence.plan.pools:
         most, priced = pool.capacity_requests_per_s_per_replica, evidence.priced[pool.name]
         service = priced.at(most)
         if differs(float(service.requests_per_s[0]), most, 1e-4):
             yield f"pool {pool.name} cannot serve the {most:.6g} requests/s a replica that it is said to reach"
             continue
+        running, allowed = float(service.full_batch[0]), pool.limits.max_sequences
+        # What fits in memory is counted in whole sequences.
+        if pool.role != "prefill" and running >= (allowed + 1) * (1 + 1e-3):
+            yield (
+                f"pool {pool.name} reaches {most:.6g} requests/s a replica only where a rank may run {running:.4g} sequences; "
+                f"{allowed} are allowed"
+            )
         for position, slo in enumerate(evidence.group(pool).slos):
             own = [entry for entry, member in enumerate(priced.mix.member) if member == position]
             for measure, limit in slo.promised:
@@ -112,6 +119,8 @@ def prediction_holds(evidence: Evidence) -> Iterator[str]:
         )
     yield from _latency(evidence, "all classes", prediction, whole, math.fsum(outputs.values()))
     yield from _confidence(evidence)
+    if len(set(prediction.extrapolated)) < len(prediction.extrapolated):
+        yield "the prediction states a doubt twice"
     for pool in evidence.plan.pools:
         doubt = evidence.instance.calibration(pool.engine, pool.device)[1]
         if doubt and doubt not in prediction.extrapolated:

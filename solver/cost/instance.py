@@ -30,6 +30,7 @@ from solver.workload.measures import STATISTICS, Measure, Quantity
 from solver.workload.rent import Rent, rent
 from solver.workload.scenario import RecordedLoads
 from topologies import Device
+from topologies.routes.parts import Parts
 
 #: An engine's limit on the context is rounded up to this many tokens.
 LENGTH_STEP = 1024
@@ -197,12 +198,16 @@ class Instance:
     @cached_property
     def routes(self) -> topologies.Routes:
         """Routes of the cluster."""
-        return topologies.Routes(self.cluster)
+        return topologies.Routes(self.cluster, self._parts)
+
+    @cached_property
+    def _parts(self) -> Parts:
+        return Parts.of(self.cluster)
 
     @cached_property
     def fleets(self) -> tuple[Fleet, ...]:
         """What the cluster offers, by kind of device."""
-        return fleets(self.cluster)
+        return fleets(self.cluster, topologies.domain_classes(self.cluster, self._parts))
 
     def fleet(self, device: str) -> Fleet:
         """The fleet of one kind of device."""
@@ -313,7 +318,14 @@ class Instance:
         ------
         BadInput: neither the scenario nor the catalog has one.
         """
-        return rent(self.devices[device], self.scenario.prices, self.scenario.price_basis)
+        if device not in self._rents:
+            self._rents[device] = rent(self.devices[device], self.scenario.prices, self.scenario.price_basis)
+        return self._rents[device]
+
+    @cached_property
+    def _rents(self) -> dict[str, Rent]:
+        """Those asked for so far: every device of a large cluster asks."""
+        return {}
 
     def usd_per_hour(self, device: str) -> float:
         """Price of one device for an hour; raises as :meth:`rent`."""

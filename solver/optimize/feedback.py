@@ -219,7 +219,7 @@ class Search:
         """The plan with what binds, in the tiers where its idle KV waits too."""
         offered = source.offer
         try:
-            plan = assemble(self.instance, offered, source.routes, *found, self.effort.seed)
+            plan = assemble(self.instance, offered, source.routes, found[0], pools, self.effort.seed)
         except BadInput as error:
             raise SolverDefect(f"the plan that was found cannot be written: {error}") from error
         binds = binding(self.instance, plan, {p.name: p.exchange for p in pools})

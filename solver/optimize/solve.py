@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 
 import topologies
+from solver.collector import seldom
 from solver.cost.instance import Instance, Sharing
 from solver.experts.recorded import embedded
 from solver.optimize.arithmetic.run import Effort
@@ -32,6 +33,7 @@ from solver.workload import Scenario
 SHARE_OF_GAP = 0.3
 
 
+@seldom()
 def solve_scenario(
     scenario: Scenario,
     effort: Effort | None = None,

@@ -201,7 +201,8 @@ class TrainingPlan(Record):
     @field_validator("schema_version")
     @classmethod
     def _same_major(cls, version: str) -> str:
-        if version.split(".")[0] != TRAINING_SCHEMA_VERSION.split(".")[0]:
+        numbers = version.split(".")
+        if numbers[0] != TRAINING_SCHEMA_VERSION.split(".")[0] or not all(number.isdecimal() for number in numbers):
             raise ValueError(
                 f"this is version {version[:20]} of training plans; this rackplan reads {TRAINING_SCHEMA_VERSION}"
             )

@@ -6,6 +6,7 @@ import copy
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 from pydantic import ValidationError
 
 from solver.check import attested, check, violations
+from solver.check.evidence import Evidence
+from solver.cost.instance import Instance
 from solver.errors import BadInput, CheckFailed
 from solver.optimize.arithmetic.run import Effort
 from solver.optimize.solve import solve_scenario
@@ -244,6 +247,8 @@ MUTATIONS: dict[str, Bend] = {
     "pinned pool": put("scenario.constraints.pools.0.parallelism", {"tp": 8}),
     "allowed roles": put("scenario.constraints.roles", ["unified"]),
     "fewest replicas": put("scenario.constraints.min_replicas", 50),
+    "capacity that is passed": scaled("pools.0.capacity_requests_per_s_per_replica", 2.0),
+    "doubt stated twice": twice("prediction.extrapolated.0"),
     "capacity of prefill": scaled("pools.0.capacity_requests_per_s_per_replica", 100.0),
     "capacity of decode": scaled("pools.1.capacity_requests_per_s_per_replica", 1.3),
     "even experts": put("pools.1.imbalance", 1.0),
@@ -321,10 +326,37 @@ def test_a_tier_that_nobody_knows_is_refused() -> None:
 def test_what_rests_on_trust_is_listed() -> None:
     plan = Plan.model_validate_json(disaggregated())
     assert attested(plan)[0].startswith("the bound")
+    assert any("only decode" in sentence for sentence in attested(plan))
+    assert not any("only decode" in sentence for sentence in attested(Plan.model_validate_json(unified())))
+
+
+def test_a_capacity_is_shown_to_be_reached_and_not_to_be_the_most() -> None:
+    content = json.loads(unified())
+    MUTATIONS["capacity that is passed"](content)
+    assert violations(reread(content))
+    content = json.loads(unified())
+    scaled("pools.0.capacity_requests_per_s_per_replica", 0.99)(content)
+    plan = reread(content)
+    assert violations(plan) == []
+    assert any("no pool would serve more" in sentence for sentence in attested(plan))
 
 
 def test_there_are_many_kinds_of_mutation() -> None:
     assert len(MUTATIONS) >= 40
+
+
+def test_a_capacity_needs_its_sequences() -> None:
+    """Some more than run on average are allowed: a batch that is exceeded a hundredth of the time still runs."""
+    content = json.loads(unified())
+    pool = content["pools"][0]
+    allowed = math.ceil(pool["batch_per_rank"]) + 1
+    whole = Plan.model_validate_json(unified())
+    priced = Evidence(whole, Instance.of(whole.scenario)).priced[pool["name"]]
+    pool["memory"]["kv_bytes"] = priced.memory_bytes(allowed, pool["requests_per_s_per_replica"])["kv_bytes"]
+    pool["limits"]["max_sequences"] = allowed
+    pool["limits"]["captured_batch_sizes"] = [n for n in pool["limits"]["captured_batch_sizes"] if n < allowed] + [allowed]
+    (sentence,) = violations(reread(content))
+    assert sentence.endswith(f"sequences; {allowed} are allowed")
 
 
 def test_ranks_swapped_between_hosts_are_noticed() -> None:

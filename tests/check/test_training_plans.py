@@ -216,6 +216,12 @@ def test_plans_of_every_kind_are_accepted(layout: Content) -> None:
     assert training_violations(found) == []
 
 
+@pytest.mark.parametrize("version", ["2.0", "1.0x", "1."])
+def test_another_version_is_refused(version: str, plan: TrainingPlan) -> None:
+    with pytest.raises(ValueError, match="version"):
+        TrainingPlan.model_validate(json.loads(dump_training(plan)) | {"schema_version": version})
+
+
 def test_a_scenario_that_names_nothing_is_a_violation(plan: TrainingPlan) -> None:
     content = json.loads(dump_training(plan))
     content["scenario"]["cluster"]["builder"] = "hgxx"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import topologies
 from topologies import domain_classes, fabric_tiers, mark_unhealthy, scale_up_domains
+from topologies.routes.parts import Parts
 
 FLEETS = {
     "hgx": lambda: topologies.hgx(5, hosts_per_unit=4),
@@ -151,3 +152,12 @@ def test_tiers_say_what_the_links_say():
     assert fabric_tiers(topologies.torus((4, 4))) == ()
     (only,) = fabric_tiers(topologies.fat_tree(2))
     assert (only.name, len(only.switches), only.oversubscription) == ("leaf", 1, None)
+
+
+def test_parts_found_already_give_the_same_domains_and_routes() -> None:
+    graph = topologies.mark_unhealthy(topologies.hgx(nodes=3, device="h100"), ["rack0/host1/gpu5"])
+    parts = Parts.of(graph)
+    assert topologies.domain_classes(graph, parts) == topologies.domain_classes(graph)
+    devices = [d for group in topologies.domain_classes(graph) for domain in group.domains for d in domain.devices]
+    given, own = topologies.Routes(graph, parts), topologies.Routes(graph)
+    assert given.all_to_all_loads(devices, 1e9) == own.all_to_all_loads(devices, 1e9)

@@ -342,3 +342,19 @@ def test_errors_name_the_vertex(ask, says):
         ask(routes)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_devices_of_a_host_in_one_domain_or_in_several_load_what_a_naive_router_says(split):
+    graph = topologies.hgx(nodes=3, device="h100")
+    if split:  # a GPU of every host lost its NVLink: it shares a host with the others, but no domain
+        links = [(a, b) for a, b, fabric in graph.edges(data="fabric") if fabric == "scale_up" and "gpu3" in a + b]
+        graph.remove_edges_from(links)
+    devices = devices_in(graph)[2:20]
+    routes = topologies.Routes(graph)
+    traffic = routes.traffic()
+    traffic.uniform(devices, devices, 17.0)
+    flows = dict.fromkeys(itertools.permutations(devices, 2), 1.0)
+    wanted = naive_loads(graph, flows)
+    found = routes.links.named(traffic.loads())
+    assert found == pytest.approx({link: rate for link, rate in wanted.items() if rate})

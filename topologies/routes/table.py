@@ -15,13 +15,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import networkx as nx
 import numpy as np
 
-from topologies.components import scale_up_components
 from topologies.errors import BadInput, nearest
 from topologies.naming import in_order
 from topologies.routes.collectives import all_reduce_time
 from topologies.routes.ecmp import Floats
-from topologies.routes.exits import Exits
 from topologies.routes.links import Link, Links
+from topologies.routes.parts import Parts
 from topologies.routes.places import Places
 from topologies.routes.scale_out import ScaleOutRoutes
 from topologies.routes.scale_up import ScaleUp, scale_up_routes
@@ -36,6 +35,7 @@ class Routes:
     Parameters
     ----------
     graph: a cluster from a builder or from :func:`topologies.validate`; later changes to it are not seen.
+    parts: of the graph, where somebody has found them already.
 
     >>> import topologies
     >>> routes = Routes(topologies.hgx(nodes=4, device="h200"))
@@ -45,12 +45,12 @@ class Routes:
     ['rack0/host0/gpu1', 'leaf1', 'rack0/host3/gpu1']
     """
 
-    def __init__(self, graph: nx.Graph[str]) -> None:
+    def __init__(self, graph: nx.Graph[str], parts: Parts | None = None) -> None:
         self._graph = graph
         self._kinds = kinds(graph)
         self._healthy = {vertex for vertex, data in graph.nodes(data=True) if is_healthy_device(data)}
-        self._components = scale_up_components(graph)
-        exits = Exits(graph)
+        parts = parts or Parts.of(graph)
+        self._components, exits = parts.components, parts.exits
         self.links = Links(graph)
         self.places = Places(self._components, exits.host)
         self._inside: dict[int, ScaleUp] = {}

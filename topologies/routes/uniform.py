@@ -32,10 +32,11 @@ def far_bundles(
     everyone = count(there)
     in_domain = {domain: count(names) for domain, names in places.by_domain(there).items()}
     in_host = places.by_host(there)
+    meeting = _domains_on(in_host, places)
     alike: dict[tuple[int, str, int], list[str]] = defaultdict(list)
     for name in here:
         host = places.host[name]
-        mixed = any(not places.share_domain(name, other) for other in in_host.get(host, ()))
+        mixed = bool(meeting.get(host, set()) - {places.domain[name]})
         alike[places.domain[name], host if mixed else "", layout[name]].append(name)
     for (domain, host, number), names in alike.items():
         far = everyone - in_domain.get(domain, 0.0)
@@ -47,7 +48,14 @@ def far_bundles(
 def host_pairs(sources: Sequence[str], sinks: Sequence[str], places: Places) -> Iterator[Link]:
     """Pairs that share a host but no domain."""
     in_host = places.by_host(sinks)
+    meeting = _domains_on(in_host, places)
     for source in sources:
-        for sink in in_host.get(places.host[source], ()):
+        host = places.host[source]
+        for sink in in_host[host] if meeting.get(host, set()) - {places.domain[source]} else ():
             if not places.share_domain(source, sink):
                 yield source, sink
+
+
+def _domains_on(in_host: Mapping[str, Sequence[str]], places: Places) -> dict[str, set[int]]:
+    """Domains of the devices on each host: one, nearly everywhere, so that no pair there need be looked at."""
+    return {host: {places.domain[name] for name in names} for host, names in in_host.items()}

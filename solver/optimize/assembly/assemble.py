@@ -108,10 +108,9 @@ class Staffed:
 
 
 def assemble(
-    instance: Instance, offer: Offer, routes: Routes, layout: Layout, mapping: Mapping, seed: int | None
+    instance: Instance, offer: Offer, routes: Routes, layout: Layout, pools: Sequence[Staffed], seed: int | None
 ) -> Plan:
-    """Write the plan of a layout whose ranks have devices."""
-    pools = staff(instance, offer, routes, layout, mapping)
+    """Write the plan of a layout whose pools have devices, as :func:`staff` gives them."""
     served = _served(instance, layout, pools)
     shares = _shares(pools)
     planned = {p.name: served[p.group.index] * shares[p.name] / p.chosen.replicas for p in pools}
@@ -256,7 +255,7 @@ def hourly_usd(instance: Instance, used: Sequence[str]) -> float:
         unit = {"host": lambda v: nodes[v]["host"], "domain": instance.domain_of}[scenario.billing]
         rented = {unit(device) for device in used}
         paid = [device for device in everything if unit(device) in rented]
-    return math.fsum(instance.usd_per_hour(nodes[device]["device"]) for device in sorted(paid))
+    return math.fsum(instance.usd_per_hour(nodes[device]["device"]) for device in paid)
 
 
 def _objective(

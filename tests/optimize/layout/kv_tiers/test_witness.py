@@ -55,6 +55,28 @@ def test_the_witness_rejects_a_changed_claim(plan: Plan, field: str) -> None:
     assert violations(plan.model_copy(update={"kv_tiers": (changed,)}))
 
 
+def test_a_device_that_is_not_healthy_takes_no_part_of_its_host() -> None:
+    """Its healthy neighbours share the stores among themselves: to the search, and to the witness."""
+    lost = ["rack0/host0/gpu1", "rack0/host0/gpu3"]
+    cluster = {"builder": "hgx", "nodes": 1, "device": "h100", "unhealthy": lost, "devices_per_host": 4}
+    few, whole = (
+        solve_scenario(scenario(cluster=given, objective="throughput", options={"kv_tiers": ["hbm", "flash"]}), EFFORT).plan
+        for given in (cluster, cluster | {"unhealthy": []})
+    )
+    assert violations(few) == violations(whole) == []
+    assert few.kv_tiers[0].bytes.get("flash", 0.0) > 0
+    assert few.kv_tiers[0].load_s < whole.kv_tiers[0].load_s
+
+
+def test_caches_are_counted_only_where_routing_is_random() -> None:
+    """Where nothing is found anyway, hit rates do not tell."""
+    found = solve_scenario(scenario(2.0, options={"kv_tiers": ["hbm"], "kv_ages_s": [0.001]}), EFFORT).plan
+    (tier,) = found.kv_tiers
+    assert violations(found) == []
+    changed = tier.model_copy(update={"caches": 2})
+    assert any("own cache" in line for line in violations(found.model_copy(update={"kv_tiers": (changed,)})))
+
+
 def test_the_witness_rejects_a_plan_that_forgets_its_tiers(plan: Plan) -> None:
     assert violations(plan.model_copy(update={"kv_tiers": ()}))
 
