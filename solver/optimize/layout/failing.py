@@ -135,6 +135,11 @@ def is_exposed(market: Market, column: Column) -> bool:
     return any(kind in together for together in market.exposed)
 
 
+def exposed_of(market: Market, columns: Sequence[Column]) -> list[Column]:
+    """Columns whose losses are exact; all where nothing fails."""
+    return [column for column in columns if not market.failures or is_exposed(market, column)]
+
+
 def _few(market: Market, kinds: Sequence[ReplicaKind], most: int = MOST_CONTENTS) -> bool:
     every = (
         content

@@ -12,7 +12,7 @@ from solver.optimize.arithmetic.integers import IntegerProgram, IntegerRow, inte
 from solver.optimize.arithmetic.linear import Expression, Variable, total
 from solver.optimize.arithmetic.relaxation import MARGIN, Relaxation, relax
 from solver.optimize.arithmetic.run import Effort, SolverResult, run
-from solver.optimize.layout.failing import exposing, is_exposed, with_exposed
+from solver.optimize.layout.failing import exposed_of, exposing, is_exposed, with_exposed
 from solver.optimize.layout.kv_tiers import Keeping, Place, Split
 from solver.optimize.layout.least import Floats, Limit, Servers, least
 from solver.optimize.layout.program import LEVELS, Choice, DomainContent, LayoutProgram, Market, ReplicaKind
@@ -134,7 +134,9 @@ def best_layout(
         best = _bettered(best.kept_in(market), columns, best, limit, effort)
         if not bounded:
             bound, proven = bound_of(market, columns, best.value, effort)
-    value, best = best.value, _least_moved(best if market.standing else _with_ties(market, columns, best), effort)
+    if market.failures or not market.standing:
+        best = _with_ties(market, exposed_of(market, columns), best)
+    value, best = best.value, _least_moved(best, effort)
     return layout_of(best.program, _tie_break(best, effort), value, bound, proven)
 
 
@@ -246,7 +248,7 @@ def _exactly(
         if all(is_exposed(market, column) for column in found.columns):
             return market, found
         market = with_exposed(market, found.columns)
-        exact = _search(market, [column for column in columns if is_exposed(market, column)], effort, any_good)
+        exact = _search(market, exposed_of(market, columns), effort, any_good)
         if isinstance(exact, _Solved):
             best = exact if best is None or _better(exact, best) else best
         if effort.late or (best and abs(best.value - found.value) <= effort.gap * abs(best.value)):

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from solver.optimize.arithmetic.integers import IntegerProgram, IntegerRow, integerise
 from solver.optimize.arithmetic.linear import total
 from solver.optimize.arithmetic.run import Effort, run
+from solver.optimize.layout.failing import exposed_of
 from solver.optimize.layout.program import LEVELS, LayoutProgram, Market
 from solver.optimize.layout.search import Layout, compared, layout_of, tidy
 from solver.optimize.layout.write import write
@@ -120,6 +121,8 @@ def simplest(
     known: a layout within the limit, from which the search begins.
     limit: USD per hour, or a multiple of the mix.
     """
+    market = replace(market, exposed=known.exposed)
+    columns = exposed_of(market, columns)
     ceiling = known.bound if market.objective == "throughput" else None
     held = {pool.column for pool in known.pools}
     program = write(market, compared(market, columns, held, limit), ceiling=ceiling)
