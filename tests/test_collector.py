@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from solver.collector import SELDOM, seldom
+from topologies.collector import SELDOM, seldom
 
 
 @pytest.fixture(autouse=True)

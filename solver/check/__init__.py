@@ -21,10 +21,10 @@ from solver.check import (
     routing,
 )
 from solver.check.evidence import Evidence
-from solver.collector import seldom
 from solver.cost.instance import Instance
 from solver.errors import BadInput, CheckFailed
 from solver.plan import Plan
+from topologies.collector import seldom
 
 __all__ = ["attested", "check", "violations"]
 

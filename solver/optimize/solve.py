@@ -10,7 +10,6 @@ from itertools import product
 from pathlib import Path
 
 import topologies
-from solver.collector import seldom
 from solver.cost.instance import Instance, Sharing
 from solver.experts.recorded import embedded
 from solver.optimize.arithmetic.run import Effort
@@ -28,6 +27,7 @@ from solver.optimize.layout.standing import standing
 from solver.plan import Plan
 from solver.replica import Engine
 from solver.workload import Scenario
+from topologies.collector import seldom
 
 #: Share of the gap that a user asks for that each of the two searches may leave.
 SHARE_OF_GAP = 0.3

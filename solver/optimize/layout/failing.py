@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from solver.optimize.layout.hosts import joint
-from solver.optimize.layout.program import Failure, Market, ReplicaKind, Rooms, Supply, Units
+from solver.optimize.layout.program import Market, ReplicaKind, Rooms, Supply, UnitLoss, Units
 from solver.replica import Role
 from solver.space.profiles import Column
 from solver.space.shapes import Fragment
@@ -18,7 +18,7 @@ from solver.space.shapes import Fragment
 MOST_CONTENTS, MOST_BESIDE = 150, 1000
 
 
-def failures(supplies: Sequence[Supply], lost_domains: int, lost_hosts: int) -> Iterator[Failure]:
+def failures(supplies: Sequence[Supply], lost_domains: int, lost_hosts: int) -> Iterator[UnitLoss]:
     """What may fail, where so many domains or hosts are to be survived; one of both where a host is a domain."""
     on_host: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     domains: Counter[Rooms] = Counter()
@@ -34,9 +34,9 @@ def failures(supplies: Sequence[Supply], lost_domains: int, lost_hosts: int) -> 
     if hosts == domains:
         lost_domains, lost_hosts = max(lost_domains, lost_hosts), 0
     if lost_domains:
-        yield Failure("domain", lost_domains, _counted(domains))
+        yield UnitLoss("domain", lost_domains, _counted(domains))
     if lost_hosts:
-        yield Failure("host", lost_hosts, _counted(hosts))
+        yield UnitLoss("host", lost_hosts, _counted(hosts))
 
 
 def _counted(kinds: Counter[Rooms]) -> tuple[Units, ...]:
@@ -45,7 +45,7 @@ def _counted(kinds: Counter[Rooms]) -> tuple[Units, ...]:
 
 @lru_cache(maxsize=1000)
 def holdings(
-    failure: Failure, units: Units, kinds: tuple[ReplicaKind, ...], max_pools: int
+    failure: UnitLoss, units: Units, kinds: tuple[ReplicaKind, ...], max_pools: int
 ) -> tuple[tuple[int, ...], ...]:
     """Parts of replicas of each kind that one unit may hold together: every combination that fits and has no more kinds of a
     role than there may be pools, but the empty one."""
@@ -53,7 +53,7 @@ def holdings(
 
 
 def _holdings(
-    failure: Failure, units: Units, kinds: Sequence[ReplicaKind], max_pools: int
+    failure: UnitLoss, units: Units, kinds: Sequence[ReplicaKind], max_pools: int
 ) -> Iterator[tuple[int, ...]]:
     rooms = dict(units.rooms)
     parts = [failure.part(kind.footprint) for kind in kinds]

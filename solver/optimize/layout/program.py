@@ -136,7 +136,7 @@ class Units:
 
 
 @dataclass(frozen=True)
-class Failure:
+class UnitLoss:
     """Units of one sort of which any so many may be lost.
 
     Attributes
@@ -215,7 +215,7 @@ class Market:
     owned: bool = False
     max_pools: int = 2
     max_devices: int | None = None
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[UnitLoss, ...] = ()
     exposed: tuple[tuple[ReplicaKind, ...], ...] = ()
     beside: tuple[tuple[ReplicaKind, ...], ...] = ()
     pins: tuple[int | None, ...] = ()

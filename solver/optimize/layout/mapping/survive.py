@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from solver.optimize.arithmetic.run import Effort, run
 from solver.optimize.layout.mapping.bins import Bin, Devices, HostProgram, empty, largest_first
-from solver.optimize.layout.program import Failure, Market
+from solver.optimize.layout.program import Market, UnitLoss
 from solver.optimize.layout.search import Layout
 from solver.replica import Role
 
@@ -90,7 +90,7 @@ def _spare(layout: Layout, market: Market) -> dict[Service, float]:
     }
 
 
-def _homes(market: Market, failure: Failure) -> Mapping[str, str]:
+def _homes(market: Market, failure: UnitLoss) -> Mapping[str, str]:
     """The unit that every device is lost with."""
     return {
         device: domain.name if failure.unit == "domain" else host
@@ -101,7 +101,7 @@ def _homes(market: Market, failure: Failure) -> Mapping[str, str]:
     }
 
 
-def _held(market: Market, failure: Failure, program: HostProgram) -> Mapping[str, list[tuple[int, int]]]:
+def _held(market: Market, failure: UnitLoss, program: HostProgram) -> Mapping[str, list[tuple[int, int]]]:
     """The variables of what every unit holds of each pool: (number of the pool, variable)."""
     held: dict[str, list[tuple[int, int]]] = defaultdict(list)
     domains = [domain for supply in market.supplies for domain in supply.domain_class.domains]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from solver.optimize.arithmetic.linear import Demand, Expression, Variable, at_least, at_most, equal, total
 from solver.optimize.layout.failing import holdings
 from solver.optimize.layout.hosts import least_hosts
-from solver.optimize.layout.program import Choice, Failure, LayoutProgram, ReplicaKind, Units
+from solver.optimize.layout.program import Choice, LayoutProgram, ReplicaKind, UnitLoss, Units
 from solver.optimize.layout.rule import rule
 from solver.optimize.layout.rules.service import serves
 from solver.replica import ROLES, Role
@@ -68,21 +68,21 @@ def survive(program: LayoutProgram) -> Iterator[Demand]:
             yield at_most(total(taken[: len(program.market.exposed)]), total(program.hosts.values()))
 
 
-def _in_use(program: LayoutProgram, failure: Failure) -> Expression:
+def _in_use(program: LayoutProgram, failure: UnitLoss) -> Expression:
     """Units in use; hosts with parts of several domains may count more than once."""
     if failure.unit == "host" and program.rented:
         return total(program.rented)
     return total((program.domains if failure.unit == "domain" else program.hosts).values())
 
 
-def _lost_rate(program: LayoutProgram, failure: Failure, choice: Choice) -> float:
+def _lost_rate(program: LayoutProgram, failure: UnitLoss, choice: Choice) -> float:
     """Requests/s lost with one part: as the program counts capacity, but in the twin the least that it could be where a replica
     is counted with several units."""
     once = failure.failures == 1 or failure.parts(choice.column.footprint) == 1
     return program.rate(choice) if once else choice.column.rate
 
 
-def _losses(program: LayoutProgram, failure: Failure, pools: Sequence[Choice]) -> _Losses:
+def _losses(program: LayoutProgram, failure: UnitLoss, pools: Sequence[Choice]) -> _Losses:
     """Variables for what each of the worst units takes."""
     most = sorted(
         _lost_rate(program, failure, choice) * max(failure.most(units, choice.column.footprint) for units in failure.units)
@@ -95,7 +95,7 @@ def _losses(program: LayoutProgram, failure: Failure, pools: Sequence[Choice]) -
 
 
 def _pigeonholes(
-    program: LayoutProgram, failure: Failure, pools: Sequence[Choice], losses: _Losses
+    program: LayoutProgram, failure: UnitLoss, pools: Sequence[Choice], losses: _Losses
 ) -> Iterator[Demand]:
     """Of each pool a replica for every unit lost, as long as there are any, and its even share rounded up."""
     for choice in pools:
@@ -107,7 +107,7 @@ def _pigeonholes(
 
 
 def _shares(
-    program: LayoutProgram, failure: Failure, group: int, role: Role, pools: Sequence[Choice]
+    program: LayoutProgram, failure: UnitLoss, group: int, role: Role, pools: Sequence[Choice]
 ) -> Iterator[Demand]:
     """The units lost hold at least the mean: n of H units take n/H of a role, and of U in use n/U.
 
@@ -155,7 +155,7 @@ class _Holding:
 
 def _exposed(
     program: LayoutProgram,
-    failure: Failure,
+    failure: UnitLoss,
     number: int,
     kinds: Sequence[ReplicaKind],
     lost: dict[tuple[int, Role], _Losses],
@@ -191,7 +191,7 @@ def _exposed(
         yield from _worst(program, failure, number, mine, held, lost[role])
 
 
-def _name(what: str, failure: Failure, *numbers: object) -> str:
+def _name(what: str, failure: UnitLoss, *numbers: object) -> str:
     return ".".join(map(str, (what, failure.unit, *numbers)))
 
 
@@ -209,7 +209,7 @@ def _hosts(holding: _Holding, kinds: Sequence[ReplicaKind]) -> int:
 
 def _worst(
     program: LayoutProgram,
-    failure: Failure,
+    failure: UnitLoss,
     number: int,
     mine: dict[int, list[Choice]],
     held: Sequence[_Holding],
