@@ -644,6 +644,8 @@ def _routing(pools: Sequence[Staffed], shares: dict[str, float]) -> dict[str, di
 
 def _provenance(instance: Instance, offer: Offer, pools: Sequence[Staffed], seed: int | None) -> Provenance:
     calibrations = {p.chosen.column.footprint.device: p.calibration.to_json() for p in pools}
+    options = instance.scenario.options
+    several = max(options.survive_domain_failures, options.survive_host_failures) > 1
     return Provenance(
         versions={name: metadata.version(name) for name in ("rackplan", "ortools", "numpy", "networkx")},
         calibrations=dict(sorted(calibrations.items())),
@@ -663,6 +665,7 @@ def _provenance(instance: Instance, offer: Offer, pools: Sequence[Staffed], seed
             if instance.scenario.expert_loads
             else ""
         )
+        + ("; losses of several units added up, a replica counted with each that it has a part in" if several else "")
         + ("; ages of idle KV from a grid" if any(c.reuses for g in instance.groups for c in g.classes) else "")
         + (f"; without {offer.unpriced} ways to keep idle KV that there was no time to price" if offer.unpriced else ""),
     )

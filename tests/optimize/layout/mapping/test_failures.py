@@ -81,6 +81,8 @@ def test_what_is_left_after_the_worst_losses_serves_all(whole, option, unit):
                     lost[name] += each
         worst = sum(sorted(lost.values())[-failures:])
         assert capacity - worst >= RATE * (1 - 1e-6)
+    assert "added up" in plan.provenance.bound_over
+    assert "added up" not in whole.provenance.bound_over
     assert plan.objective.usd_per_hour > whole.objective.usd_per_hour
     price = next(b for b in plan.binding if b.rule == "survival")
     more = plan.objective.usd_per_hour - whole.objective.usd_per_hour
