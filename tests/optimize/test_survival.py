@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -67,13 +67,13 @@ def left(
             mine = {n: k for n, k in chosen if columns[n].group == group and columns[n].role == role}
             if not mine:
                 continue
-            lost: Counter[tuple[int, ...]] = Counter()
+            lost: dict[tuple[int, ...], float] = defaultdict(float)
             if failure.unit == "host":
                 for n, d, h in laid:
-                    lost[d, h] += columns[n].rate * (n in mine)  # type: ignore[assignment]
+                    lost[d, h] += columns[n].rate * (n in mine)
             else:
                 for n, d, _ in laid:
-                    lost[d,] += columns[n].rate * (n in mine) / columns[n].footprint.hosts  # type: ignore[assignment]
+                    lost[d,] += columns[n].rate * (n in mine) / columns[n].footprint.hosts
             capacity = sum(columns[n].rate * k for n, k in mine.items())
             worst = sum(sorted(lost.values(), reverse=True)[: failure.failures])
             multiples.append((capacity - worst) / need.requests_per_s)
