@@ -70,6 +70,11 @@ class Supply:
         """Devices paid for when the largest host is rented."""
         return max(host.rented for host in self.domain_class.profile.hosts)
 
+    @property
+    def rented_domain(self) -> int:
+        """Devices paid for when a domain is rented."""
+        return sum(host.rented for host in self.domain_class.profile.hosts)
+
 
 @dataclass(frozen=True)
 class HostKind:

@@ -107,7 +107,7 @@ def realised(
             rent = judge.usd_per_hour(mapping)
             if best is None or rent < judge.usd_per_hour(best[1]):
                 best = layout, mapping
-            value = layout.value if first is None or not whole.whole_hosts else first.value
+            value = first.value if whole.whole_hosts else layout.value
             enough = max(value * (1 + max(effort.gap, ROUNDING)), layout.bound / (1 - min(judge.gap, 0.99)))
             if whole.objective == "throughput" or rent <= enough:
                 return replace(best[0], bound=layout.bound), best[1]

@@ -110,9 +110,7 @@ def rent(program: LayoutProgram) -> Iterable[Expression]:
         elif market.billing == "host":
             yield program.hosts[supply.index] * (price * supply.rented_host)
         else:
-            yield program.domains[supply.index] * (
-                price * sum(host.rented for host in supply.domain_class.profile.hosts)
-            )
+            yield program.domains[supply.index] * (price * supply.rented_domain)
 
 
 def tier_rent(program: LayoutProgram) -> Iterable[Expression]:

@@ -118,15 +118,16 @@ def _rent(market: Market, program: HostProgram) -> Iterator[tuple[int, int]]:
     """What is paid for domains or hosts in use; nothing where devices are, or all are anyway."""
     if market.objective == "throughput" or market.owned or market.billing == "device":
         return
+    by_host = market.billing == "host"
+    domains = [(supply, domain) for supply in market.supplies for domain in supply.domain_class.domains]
     paid: dict[str, list[int]] = defaultdict(list)
     usd: dict[str, float] = defaultdict(float)
-    numbered = enumerate((supply, domain) for supply in market.supplies for domain in supply.domain_class.domains)
-    for d, (supply, domain) in numbered:
-        rented = [host.rented for host in supply.domain_class.profile.hosts]
-        for h, host in enumerate(domain.host_names):
-            unit = host if market.billing == "host" else domain.name
-            usd[unit] = max(usd[unit], supply.usd_per_device_hour * (rented[h] if market.billing == "host" else sum(rented)))
-            paid[unit] += [variable for (_, of, at), variable in program.parts.items() if (of, at) == (d, h)]
+    for (_, d, h), variable in program.parts.items():
+        supply, domain = domains[d]
+        unit = domain.host_names[h] if by_host else domain.name
+        rented = supply.rented_host if by_host else supply.rented_domain
+        paid[unit].append(variable)
+        usd[unit] = max(usd[unit], supply.usd_per_device_hour * rented)
     dearest = max(usd.values()) or 1.0
     for unit, parts in paid.items():
         used = program.variable("used", 1)
